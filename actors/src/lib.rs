@@ -1,0 +1,15 @@
+//! The engine of pointsman: components, ports, vocabulary.
+//!
+//! Start at [`tree`], which draws and starts everything. Each component is a folder: `actor.rs` is
+//! the door (takes a message, asks the inside, carries out the effects), the other files are the
+//! inside (synchronous, no clock, no I/O), `port.rs` is what it needs from the outside.
+//!
+//! What this crate never does: speak HTTP, open a database, call a provider, read the environment.
+
+pub mod event;
+pub mod ids;
+pub mod mailbox;
+pub mod refusal;
+pub mod supervisor;
+pub mod time;
+pub mod validator;

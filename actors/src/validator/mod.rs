@@ -1,0 +1,3 @@
+//! Proves that a delivery is authentic and reads what it says.
+
+pub mod port;

@@ -1,0 +1,27 @@
+//! What the validator needs from a source: proof that a delivery is authentic, and what it says.
+
+use crate::event::{Delivery, Headers, Reading, SourceName};
+use crate::refusal::Refusal;
+use crate::time::Timestamp;
+
+/// One kind of sender. Implementations are pure: they see bytes and a point in time, and keep nothing.
+pub trait Source: Send + Sync {
+    /// Its name.
+    fn name(&self) -> &SourceName;
+
+    /// What can be refused from the headers alone, before a body is read: a missing or malformed
+    /// signature, a missing required header, a content type that it does not take.
+    fn inspect(&self, headers: &Headers) -> Result<(), Refusal>;
+
+    /// Proves that whoever sent the delivery knows a currently valid secret, over the raw bytes of
+    /// the body and in constant time, and that a signed timestamp is within the tolerance of `now`.
+    /// Nothing in the body may be believed before.
+    fn authenticate(&self, delivery: &Delivery, now: Timestamp) -> Result<(), Refusal>;
+
+    /// Reads an authentic delivery. Refuses only what is not JSON; unknown types, missing or
+    /// mistyped fields give fewer facts.
+    fn read(&self, delivery: &Delivery) -> Result<Reading, Refusal>;
+
+    /// The request headers, in lower case, that this source looks at; no other is copied.
+    fn headers(&self) -> &'static [&'static str];
+}
