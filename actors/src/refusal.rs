@@ -118,7 +118,9 @@ impl Refusal {
             Self::BodyIncomplete => "the body ended before its announced length",
             Self::WrongContentType => "send application/json, or for GitHub application/x-www-form-urlencoded",
             Self::BadHeader(name) => {
-                return format!("the header `{name}` is required exactly once and in the form that its provider documents");
+                return format!(
+                    "the header `{name}` is required exactly once and in the form that its provider documents"
+                );
             }
             Self::SignatureMissing => "the delivery carries no signature or token; set the secret at the sender",
             Self::SignatureInvalid => {

@@ -55,10 +55,8 @@ impl Timestamp {
 
     /// RFC 3339 in UTC with milliseconds, as every answer and page shows it.
     pub fn to_rfc3339(self) -> String {
-        chrono::DateTime::from_timestamp_millis(self.0).map_or_else(
-            || self.0.to_string(),
-            |at| at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true),
-        )
+        chrono::DateTime::from_timestamp_millis(self.0)
+            .map_or_else(|| self.0.to_string(), |at| at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true))
     }
 
     /// Reads RFC 3339 (`2026-11-24T10:00:00Z`).
