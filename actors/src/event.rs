@@ -209,6 +209,44 @@ pub struct Facts {
     pub more: BTreeMap<String, Value>,
 }
 
+impl Facts {
+    /// The names of all facts, as expressions write them after `facts.`.
+    pub const NAMES: [&'static str; 32] = [
+        "event_type",
+        "action",
+        "subject",
+        "fair_key",
+        "correlation_keys",
+        "sender",
+        "sender_is_bot",
+        "repository",
+        "pr_number",
+        "title",
+        "author",
+        "draft",
+        "merged",
+        "head_sha",
+        "head_ref",
+        "base_ref",
+        "same_repository",
+        "head_order",
+        "is_codegen_pr",
+        "linear_ticket",
+        "linear_tickets",
+        "issue_id",
+        "state",
+        "state_type",
+        "priority",
+        "team",
+        "assignee",
+        "delegate",
+        "assigned_to_codegen",
+        "changes",
+        "conclusion",
+        "more",
+    ];
+}
+
 fn is_false(flag: &bool) -> bool {
     !flag
 }
@@ -328,6 +366,47 @@ pub struct Event {
     pub verdict: Verdict,
     /// The JSON text as it came; absent when only a list was asked for.
     pub payload: Option<Bytes>,
+}
+
+#[cfg(test)]
+impl Facts {
+    /// Facts of which none is absent.
+    pub(crate) fn example() -> Self {
+        Self {
+            event_type: String::from("x"),
+            action: Some(String::from("x")),
+            subject: Some(String::from("x")),
+            fair_key: Some(String::from("x")),
+            correlation_keys: vec![String::from("x")],
+            sender: Some(String::from("x")),
+            sender_is_bot: true,
+            repository: Some(String::from("x")),
+            pr_number: Some(1),
+            title: Some(String::from("x")),
+            author: Some(String::from("x")),
+            draft: true,
+            merged: true,
+            head_sha: Some(String::from("x")),
+            head_ref: Some(String::from("x")),
+            base_ref: Some(String::from("x")),
+            same_repository: Some(true),
+            head_order: Some(HeadOrder::default()),
+            is_codegen_pr: true,
+            linear_ticket: Some(String::from("x")),
+            linear_tickets: vec![String::from("x")],
+            issue_id: Some(String::from("x")),
+            state: Some(String::from("x")),
+            state_type: Some(String::from("x")),
+            priority: Some(1),
+            team: Some(String::from("x")),
+            assignee: Some(String::from("x")),
+            delegate: Some(String::from("x")),
+            assigned_to_codegen: true,
+            changes: [(String::from("x"), Value::Null)].into(),
+            conclusion: Some(String::from("x")),
+            more: [(String::from("x"), Value::Null)].into(),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -6,10 +6,17 @@
 //!
 //! What this crate never does: speak HTTP, open a database, call a provider, read the environment.
 
+pub mod deduplicator;
 pub mod event;
+pub mod event_log;
+pub mod expression;
 pub mod ids;
 pub mod mailbox;
+pub mod receiver;
 pub mod refusal;
+pub mod router;
+pub mod store;
 pub mod supervisor;
 pub mod time;
+pub mod tree;
 pub mod validator;

@@ -1,3 +1,4 @@
 //! Proves that a delivery is authentic and reads what it says.
 
+pub mod actor;
 pub mod port;

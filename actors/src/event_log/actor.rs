@@ -1,0 +1,202 @@
+//! The committer: takes what is ready, has it committed at once, answers everybody.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, Supervised, WrapFuture};
+use tokio::sync::oneshot;
+
+use super::state::LogState;
+use crate::mailbox::{Door, Letter, Room};
+use crate::store::{Answer, Intake, Store, StoreError, Transition};
+
+/// Most transitions in one batch. More would only make the first in it wait longer; with fewer,
+/// a flush costs each of them more.
+const MOST_IN_BATCH: usize = 512;
+
+/// Most bytes in one batch: a store holds its locks while it applies one, and readers wait.
+const MOST_BYTES: usize = 4 << 20;
+
+/// Pause between attempts to make a failed store work again.
+const RECOVERY_PAUSE: Duration = Duration::from_secs(1);
+
+/// Asks for a transition to be committed. The reply comes when it is durable.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Commit {
+    transition: Transition,
+    reply: oneshot::Sender<Result<Answer, StoreError>>,
+}
+
+struct Waiting {
+    commit: Commit,
+    /// Held until the answer, so that the depth of the mailbox is what is not yet durable.
+    room: Room,
+}
+
+/// The actor of the event log.
+pub struct EventLog {
+    store: Arc<dyn Store>,
+    state: Arc<LogState>,
+    waiting: VecDeque<Waiting>,
+    in_hand: bool,
+}
+
+impl EventLog {
+    /// A log on `store` that tells `state` whether it can write.
+    pub fn new(store: Arc<dyn Store>, state: Arc<LogState>) -> Self {
+        Self { store, state, waiting: VecDeque::new(), in_hand: false }
+    }
+
+    fn commit_what_is_ready(&mut self, ctx: &mut Context<Self>) {
+        if self.in_hand || self.waiting.is_empty() {
+            return;
+        }
+        if !self.state.is_writable() {
+            self.refuse_all(&StoreError::Unavailable(self.state.reason()));
+            return;
+        }
+        self.in_hand = true;
+        let (transitions, askers) = self.take_batch();
+        let commit = self.store.commit(transitions);
+        ctx.spawn(commit.into_actor(self).map(|result, log, ctx| log.answer(result, askers, ctx)));
+    }
+
+    fn take_batch(&mut self) -> (Vec<Transition>, Vec<Asker>) {
+        let (mut transitions, mut askers, mut bytes) = (Vec::new(), Vec::new(), 0);
+        while let Some(Waiting { commit, room }) = self.waiting.pop_front() {
+            bytes += commit.transition.weight();
+            transitions.push(commit.transition);
+            askers.push(Asker { reply: commit.reply, room });
+            if transitions.len() >= MOST_IN_BATCH || bytes >= MOST_BYTES {
+                break;
+            }
+        }
+        (transitions, askers)
+    }
+
+    fn answer(&mut self, result: Result<Vec<Answer>, StoreError>, askers: Vec<Asker>, ctx: &mut Context<Self>) {
+        self.in_hand = false;
+        match result {
+            Ok(answers) => {
+                for (asker, answer) in askers.into_iter().zip(answers) {
+                    asker.tell(Ok(answer));
+                }
+                self.commit_what_is_ready(ctx);
+            }
+            Err(error) => {
+                tracing::error!(store = self.store.name(), %error, "the event log cannot write; deliveries are refused until it can");
+                self.state.cannot_write(&error);
+                for asker in askers {
+                    asker.tell(Err(error.clone()));
+                }
+                self.refuse_all(&error);
+                self.recover(ctx);
+            }
+        }
+    }
+
+    fn refuse_all(&mut self, error: &StoreError) {
+        for Waiting { commit, room } in self.waiting.drain(..) {
+            Asker { reply: commit.reply, room }.tell(Err(error.clone()));
+        }
+    }
+
+    fn recover(&mut self, ctx: &mut Context<Self>) {
+        let store = Arc::clone(&self.store);
+        let attempts = async move {
+            while let Err(error) = store.recover().await {
+                tracing::warn!(store = store.name(), %error, "the store still does not work");
+                tokio::time::sleep(RECOVERY_PAUSE).await;
+            }
+        };
+        ctx.spawn(attempts.into_actor(self).map(|(), log, ctx| {
+            tracing::info!(store = log.store.name(), "the event log can write again");
+            log.state.can_write();
+            log.commit_what_is_ready(ctx);
+        }));
+    }
+}
+
+struct Asker {
+    reply: oneshot::Sender<Result<Answer, StoreError>>,
+    room: Room,
+}
+
+impl Asker {
+    fn tell(self, answer: Result<Answer, StoreError>) {
+        // Whoever asked may have gone; what was committed stays committed.
+        let _ = self.reply.send(answer);
+        drop(self.room);
+    }
+}
+
+impl Actor for EventLog {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        if self.state.is_writable() {
+            self.commit_what_is_ready(ctx);
+        } else {
+            self.recover(ctx);
+        }
+    }
+}
+
+impl Supervised for EventLog {
+    /// The batch in hand is lost with the fall and its askers are told; what waits is kept.
+    fn restarting(&mut self, _: &mut Context<Self>) {
+        self.in_hand = false;
+    }
+}
+
+impl Handler<Letter<Commit>> for EventLog {
+    type Result = ();
+
+    fn handle(&mut self, letter: Letter<Commit>, ctx: &mut Context<Self>) {
+        let (commit, room) = letter.keep_room();
+        self.waiting.push_back(Waiting { commit, room });
+        self.commit_what_is_ready(ctx);
+    }
+}
+
+/// The way into the log.
+#[derive(Clone)]
+pub struct LogDoor(Door<Commit>);
+
+impl LogDoor {
+    /// Through this door of an [`EventLog`]'s mailbox.
+    pub fn new(door: Door<Commit>) -> Self {
+        Self(door)
+    }
+
+    /// Has `transition` committed and waits until it is durable.
+    pub async fn commit(&self, transition: Transition) -> Result<Answer, StoreError> {
+        let gone = || StoreError::Unavailable("the event log fell with this in hand".to_owned());
+        let (reply, answer) = oneshot::channel();
+        self.0.post(Commit { transition, reply }).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+
+    /// Takes nothing more in, and waits until all that is inside is durable.
+    pub async fn drain(&self) {
+        self.0.drain().await;
+    }
+}
+
+impl Transition {
+    /// About how many bytes it adds to a batch.
+    fn weight(&self) -> usize {
+        match self {
+            Self::Intake(intake) => intake.weight(),
+            Self::Settle { .. } => 256,
+        }
+    }
+}
+
+impl Intake {
+    fn weight(&self) -> usize {
+        self.record.bytes().len() + 128
+    }
+}

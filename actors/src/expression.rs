@@ -1,0 +1,110 @@
+//! Expressions of routes and workflows: Jinja, compiled when the definition is loaded.
+//!
+//! An expression sees only what it is given and cannot change, load or call anything outside. Its
+//! work is bounded, so that no rule can hold up intake.
+
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+use minijinja::{Environment, Expression as Compiled, UndefinedBehavior, Value};
+
+/// How many instructions one evaluation may take: far above any rule that a person writes, far below
+/// what a sender would notice.
+const FUEL: u64 = 50_000;
+
+/// What every expression is compiled in: constant, so that compiled expressions can be kept anywhere.
+static LANGUAGE: LazyLock<Environment<'static>> = LazyLock::new(|| {
+    let mut language = Environment::new();
+    // `facts.head_order.updated_at` of an event without a head is undefined, hence false, not an error.
+    language.set_undefined_behavior(UndefinedBehavior::Chainable);
+    language.set_fuel(Some(FUEL));
+    language
+});
+
+/// A compiled expression.
+pub struct Expression {
+    text: String,
+    compiled: Compiled<'static, 'static>,
+}
+
+/// Why an expression does not compile or evaluate.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}`: {reason}")]
+pub struct ExpressionError {
+    text: String,
+    reason: String,
+}
+
+impl Expression {
+    /// Compiles `text`, which may name only the variables in `allowed`: whole names (`payload`), or
+    /// with a dot what an object has (`facts.title`).
+    pub fn compile(text: &str, allowed: &dyn Fn(&str) -> bool) -> Result<Self, ExpressionError> {
+        let wrong = |reason: String| ExpressionError { text: text.to_owned(), reason };
+        let compiled = LANGUAGE.compile_expression_owned(text.to_owned()).map_err(|error| wrong(describe(&error)))?;
+        let names: BTreeSet<String> = compiled.undeclared_variables(true).into_iter().collect();
+        if let Some(unknown) = names.iter().find(|name| !allowed(name)) {
+            return Err(wrong(format!("`{unknown}` is not known here")));
+        }
+        Ok(Self { text: text.to_owned(), compiled })
+    }
+
+    /// Whether it names `variable`, or something in it.
+    pub fn names(&self, variable: &str) -> bool {
+        self.compiled.undeclared_variables(false).contains(variable)
+    }
+
+    /// Evaluates it.
+    pub fn evaluate(&self, variables: &Value) -> Result<Value, ExpressionError> {
+        self.compiled
+            .eval(variables.clone())
+            .map_err(|error| ExpressionError { text: self.text.clone(), reason: describe(&error) })
+    }
+
+    /// Evaluates it to JSON; what is undefined is `null`.
+    pub fn evaluate_to_json(&self, variables: &Value) -> Result<serde_json::Value, ExpressionError> {
+        let value = self.evaluate(variables)?;
+        if value.is_undefined() {
+            return Ok(serde_json::Value::Null);
+        }
+        serde_json::to_value(&value)
+            .map_err(|error| ExpressionError { text: self.text.clone(), reason: error.to_string() })
+    }
+}
+
+impl std::fmt::Debug for Expression {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Expression").field(&self.text).finish()
+    }
+}
+
+fn describe(error: &minijinja::Error) -> String {
+    error.detail().map_or_else(|| error.kind().to_string(), |detail| format!("{}: {detail}", error.kind()))
+}
+
+#[cfg(test)]
+mod tests {
+    use minijinja::context;
+
+    use super::*;
+
+    fn facts(name: &str) -> bool {
+        matches!(name, "facts.title" | "facts.number" | "payload" | "payload.deep.down")
+    }
+
+    #[test]
+    fn values_keep_their_types() {
+        let variables = context!(facts => context!(title => "x", number => 7));
+        let evaluate = |text| Expression::compile(text, &facts).unwrap().evaluate_to_json(&variables).unwrap();
+        assert_eq!(evaluate("facts.number + 1"), serde_json::json!(8));
+        assert_eq!(evaluate("facts.title"), serde_json::json!("x"));
+        assert_eq!(evaluate("payload"), serde_json::Value::Null);
+        assert_eq!(evaluate("payload.deep.down"), serde_json::Value::Null);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_when_it_is_loaded() {
+        let wrong = |text| Expression::compile(text, &facts).unwrap_err().to_string();
+        assert_eq!(wrong("facts.titel"), "`facts.titel`: `facts.titel` is not known here");
+        assert!(wrong("facts.title ==").starts_with("`facts.title ==`: syntax error"));
+    }
+}

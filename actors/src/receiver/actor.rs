@@ -1,0 +1,214 @@
+//! The door of intake: lets a request in, then takes its delivery straight through validator,
+//! deduplicator, router and event log, and answers when it is durable.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, Context, Handler, Message, MessageResult, ResponseFuture, Supervised};
+
+use super::admission::{Admitted, Gate, Outside};
+use super::tally::{Outcome, Tally};
+use crate::deduplicator::actor::{Identify, Keys};
+use crate::event::{Delivery, EventMeta, Reading, SourceName, Verdict};
+use crate::event_log::actor::LogDoor;
+use crate::event_log::record::Sealer;
+use crate::event_log::state::LogState;
+use crate::ids::{EventId, SharedIds};
+use crate::mailbox::{Door, Letter, NotTaken};
+use crate::refusal::Refusal;
+use crate::router::actor::RouteEvent;
+use crate::router::routing::Routed;
+use crate::store::{Answer, Intake, Store, StoreError, Transition};
+use crate::time::SharedClock;
+use crate::validator::actor::{Authentic, Validate};
+
+/// Asks to let a request in, before its body is read.
+#[derive(Message)]
+#[rtype(result = "Result<Admitted, Refusal>")]
+pub struct Admit {
+    /// Who calls.
+    pub peer: Option<IpAddr>,
+    /// The announced length of the body in bytes; zero if it does not say.
+    pub announced: u64,
+}
+
+/// Asks to make a delivery durable.
+#[derive(Message)]
+#[rtype(result = "Result<Receipt, Refusal>")]
+pub struct Receive {
+    /// The delivery.
+    pub delivery: Delivery,
+    /// Its share of what may be in flight.
+    pub admitted: Admitted,
+}
+
+/// What the sender of a durable delivery is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// The event: for a redelivery the first one's.
+    pub event: EventId,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// From the request's head to the flush.
+    pub took: Duration,
+}
+
+/// Where the receiver hands things on to, all of them further down the tree.
+#[derive(Clone)]
+pub struct Downstream {
+    /// Proof and reading.
+    pub validator: Door<Validate>,
+    /// Keys.
+    pub deduplicator: Door<Identify>,
+    /// Verdict and runs.
+    pub router: Door<RouteEvent>,
+    /// Durability.
+    pub log: LogDoor,
+}
+
+/// What all receivers of the process share.
+#[derive(Clone)]
+pub struct Shared {
+    /// What is in flight.
+    pub gate: Arc<Gate>,
+    /// Whether the log can write.
+    pub log_state: Arc<LogState>,
+    /// For its durable counts only.
+    pub store: Arc<dyn Store>,
+    /// The counts of every source that is on.
+    pub tallies: Arc<HashMap<SourceName, Tally>>,
+    /// Where `now` comes from.
+    pub clock: SharedClock,
+    /// Where ids come from.
+    pub ids: SharedIds,
+}
+
+/// The actor of the receiver, one on every HTTP worker.
+pub struct Receiver {
+    shared: Shared,
+    path: Rc<Path>,
+}
+
+/// The way of a delivery on one HTTP worker.
+struct Path {
+    downstream: Downstream,
+    shared: Shared,
+    sealer: RefCell<Sealer>,
+}
+
+impl Receiver {
+    /// A receiver that hands on to `downstream`.
+    pub fn new(downstream: Downstream, shared: Shared) -> Self {
+        let path = Path { downstream, shared: shared.clone(), sealer: RefCell::default() };
+        Self { shared, path: Rc::new(path) }
+    }
+}
+
+impl Actor for Receiver {
+    type Context = Context<Self>;
+}
+
+impl Supervised for Receiver {}
+
+impl Handler<Letter<Admit>> for Receiver {
+    type Result = MessageResult<Letter<Admit>>;
+
+    fn handle(&mut self, letter: Letter<Admit>, _: &mut Context<Self>) -> Self::Result {
+        let Admit { peer, announced } = letter.open();
+        let outside =
+            Outside { store_broken: !self.shared.log_state.is_writable(), backlog: self.shared.store.counts().pending };
+        MessageResult(self.shared.gate.enter(peer, announced, &outside))
+    }
+}
+
+impl Handler<Letter<Receive>> for Receiver {
+    type Result = ResponseFuture<Result<Receipt, Refusal>>;
+
+    fn handle(&mut self, letter: Letter<Receive>, _: &mut Context<Self>) -> Self::Result {
+        let (Receive { delivery, admitted }, room) = letter.keep_room();
+        let path = Rc::clone(&self.path);
+        Box::pin(async move {
+            let receipt = path.take(delivery).await;
+            drop((admitted, room));
+            receipt
+        })
+    }
+}
+
+impl Path {
+    async fn take(&self, delivery: Delivery) -> Result<Receipt, Refusal> {
+        let (received_at, source) = (delivery.received_at, delivery.source.clone());
+        let Authentic { delivery, reading } =
+            self.downstream.validator.ask(Validate(delivery)).await.map_err(fell)??;
+        let keys = self.downstream.deduplicator.ask(identify(&source, &reading)).await.map_err(fell)?;
+        let meta = Arc::new(self.meta(&delivery, &reading));
+        let routed = self.route(&meta, &reading).await;
+        let intake = self.intake(&meta, &reading, keys, routed)?;
+        let answer = self.downstream.log.commit(Transition::Intake(Box::new(intake))).await.map_err(cannot_write)?;
+        let (event, outcome) = match answer {
+            Answer::Redelivered { of } => (of, Outcome::Redelivered),
+            Answer::Duplicate { .. } => (meta.id, Outcome::Duplicate),
+            _ if reading.ignored.is_some() => (meta.id, Outcome::Ignored),
+            _ => (meta.id, Outcome::Accepted),
+        };
+        Ok(Receipt { event, outcome, took: self.shared.clock.now().since(received_at) })
+    }
+
+    fn meta(&self, delivery: &Delivery, reading: &Reading) -> EventMeta {
+        EventMeta {
+            id: self.shared.ids.event(delivery.received_at),
+            source: delivery.source.clone(),
+            received_at: delivery.received_at,
+            delivery_id: reading.delivery_id.clone(),
+            peer: delivery.peer,
+            headers: reading.headers.clone(),
+            facts: reading.facts.clone(),
+            payload_bytes: u64::try_from(reading.payload.len()).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// A router that falls loses nothing: the event is stored as pending and routed later.
+    async fn route(&self, meta: &Arc<EventMeta>, reading: &Reading) -> Routed {
+        if let Some(reason) = &reading.ignored {
+            return Routed { verdict: Verdict::Ignored { reason: reason.clone() }, runs: Vec::new() };
+        }
+        let ask = RouteEvent { meta: Arc::clone(meta), payload: reading.payload.clone() };
+        self.downstream.router.ask(ask).await.unwrap_or_else(|_| {
+            let reason = "the router fell with this event in hand".to_owned();
+            Routed { verdict: Verdict::Pending { reason }, runs: Vec::new() }
+        })
+    }
+
+    fn intake(&self, meta: &EventMeta, reading: &Reading, keys: Keys, routed: Routed) -> Result<Intake, Refusal> {
+        let record = self.sealer.borrow_mut().seal(meta, &routed.verdict, &reading.payload);
+        Ok(Intake {
+            id: meta.id,
+            at: meta.received_at,
+            delivery: keys.delivery,
+            occurrence: keys.occurrence,
+            record: record.map_err(|_| Refusal::StoreUnavailable)?,
+            verdict: routed.verdict,
+        })
+    }
+}
+
+fn identify(source: &SourceName, reading: &Reading) -> Identify {
+    Identify {
+        source: source.clone(),
+        delivery_id: reading.delivery_id.clone(),
+        hook: reading.hook.clone(),
+        fingerprint: reading.fingerprint.clone(),
+    }
+}
+
+fn fell(_: NotTaken) -> Refusal {
+    Refusal::ComponentRestarted
+}
+
+fn cannot_write(_: StoreError) -> Refusal {
+    Refusal::StoreUnavailable
+}

@@ -1,0 +1,5 @@
+//! Takes deliveries in: admission before the body, then straight through to the log.
+
+pub mod actor;
+pub mod admission;
+pub mod tally;

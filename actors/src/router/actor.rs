@@ -1,0 +1,80 @@
+//! The door of the router: holds the current routes and asks the inside.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use actix::{Actor, Context, Handler, Message, MessageResult, Supervised};
+use bytes::Bytes;
+
+use super::routes::RouteTable;
+use super::routing::{Routed, Workflows, route};
+use crate::event::EventMeta;
+use crate::mailbox::Letter;
+
+/// Routes and workflows that belong together; replaced as one when they are reloaded.
+#[derive(Debug, Default)]
+pub struct Rules {
+    /// The routes.
+    pub routes: RouteTable,
+    /// The workflows that they can start.
+    pub workflows: Workflows,
+}
+
+/// The rules in force, shared by all routers.
+#[derive(Clone, Default)]
+pub struct CurrentRules(Arc<RwLock<Arc<Rules>>>);
+
+impl CurrentRules {
+    /// Starts with these rules.
+    pub fn new(rules: Rules) -> Self {
+        Self(Arc::new(RwLock::new(Arc::new(rules))))
+    }
+
+    /// The rules in force.
+    pub fn get(&self) -> Arc<Rules> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts other rules in force.
+    pub fn replace(&self, rules: Rules) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
+    }
+}
+
+/// Asks what an event starts.
+#[derive(Message)]
+#[rtype(result = "Routed")]
+pub struct RouteEvent {
+    /// The event.
+    pub meta: Arc<EventMeta>,
+    /// Its payload.
+    pub payload: Bytes,
+}
+
+/// The actor of the router, one on every HTTP worker.
+pub struct Router {
+    rules: CurrentRules,
+}
+
+impl Router {
+    /// A router that follows these rules.
+    pub fn new(rules: CurrentRules) -> Self {
+        Self { rules }
+    }
+}
+
+impl Actor for Router {
+    type Context = Context<Self>;
+}
+
+impl Supervised for Router {}
+
+impl Handler<Letter<RouteEvent>> for Router {
+    type Result = MessageResult<Letter<RouteEvent>>;
+
+    fn handle(&mut self, letter: Letter<RouteEvent>, _: &mut Context<Self>) -> Self::Result {
+        let RouteEvent { meta, payload } = letter.open();
+        let rules = self.rules.get();
+        let routed = route(&rules.routes, &rules.workflows, &meta, &payload, 0);
+        MessageResult(routed)
+    }
+}

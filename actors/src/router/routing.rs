@@ -1,0 +1,171 @@
+//! Decides what an event starts. Pure: the same event and routes give the same answer.
+
+use std::collections::HashMap;
+
+use minijinja::value::Serde;
+use minijinja::{Value, context};
+use serde_json::{Map, Value as Json};
+
+use super::routes::{Route, RouteTable};
+use crate::event::{EventMeta, Verdict};
+use crate::expression::ExpressionError;
+use crate::ids::RunId;
+
+/// What is known of each workflow when events are routed.
+pub type Workflows = HashMap<String, Availability>;
+
+/// Whether a workflow can be started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Availability {
+    /// It can; runs pin the content with this hash.
+    Available {
+        /// Hash of the definition's content.
+        definition: String,
+    },
+    /// It cannot, and why.
+    Unavailable {
+        /// In words.
+        reason: String,
+    },
+}
+
+/// A run to be started.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunPlan {
+    /// Its id.
+    pub id: RunId,
+    /// The route that starts it.
+    pub route: String,
+    /// What is started.
+    pub workflow: String,
+    /// The content that it is pinned to.
+    pub definition: String,
+    /// 1 (last) to 10 (first).
+    pub priority: u8,
+    /// What it is given.
+    pub input: Map<String, Json>,
+}
+
+/// What routing an event gave.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Routed {
+    /// What became of the event.
+    pub verdict: Verdict,
+    /// The runs that it starts.
+    pub runs: Vec<RunPlan>,
+}
+
+/// Routes an event. If a rule fails, the verdict is `pending` and nothing is started: the event is
+/// routed again when the rules have changed.
+pub fn route(table: &RouteTable, workflows: &Workflows, meta: &EventMeta, payload: &[u8], generation: u32) -> Routed {
+    match plan(table, workflows, meta, payload, generation) {
+        Ok(plans) => plans.into_routed(meta),
+        Err((route, error)) => {
+            let reason = format!("route `{route}` failed: {error}");
+            Routed { verdict: Verdict::Pending { reason }, runs: Vec::new() }
+        }
+    }
+}
+
+#[derive(Default)]
+struct Plans {
+    runs: Vec<RunPlan>,
+    unavailable: Vec<String>,
+    unmet: Vec<String>,
+}
+
+impl Plans {
+    fn into_routed(self, meta: &EventMeta) -> Routed {
+        if !self.runs.is_empty() {
+            let verdict = Verdict::Started { runs: self.runs.iter().map(|run| run.id).collect() };
+            return Routed { verdict, runs: self.runs };
+        }
+        let reason = if !self.unavailable.is_empty() {
+            self.unavailable.join("; ")
+        } else if !self.unmet.is_empty() {
+            format!("the condition does not hold of: {}", self.unmet.join(", "))
+        } else {
+            format!("no route for {} of {}", kind(meta), meta.source)
+        };
+        Routed { verdict: Verdict::Unrouted { reason }, runs: Vec::new() }
+    }
+}
+
+/// The event's type with its action, as `events` lists and reasons write it.
+fn kind(meta: &EventMeta) -> String {
+    match &meta.facts.action {
+        Some(action) => format!("{}.{action}", meta.facts.event_type),
+        None => meta.facts.event_type.clone(),
+    }
+}
+
+fn plan(
+    table: &RouteTable,
+    workflows: &Workflows,
+    meta: &EventMeta,
+    payload: &[u8],
+    generation: u32,
+) -> Result<Plans, (String, ExpressionError)> {
+    let mut plans = Plans::default();
+    let mut variables = Variables { meta, payload, without_payload: None, with_payload: None };
+    for route in table.candidates(meta.source.as_str(), &meta.facts) {
+        let failed = |error| (route.name.clone(), error);
+        let seen = variables.for_route(route);
+        if !route.holds(seen).map_err(failed)? {
+            plans.unmet.push(route.name.clone());
+            continue;
+        }
+        match workflows.get(&route.workflow) {
+            Some(Availability::Available { definition }) => plans.runs.push(RunPlan {
+                id: RunId::derive(&route.workflow, meta.id, &route.name, generation),
+                route: route.name.clone(),
+                workflow: route.workflow.clone(),
+                definition: definition.clone(),
+                priority: route.priority(seen).map_err(failed)?,
+                input: route.input(seen).map_err(failed)?,
+            }),
+            Some(Availability::Unavailable { reason }) => {
+                plans.unavailable.push(format!("workflow `{}` is unavailable: {reason}", route.workflow));
+            }
+            None => plans.unavailable.push(format!("there is no workflow `{}`", route.workflow)),
+        }
+        if route.exclusive {
+            break;
+        }
+    }
+    Ok(plans)
+}
+
+/// The variables of expressions, made when the first route asks; the payload is parsed only for a
+/// route that names it.
+struct Variables<'a> {
+    meta: &'a EventMeta,
+    payload: &'a [u8],
+    without_payload: Option<Value>,
+    with_payload: Option<Value>,
+}
+
+impl Variables<'_> {
+    fn for_route(&mut self, route: &Route) -> &Value {
+        let plain = self.without_payload.get_or_insert_with(|| {
+            let facts = &self.meta.facts;
+            let event = context!(
+                id => self.meta.id.to_string(),
+                source => self.meta.source.as_str(),
+                type => facts.event_type.as_str(),
+                action => facts.action.as_deref(),
+                received_at => self.meta.received_at.to_rfc3339(),
+            );
+            context!(facts => Value::from(Serde(facts)), event)
+        });
+        if !route.needs_payload() {
+            return plain;
+        }
+        self.with_payload.get_or_insert_with(|| {
+            // What is too deep to be held as a whole is an undefined payload, not a lost event.
+            let payload = serde_json::from_slice::<Json>(self.payload)
+                .map_or(Value::UNDEFINED, |payload| Value::from(Serde(&payload)));
+            context!(payload, ..plain.clone())
+        })
+    }
+}

@@ -1,0 +1,248 @@
+//! The port of durable storage.
+//!
+//! One call changes anything: [`Store::commit`] takes transitions and answers each. A transition is
+//! applied whole or not at all, independent of the others in its batch and in order within it, and
+//! the answer comes only when all of the batch is as durable as the store says. Conditions are
+//! decided by the store inside the commit, so that there is one authority however many workers or
+//! processes ask. Nothing here assumes one process, nor an order of commits.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::deduplicator::fingerprint::{HookKey, Key};
+use crate::event::{Event, Verdict};
+use crate::event_log::record::Record;
+use crate::ids::EventId;
+use crate::time::Timestamp;
+
+/// An answer that comes later, from whichever thread the store lives on.
+pub type Later<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
+
+/// Durable storage. Implementations live outside the engine.
+pub trait Store: Send + Sync + 'static {
+    /// Applies `transitions` in order and answers each, after all of them are durable.
+    ///
+    /// An error means that the fate of the batch is unknown until the store has recovered; nobody
+    /// was told that anything happened.
+    fn commit(&self, transitions: Vec<Transition>) -> Later<Vec<Answer>>;
+
+    /// Tries to make a store that failed work again, and proves it by a durable write.
+    fn recover(&self) -> Later<()>;
+
+    /// One event with its payload.
+    fn event(&self, id: EventId) -> Later<Option<Event>>;
+
+    /// Events, newest first, without payloads.
+    fn events(&self, query: EventQuery) -> Later<Page<Event, EventId>>;
+
+    /// Up to `limit` pending events whose lease has passed at `now`, with their payloads, claimed
+    /// until `until` under the lease that stands beside each.
+    fn take_pending(&self, limit: usize, now: Timestamp, until: Timestamp) -> Later<Vec<(Event, Lease)>>;
+
+    /// The durable counts, current at every call and without walking anything.
+    fn counts(&self) -> Counts;
+
+    /// What an answered commit survives.
+    fn durability(&self) -> Durability;
+
+    /// The adapter's name: `sled`, `memory`, …
+    fn name(&self) -> &'static str;
+}
+
+/// What an answered commit survives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Nothing: it is gone with the process.
+    Process,
+    /// A crash of the machine: it was flushed to the disk.
+    Disk,
+}
+
+/// Something that happens whole or not at all.
+#[derive(Clone, Debug)]
+pub enum Transition {
+    /// A delivery becomes an event, unless it is one already.
+    Intake(Box<Intake>),
+    /// A pending event is routed.
+    Settle {
+        /// The event.
+        event: EventId,
+        /// The lease under which it was claimed; under any other nothing happens.
+        lease: Lease,
+        /// What became of it.
+        verdict: Verdict,
+    },
+}
+
+/// An intake carries both endings, first and duplicate; the store picks.
+#[derive(Clone, Debug)]
+pub struct Intake {
+    /// The id that the event gets if it is stored.
+    pub id: EventId,
+    /// When it was received.
+    pub at: Timestamp,
+    /// Its delivery. Seen within the window, no event is stored.
+    pub delivery: Claim,
+    /// The occurrence that it reports. Seen within the window, the event is stored as a duplicate.
+    pub occurrence: Option<Occurrence>,
+    /// The event as it will be stored, with the verdict for the case that it is the first.
+    pub record: Record,
+    /// That verdict.
+    pub verdict: Verdict,
+}
+
+/// A key that may be claimed once within a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The key.
+    pub key: Key,
+    /// How long the first claim holds.
+    pub window: Duration,
+}
+
+/// The claim of a fingerprint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Occurrence {
+    /// The claim.
+    pub claim: Claim,
+    /// For sources where two deliveries of one hook are two occurrences: the hook. The claim then
+    /// counts only against a first event of another hook.
+    pub hook: Option<HookKey>,
+}
+
+/// A claim on work, fenced: whoever comes later has a larger epoch, and an old epoch changes nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lease {
+    /// Grows with every claim of the same work.
+    pub epoch: u64,
+    /// Until when nobody else may claim it.
+    pub until: Timestamp,
+}
+
+/// What a commit says to a transition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// A new event, with the verdict that it carried.
+    Stored,
+    /// The delivery is the event `of` already; nothing was stored.
+    Redelivered {
+        /// The first one's id.
+        of: EventId,
+    },
+    /// A new event with the verdict `duplicate(of)`; it was not routed.
+    Duplicate {
+        /// The first event of this occurrence.
+        of: EventId,
+    },
+    /// The change was applied.
+    Applied,
+    /// A condition did not hold; nothing was changed.
+    Stale,
+}
+
+/// Which events to list.
+#[derive(Clone, Debug, Default)]
+pub struct EventQuery {
+    /// Of this source.
+    pub source: Option<String>,
+    /// Of this type.
+    pub event_type: Option<String>,
+    /// With this action.
+    pub action: Option<String>,
+    /// With this status.
+    pub status: Option<String>,
+    /// About this subject.
+    pub subject: Option<String>,
+    /// Received at or after this point.
+    pub since: Option<Timestamp>,
+    /// Received before this point.
+    pub until: Option<Timestamp>,
+    /// Whose delivery id, subject, title, sender or repository contains this, whatever its case.
+    pub text: Option<String>,
+    /// At most so many.
+    pub limit: usize,
+    /// Only those older than this one.
+    pub before: Option<EventId>,
+}
+
+impl EventQuery {
+    /// Whether an event with this id lies where the list looks.
+    pub fn in_range(&self, id: EventId) -> bool {
+        self.since.is_none_or(|since| id >= EventId::first_at(since))
+            && self.until.is_none_or(|until| id < EventId::first_at(until))
+            && self.before.is_none_or(|before| id < before)
+    }
+
+    /// Whether `event` is one of those asked for, its time apart.
+    pub fn matches(&self, event: &Event) -> bool {
+        let facts = &event.meta.facts;
+        let is = |wanted: &Option<String>, has: Option<&str>| wanted.as_deref().is_none_or(|w| has == Some(w));
+        is(&self.source, Some(event.meta.source.as_str()))
+            && is(&self.event_type, Some(&facts.event_type))
+            && is(&self.action, facts.action.as_deref())
+            && is(&self.status, Some(event.verdict.status()))
+            && is(&self.subject, facts.subject.as_deref())
+            && self.text.as_deref().is_none_or(|text| contains_text(event, &text.to_lowercase()))
+    }
+}
+
+fn contains_text(event: &Event, text: &str) -> bool {
+    let facts = &event.meta.facts;
+    [
+        Some(&event.meta.delivery_id),
+        facts.subject.as_ref(),
+        facts.title.as_ref(),
+        facts.sender.as_ref(),
+        facts.repository.as_ref(),
+    ]
+    .into_iter()
+    .flatten()
+    .any(|field| field.to_lowercase().contains(text))
+}
+
+/// A part of a list.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page<T, C> {
+    /// The items. There may be fewer than asked for although `next` is there: a store looks at a
+    /// bounded number of records for one page.
+    pub items: Vec<T>,
+    /// Where to go on; absent at the end.
+    pub next: Option<C>,
+}
+
+/// What the store has counted. Every number is durable and part of the commit that it counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Counts {
+    /// Events in the log.
+    pub events: u64,
+    /// Deliveries that were an event already.
+    pub redeliveries: u64,
+    /// Events with the verdict `duplicate`.
+    pub duplicates: u64,
+    /// Events that wait to be routed.
+    pub pending: u64,
+    /// Bytes of all records of events.
+    pub bytes: u64,
+    /// Records that were found damaged and set aside.
+    pub damaged: u64,
+}
+
+/// Why a store did not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// It cannot write or read now. What was in hand is unknown until it has recovered.
+    #[error("the store does not work: {0}")]
+    Unavailable(String),
+    /// A record was damaged. It was set aside; the others are not touched.
+    #[error("the record of {id} is damaged ({reason}); it was set aside, restore it from a backup")]
+    Damaged {
+        /// What the record is of.
+        id: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}

@@ -1,0 +1,78 @@
+//! The door of the validator: authenticates on the caller's thread, large bodies on a thread of
+//! their own, so that one 25 MiB delivery does not hold up a worker's others.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use actix::{Actor, Context, Handler, Message, Response, Supervised};
+
+use super::port::Source;
+use crate::event::{Delivery, Reading, SourceName};
+use crate::mailbox::Letter;
+use crate::refusal::Refusal;
+
+/// Bodies above this many bytes are verified on a blocking thread. Below it a hop costs more than
+/// it saves: 256 KiB take about a quarter of a millisecond.
+const LARGE_BODY: usize = 256 << 10;
+
+/// The sources that are on, by name.
+pub type Sources = Arc<HashMap<SourceName, Arc<dyn Source>>>;
+
+/// Asks whether a delivery is authentic, and what it says.
+#[derive(Message)]
+#[rtype(result = "Result<Authentic, Refusal>")]
+pub struct Validate(pub Delivery);
+
+/// A delivery whose sender has proved to know the secret, and what it says.
+#[derive(Debug)]
+pub struct Authentic {
+    /// The delivery.
+    pub delivery: Delivery,
+    /// What it says.
+    pub reading: Reading,
+}
+
+/// The actor of the validator, one on every HTTP worker.
+pub struct Validator {
+    sources: Sources,
+}
+
+impl Validator {
+    /// A validator for these sources.
+    pub fn new(sources: Sources) -> Self {
+        Self { sources }
+    }
+}
+
+fn validate(source: &dyn Source, delivery: Delivery) -> Result<Authentic, Refusal> {
+    source.inspect(&delivery.headers)?;
+    source.authenticate(&delivery, delivery.received_at)?;
+    let reading = source.read(&delivery)?;
+    Ok(Authentic { delivery, reading })
+}
+
+impl Actor for Validator {
+    type Context = Context<Self>;
+}
+
+impl Supervised for Validator {}
+
+impl Handler<Letter<Validate>> for Validator {
+    type Result = Response<Result<Authentic, Refusal>>;
+
+    fn handle(&mut self, letter: Letter<Validate>, _: &mut Context<Self>) -> Self::Result {
+        let (Validate(delivery), room) = letter.keep_room();
+        let Some(source) = self.sources.get(&delivery.source) else {
+            return Response::reply(Err(Refusal::UnknownSource));
+        };
+        if delivery.body.len() <= LARGE_BODY {
+            return Response::reply(validate(&**source, delivery));
+        }
+        let source = Arc::clone(source);
+        Response::fut(async move {
+            let validated = tokio::task::spawn_blocking(move || validate(&*source, delivery)).await;
+            drop(room);
+            validated.unwrap_or(Err(Refusal::ComponentRestarted))
+        })
+    }
+}

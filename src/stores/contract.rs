@@ -1,0 +1,232 @@
+//! What every store promises, whatever it stands on. Each adapter runs all of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pointsman_actors::deduplicator::fingerprint::{HookKey, Key};
+use pointsman_actors::event::{EventMeta, Facts, SourceName, Verdict};
+use pointsman_actors::event_log::record::Sealer;
+use pointsman_actors::ids::{EventId, Ids, RandomIds};
+use pointsman_actors::store::{Answer, Claim, EventQuery, Intake, Lease, Occurrence, Store, Transition};
+use pointsman_actors::time::Timestamp;
+
+/// Deliveries are recognised for three days, occurrences for five minutes.
+pub const DELIVERY_WINDOW: Duration = Duration::from_secs(3 * 24 * 3600);
+const OCCURRENCE_WINDOW: Duration = Duration::from_secs(300);
+
+const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+/// An intake that tests describe in a line.
+#[derive(Clone)]
+pub struct Sample {
+    delivery: u8,
+    occurrence: Option<(u8, Option<u64>)>,
+    at: Timestamp,
+    verdict: Verdict,
+}
+
+pub fn delivery(delivery: u8) -> Sample {
+    Sample { delivery, occurrence: None, at: START, verdict: Verdict::Unrouted { reason: "no route".into() } }
+}
+
+impl Sample {
+    fn reporting(mut self, occurrence: u8, hook: Option<u64>) -> Self {
+        self.occurrence = Some((occurrence, hook));
+        self
+    }
+
+    fn after(mut self, span: Duration) -> Self {
+        self.at = START.plus(span);
+        self
+    }
+
+    fn pending(mut self) -> Self {
+        self.verdict = Verdict::Pending { reason: "a rule failed".into() };
+        self
+    }
+
+    pub fn intake(&self) -> Intake {
+        let meta = EventMeta {
+            id: RandomIds.event(self.at),
+            source: SourceName::new("github"),
+            received_at: self.at,
+            delivery_id: format!("guid-{}", self.delivery),
+            peer: None,
+            headers: Vec::new(),
+            facts: Facts {
+                event_type: if self.delivery.is_multiple_of(2) { "push" } else { "issues" }.into(),
+                title: Some(format!("Title {}", self.delivery)),
+                ..Facts::default()
+            },
+            payload_bytes: 2,
+        };
+        let claim =
+            |kind: u8, key: u8, window| Claim { key: Key([[kind; 8], [key; 8]].concat().try_into().unwrap()), window };
+        Intake {
+            id: meta.id,
+            at: self.at,
+            delivery: claim(1, self.delivery, DELIVERY_WINDOW),
+            occurrence: self
+                .occurrence
+                .map(|(key, hook)| Occurrence { claim: claim(2, key, OCCURRENCE_WINDOW), hook: hook.map(HookKey) }),
+            record: Sealer::new().seal(&meta, &self.verdict, b"{}").unwrap(),
+            verdict: self.verdict.clone(),
+        }
+    }
+}
+
+type Shelf = Arc<dyn Store>;
+
+/// Commits one batch and gives the answers and the ids that the events would have.
+pub async fn commit(store: &Shelf, samples: &[Sample]) -> (Vec<Answer>, Vec<EventId>) {
+    let intakes: Vec<Intake> = samples.iter().map(Sample::intake).collect();
+    let ids = intakes.iter().map(|intake| intake.id).collect();
+    let transitions = intakes.into_iter().map(|intake| Transition::Intake(Box::new(intake))).collect();
+    (store.commit(transitions).await.unwrap(), ids)
+}
+
+async fn answer(store: &Shelf, sample: Sample) -> (Answer, EventId) {
+    let (mut answers, ids) = commit(store, &[sample]).await;
+    (answers.remove(0), ids[0])
+}
+
+pub async fn what_is_committed_can_be_read(store: Shelf) {
+    let (first, id) = answer(&store, delivery(1)).await;
+    assert_eq!(first, Answer::Stored);
+    let event = store.event(id).await.unwrap().unwrap();
+    assert_eq!((event.meta.delivery_id.as_str(), event.payload.as_deref()), ("guid-1", Some(&b"{}"[..])));
+    assert_eq!(event.verdict.status(), "unrouted");
+    assert_eq!(store.event(RandomIds.event(START)).await.unwrap(), None);
+    assert_eq!(store.counts().events, 1);
+}
+
+pub async fn a_delivery_is_one_event(store: Shelf) {
+    let (answers, ids) = commit(&store, &[delivery(1), delivery(1), delivery(2)]).await;
+    assert_eq!(answers, [Answer::Stored, Answer::Redelivered { of: ids[0] }, Answer::Stored]);
+    let again = delivery(1).after(DELIVERY_WINDOW - Duration::from_secs(1));
+    assert_eq!(answer(&store, again).await.0, Answer::Redelivered { of: ids[0] });
+    assert_eq!((store.counts().events, store.counts().redeliveries), (2, 2));
+}
+
+pub async fn a_delivery_is_forgotten_after_its_window(store: Shelf) {
+    answer(&store, delivery(1)).await;
+    let (late, id) = answer(&store, delivery(1).after(DELIVERY_WINDOW)).await;
+    assert_eq!(late, Answer::Stored);
+    let again = delivery(1).after(DELIVERY_WINDOW * 2 - Duration::from_secs(1));
+    assert_eq!(answer(&store, again).await.0, Answer::Redelivered { of: id });
+}
+
+pub async fn an_occurrence_through_another_hook_is_a_duplicate(store: Shelf) {
+    let (_, first) = answer(&store, delivery(1).reporting(7, Some(1))).await;
+    let (other_hook, id) = answer(&store, delivery(2).reporting(7, Some(2))).await;
+    assert_eq!(other_hook, Answer::Duplicate { of: first });
+    assert_eq!(store.event(id).await.unwrap().unwrap().verdict, Verdict::Duplicate { of: first });
+    let same_hook = answer(&store, delivery(3).reporting(7, Some(1))).await.0;
+    assert_eq!(same_hook, Answer::Stored, "two deliveries of one hook are two occurrences");
+    let third_hook = answer(&store, delivery(4).reporting(7, Some(3)).after(Duration::from_secs(299))).await.0;
+    assert_eq!(third_hook, Answer::Duplicate { of: first }, "the hook of the first event is the one compared with");
+    let too_late = answer(&store, delivery(5).reporting(7, Some(2)).after(Duration::from_secs(300))).await.0;
+    assert_eq!(too_late, Answer::Stored);
+    assert_eq!((store.counts().events, store.counts().duplicates), (5, 2));
+}
+
+pub async fn without_hooks_every_repetition_is_a_duplicate(store: Shelf) {
+    let samples = [delivery(1).reporting(7, None), delivery(2).reporting(7, None), delivery(2).reporting(7, None)];
+    let (answers, ids) = commit(&store, &samples).await;
+    let expected = [Answer::Stored, Answer::Duplicate { of: ids[0] }, Answer::Redelivered { of: ids[1] }];
+    assert_eq!(answers, expected);
+}
+
+pub async fn a_pending_event_is_settled_once(store: Shelf) {
+    let (_, id) = answer(&store, delivery(1).pending()).await;
+    answer(&store, delivery(2)).await;
+    assert_eq!(store.counts().pending, 1);
+    let (now, until) = (START, START.plus(Duration::from_secs(60)));
+    let taken = store.take_pending(10, now, until).await.unwrap();
+    let [(event, lease)] = &taken[..] else { panic!("one event, not {taken:?}") };
+    assert_eq!((event.meta.id, event.payload.as_deref()), (id, Some(&b"{}"[..])));
+    assert_eq!(store.take_pending(10, now, until).await.unwrap(), [], "it is claimed");
+    let (_, second) = store.take_pending(10, until, until.plus(Duration::from_secs(60))).await.unwrap().remove(0);
+    let settle =
+        |lease: Lease| Transition::Settle { event: id, lease, verdict: Verdict::Unrouted { reason: "now".into() } };
+    let answers = store.commit(vec![settle(*lease), settle(second), settle(second)]).await.unwrap();
+    assert_eq!(
+        answers,
+        [Answer::Stale, Answer::Applied, Answer::Stale],
+        "an old lease changes nothing, and none does twice"
+    );
+    assert_eq!(store.event(id).await.unwrap().unwrap().verdict.status(), "unrouted");
+    assert_eq!(store.counts().pending, 0);
+}
+
+pub async fn a_pending_event_can_stay_pending(store: Shelf) {
+    let (_, id) = answer(&store, delivery(1).pending()).await;
+    let (_, lease) = store.take_pending(1, START, START).await.unwrap().remove(0);
+    let later = START.plus(Duration::from_secs(5));
+    let verdict = Verdict::Pending { reason: "still".into() };
+    let settle = Transition::Settle { event: id, lease: Lease { until: later, ..lease }, verdict };
+    assert_eq!(store.commit(vec![settle]).await.unwrap(), [Answer::Applied]);
+    assert_eq!(store.take_pending(1, START, START).await.unwrap(), []);
+    assert_eq!(store.take_pending(1, later, later).await.unwrap().len(), 1);
+    assert_eq!(store.counts().pending, 1);
+}
+
+pub async fn lists_are_newest_first_and_go_on(store: Shelf) {
+    let samples: Vec<Sample> = (0..10).map(|n| delivery(n).after(Duration::from_secs(u64::from(n)))).collect();
+    let (_, mut ids) = commit(&store, &samples).await;
+    ids.reverse();
+    let (mut seen, mut before) = (Vec::new(), None);
+    loop {
+        let page = store.events(EventQuery { limit: 3, before, ..EventQuery::default() }).await.unwrap();
+        seen.extend(page.items.iter().map(|event| event.meta.id));
+        assert!(page.items.iter().all(|event| event.payload.is_none()));
+        before = page.next;
+        if before.is_none() {
+            break;
+        }
+    }
+    assert_eq!(seen, ids);
+}
+
+pub async fn lists_are_filtered(store: Shelf) {
+    let samples: Vec<Sample> = (0..10).map(|n| delivery(n).after(Duration::from_secs(u64::from(n)))).collect();
+    commit(&store, &samples).await;
+    let list = async |query: EventQuery| {
+        let page = store.events(EventQuery { limit: 100, ..query }).await.unwrap();
+        page.items.iter().map(|event| event.meta.delivery_id.clone()).collect::<Vec<_>>()
+    };
+    let text = |text: &str| Some(text.to_owned());
+    assert_eq!(list(EventQuery { event_type: text("push"), ..EventQuery::default() }).await.len(), 5);
+    assert_eq!(list(EventQuery { source: text("linear"), ..EventQuery::default() }).await.len(), 0);
+    assert_eq!(list(EventQuery { status: text("unrouted"), ..EventQuery::default() }).await.len(), 10);
+    assert_eq!(list(EventQuery { text: text("tITLE 7"), ..EventQuery::default() }).await, ["guid-7"]);
+    let since = Some(START.plus(Duration::from_secs(8)));
+    assert_eq!(list(EventQuery { since, ..EventQuery::default() }).await, ["guid-9", "guid-8"]);
+    let until = Some(START.plus(Duration::from_secs(1)));
+    assert_eq!(list(EventQuery { until, ..EventQuery::default() }).await, ["guid-0"]);
+}
+
+/// Runs the whole contract on the store that `$fresh` opens.
+macro_rules! contract {
+    ($fresh:expr; $($promise:ident),* $(,)?) => {$(
+        #[actix::test]
+        async fn $promise() {
+            let (store, _keep) = $fresh;
+            $crate::stores::contract::$promise(store).await;
+        }
+    )*};
+    ($fresh:expr) => {
+        $crate::stores::contract::contract! { $fresh;
+            what_is_committed_can_be_read,
+            a_delivery_is_one_event,
+            a_delivery_is_forgotten_after_its_window,
+            an_occurrence_through_another_hook_is_a_duplicate,
+            without_hooks_every_repetition_is_a_duplicate,
+            a_pending_event_is_settled_once,
+            a_pending_event_can_stay_pending,
+            lists_are_newest_first_and_go_on,
+            lists_are_filtered,
+        }
+    };
+}
+pub(crate) use contract;

@@ -1,0 +1,202 @@
+//! A store in memory: for tests, and for whoever does not mind losing everything with the process.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use pointsman_actors::deduplicator::fingerprint::{HookKey, Key};
+use pointsman_actors::event::{Event, Verdict};
+use pointsman_actors::event_log::record::Record;
+use pointsman_actors::ids::EventId;
+use pointsman_actors::store::{
+    Answer, Claim, Counts, Durability, EventQuery, Intake, Later, Lease, Page, Store, StoreError, Transition,
+};
+use pointsman_actors::time::Timestamp;
+
+/// The store.
+#[derive(Default)]
+pub struct MemoryStore(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    events: BTreeMap<EventId, Record>,
+    claims: HashMap<Key, FirstClaim>,
+    pending: BTreeMap<EventId, Lease>,
+    counts: Counts,
+}
+
+#[derive(Clone, Copy)]
+struct FirstClaim {
+    event: EventId,
+    at: Timestamp,
+    hook: Option<HookKey>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Store for MemoryStore {
+    fn commit(&self, transitions: Vec<Transition>) -> Later<Vec<Answer>> {
+        let mut state = self.state();
+        let answers = transitions.into_iter().map(|transition| state.apply(transition)).collect();
+        now(answers)
+    }
+
+    fn recover(&self) -> Later<()> {
+        now(Ok(()))
+    }
+
+    fn event(&self, id: EventId) -> Later<Option<Event>> {
+        now(self.state().events.get(&id).map(|record| open(id, record, Record::open)).transpose())
+    }
+
+    fn events(&self, query: EventQuery) -> Later<Page<Event, EventId>> {
+        now(self.state().page(&query))
+    }
+
+    fn take_pending(&self, limit: usize, at: Timestamp, until: Timestamp) -> Later<Vec<(Event, Lease)>> {
+        now(self.state().take_pending(limit, at, until))
+    }
+
+    fn counts(&self) -> Counts {
+        self.state().counts
+    }
+
+    fn durability(&self) -> Durability {
+        Durability::Process
+    }
+
+    fn name(&self) -> &'static str {
+        "memory"
+    }
+}
+
+fn now<T: Send + 'static>(result: Result<T, StoreError>) -> Later<T> {
+    Box::pin(std::future::ready(result))
+}
+
+fn open(
+    id: EventId,
+    record: &Record,
+    how: fn(&Record) -> Result<Event, pointsman_actors::event_log::record::Damage>,
+) -> Result<Event, StoreError> {
+    how(record).map_err(|damage| StoreError::Damaged { id: id.to_string(), reason: damage.to_string() })
+}
+
+impl State {
+    fn apply(&mut self, transition: Transition) -> Result<Answer, StoreError> {
+        match transition {
+            Transition::Intake(intake) => self.take_in(*intake),
+            Transition::Settle { event, lease, verdict } => self.settle(event, lease, &verdict),
+        }
+    }
+
+    fn take_in(&mut self, intake: Intake) -> Result<Answer, StoreError> {
+        if let Some(first) = self.first_of(&intake.delivery, intake.at) {
+            self.counts.redeliveries += 1;
+            return Ok(Answer::Redelivered { of: first.event });
+        }
+        let twin = intake.occurrence.and_then(|occurrence| {
+            let first = self.first_of(&occurrence.claim, intake.at)?;
+            (occurrence.hook.is_none() || occurrence.hook != first.hook).then_some(first.event)
+        });
+        let hook = intake.occurrence.and_then(|occurrence| occurrence.hook);
+        let claim = FirstClaim { event: intake.id, at: intake.at, hook };
+        self.claims.insert(intake.delivery.key, claim);
+        if let Some(of) = twin {
+            self.store(intake.id, intake.record.with_verdict(&Verdict::Duplicate { of }).map_err(broken)?);
+            self.counts.duplicates += 1;
+            return Ok(Answer::Duplicate { of });
+        }
+        if let Some(occurrence) = intake.occurrence
+            && self.first_of(&occurrence.claim, intake.at).is_none()
+        {
+            self.claims.insert(occurrence.claim.key, claim);
+        }
+        if matches!(intake.verdict, Verdict::Pending { .. }) {
+            self.pending.insert(intake.id, Lease::default());
+        }
+        self.store(intake.id, intake.record);
+        Ok(Answer::Stored)
+    }
+
+    fn first_of(&self, claim: &Claim, at: Timestamp) -> Option<FirstClaim> {
+        self.claims.get(&claim.key).copied().filter(|first| at.since(first.at) < claim.window)
+    }
+
+    fn store(&mut self, id: EventId, record: Record) {
+        self.counts.events += 1;
+        self.counts.bytes += u64::try_from(record.bytes().len()).unwrap_or(u64::MAX);
+        self.events.insert(id, record);
+        self.counts.pending = u64::try_from(self.pending.len()).unwrap_or(u64::MAX);
+    }
+
+    fn settle(&mut self, event: EventId, lease: Lease, verdict: &Verdict) -> Result<Answer, StoreError> {
+        if self.pending.get(&event).is_none_or(|held| held.epoch != lease.epoch) {
+            return Ok(Answer::Stale);
+        }
+        if let Some(record) = self.events.get_mut(&event) {
+            *record = record.with_verdict(verdict).map_err(broken)?;
+        }
+        if matches!(verdict, Verdict::Pending { .. }) {
+            self.pending.insert(event, lease);
+        } else {
+            self.pending.remove(&event);
+        }
+        self.counts.pending = u64::try_from(self.pending.len()).unwrap_or(u64::MAX);
+        Ok(Answer::Applied)
+    }
+
+    fn take_pending(
+        &mut self,
+        limit: usize,
+        at: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<(Event, Lease)>, StoreError> {
+        let due: Vec<EventId> =
+            self.pending.iter().filter(|(_, held)| held.until <= at).map(|(id, _)| *id).take(limit).collect();
+        let mut taken = Vec::new();
+        for id in due {
+            let Some((held, record)) = self.pending.get_mut(&id).zip(self.events.get(&id)) else { continue };
+            *held = Lease { epoch: held.epoch + 1, until };
+            taken.push((open(id, record, Record::open)?, *held));
+        }
+        Ok(taken)
+    }
+
+    fn page(&self, query: &EventQuery) -> Result<Page<Event, EventId>, StoreError> {
+        let newest_first = self.events.iter().rev();
+        let in_range = newest_first.filter(|(id, _)| query.in_range(**id));
+        let mut items = Vec::new();
+        for (id, record) in in_range {
+            let event = open(*id, record, Record::open_meta)?;
+            if !query.matches(&event) {
+                continue;
+            }
+            if items.len() == query.limit {
+                let next = items.last().map(|last: &Event| last.meta.id);
+                return Ok(Page { items, next });
+            }
+            items.push(event);
+        }
+        Ok(Page { items, next: None })
+    }
+}
+
+fn broken(damage: pointsman_actors::event_log::record::Damage) -> StoreError {
+    StoreError::Unavailable(damage.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    crate::stores::contract::contract!((MemoryStore::new() as Arc<dyn Store>, ()));
+}

@@ -1,0 +1,186 @@
+//! Turns transitions into one atomic batch over all trees.
+
+use pointsman_actors::event::Verdict;
+use pointsman_actors::event_log::record::{Damage, Record};
+use pointsman_actors::ids::EventId;
+use pointsman_actors::store::{Answer, Claim, Counts, Intake, Lease, Occurrence, Transition};
+use pointsman_actors::time::Timestamp;
+use sled::Batch;
+use sled::transaction::{ConflictableTransactionError, TransactionError, Transactional};
+
+use super::claims::{Claims, Draft, FirstClaim};
+use super::open::{Trees, counts_to_bytes};
+
+/// Why a batch could not be built or applied.
+#[derive(Debug, thiserror::Error)]
+pub enum BatchError {
+    /// The database said no.
+    #[error(transparent)]
+    Sled(#[from] sled::Error),
+    /// A record that a transition changes is damaged.
+    #[error("a record in the batch is damaged: {0}")]
+    Record(#[from] Damage),
+}
+
+/// A batch that is being built.
+pub struct BatchBuilder<'a> {
+    trees: &'a Trees,
+    claims: &'a Claims,
+    draft: Draft,
+    events: Batch,
+    pending: Batch,
+    counts: Counts,
+    newest: Timestamp,
+    /// Leases that this batch has changed: what comes later in it must see them.
+    leases: std::collections::HashMap<EventId, Option<Lease>>,
+}
+
+/// A batch that was applied and only has to be flushed.
+pub struct Applied {
+    /// What to tell those who asked, in their order.
+    pub answers: Vec<Answer>,
+    /// The counts with this batch.
+    pub counts: Counts,
+    /// The claims that it adds.
+    pub draft: Draft,
+    /// The newest point in time in it.
+    pub newest: Timestamp,
+}
+
+impl<'a> BatchBuilder<'a> {
+    /// An empty batch.
+    pub fn new(trees: &'a Trees, claims: &'a Claims, counts: Counts) -> Self {
+        Self {
+            trees,
+            claims,
+            draft: Draft::default(),
+            events: Batch::default(),
+            pending: Batch::default(),
+            counts,
+            newest: Timestamp::default(),
+            leases: std::collections::HashMap::new(),
+        }
+    }
+
+    /// Decides and adds all `transitions`, then applies them as one.
+    pub fn apply(mut self, transitions: Vec<Transition>) -> Result<Applied, BatchError> {
+        let answers = transitions.into_iter().map(|each| self.add(each)).collect::<Result<Vec<_>, _>>()?;
+        self.claims.complete(&mut self.draft, self.newest)?;
+        self.write()?;
+        Ok(Applied { answers, counts: self.counts, draft: self.draft, newest: self.newest })
+    }
+
+    fn add(&mut self, transition: Transition) -> Result<Answer, BatchError> {
+        match transition {
+            Transition::Intake(intake) => self.take_in(*intake),
+            Transition::Settle { event, lease, verdict } => self.settle(event, lease, &verdict),
+        }
+    }
+
+    fn take_in(&mut self, intake: Intake) -> Result<Answer, BatchError> {
+        self.newest = self.newest.max(intake.at);
+        if let Some(first) = self.first(&intake.delivery, intake.at)? {
+            self.counts.redeliveries += 1;
+            return Ok(Answer::Redelivered { of: first.event });
+        }
+        let hook = intake.occurrence.and_then(|occurrence| occurrence.hook);
+        let claim = FirstClaim { event: intake.id, at: intake.at, hook };
+        self.claims.claim(&mut self.draft, intake.delivery.key, claim);
+        if let Some(Occurrence { claim: wanted, hook }) = intake.occurrence {
+            match self.first(&wanted, intake.at)? {
+                Some(first) if hook.is_none() || hook != first.hook => {
+                    let verdict = Verdict::Duplicate { of: first.event };
+                    self.store(intake.id, &intake.record.with_verdict(&verdict)?);
+                    self.counts.duplicates += 1;
+                    return Ok(Answer::Duplicate { of: first.event });
+                }
+                // The same hook once more is another occurrence; the key stays with its first.
+                Some(_) => {}
+                None => self.claims.claim(&mut self.draft, wanted.key, claim),
+            }
+        }
+        if matches!(intake.verdict, Verdict::Pending { .. }) {
+            self.set_lease(intake.id, Some(Lease::default()));
+            self.counts.pending += 1;
+        }
+        self.store(intake.id, &intake.record);
+        Ok(Answer::Stored)
+    }
+
+    fn first(&self, claim: &Claim, at: Timestamp) -> sled::Result<Option<FirstClaim>> {
+        self.claims.first(&self.draft, claim, at)
+    }
+
+    fn store(&mut self, id: EventId, record: &Record) {
+        self.counts.events += 1;
+        self.counts.bytes += record.bytes().len() as u64;
+        self.events.insert(&id.bytes()[..], &record.bytes()[..]);
+    }
+
+    fn settle(&mut self, event: EventId, lease: Lease, verdict: &Verdict) -> Result<Answer, BatchError> {
+        if self.lease(event)?.is_none_or(|held| held.epoch != lease.epoch) {
+            return Ok(Answer::Stale);
+        }
+        let Some(row) = self.trees.events.get(event.bytes())? else { return Ok(Answer::Stale) };
+        let record = Record::from_bytes(row.to_vec().into());
+        let settled = record.with_verdict(verdict)?;
+        self.counts.bytes += settled.bytes().len() as u64;
+        self.counts.bytes -= record.bytes().len() as u64;
+        self.events.insert(&event.bytes()[..], &settled.bytes()[..]);
+        if matches!(verdict, Verdict::Pending { .. }) {
+            self.set_lease(event, Some(lease));
+        } else {
+            self.set_lease(event, None);
+            self.counts.pending -= 1;
+        }
+        Ok(Answer::Applied)
+    }
+
+    fn lease(&self, event: EventId) -> sled::Result<Option<Lease>> {
+        if let Some(lease) = self.leases.get(&event) {
+            return Ok(*lease);
+        }
+        Ok(self.trees.pending.get(event.bytes())?.and_then(|row| lease_from_bytes(&row)))
+    }
+
+    fn set_lease(&mut self, event: EventId, lease: Option<Lease>) {
+        match lease {
+            Some(lease) => self.pending.insert(&event.bytes()[..], &lease_to_bytes(lease)[..]),
+            None => self.pending.remove(&event.bytes()[..]),
+        }
+        self.leases.insert(event, lease);
+    }
+
+    fn write(&self) -> sled::Result<()> {
+        let Trees { events, claims, filters, pending, meta, .. } = self.trees;
+        let counts = counts_to_bytes(&self.counts);
+        (events, claims, filters, pending, meta)
+            .transaction(|(events, claims, filters, pending, meta)| {
+                events.apply_batch(&self.events)?;
+                claims.apply_batch(&self.draft.claims)?;
+                filters.apply_batch(&self.draft.filters)?;
+                pending.apply_batch(&self.pending)?;
+                meta.insert("counts", counts.as_slice())?;
+                Ok::<_, ConflictableTransactionError<()>>(())
+            })
+            .map_err(|error| match error {
+                TransactionError::Storage(error) => error,
+                TransactionError::Abort(()) => sled::Error::Unsupported("nothing aborts a batch".to_owned()),
+            })
+    }
+}
+
+/// A lease as it is stored: epoch and end, eight bytes each.
+pub fn lease_to_bytes(lease: Lease) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    let whole = lease.epoch.to_be_bytes().into_iter().chain(lease.until.millis().to_be_bytes());
+    bytes.iter_mut().zip(whole).for_each(|(to, from)| *to = from);
+    bytes
+}
+
+/// Back from its bytes.
+pub fn lease_from_bytes(row: &[u8]) -> Option<Lease> {
+    let (epoch, rest) = row.split_first_chunk::<8>()?;
+    let until = rest.first_chunk::<8>()?;
+    Some(Lease { epoch: u64::from_be_bytes(*epoch), until: Timestamp::from_millis(i64::from_be_bytes(*until)) })
+}

@@ -1,0 +1,144 @@
+//! The contract on sled, and what only a durable store can promise.
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::stores::contract::{DELIVERY_WINDOW, commit, delivery};
+
+fn fresh() -> (Arc<dyn Store>, TempDir) {
+    let directory = tempfile::tempdir().unwrap();
+    (reopen(&directory), directory)
+}
+
+fn reopen(directory: &TempDir) -> Arc<dyn Store> {
+    SledStore::open(directory.path(), DELIVERY_WINDOW).unwrap()
+}
+
+crate::stores::contract::contract!(fresh());
+
+#[actix::test]
+async fn what_was_answered_is_there_after_a_restart() {
+    let (store, directory) = fresh();
+    let (answers, ids) = commit(&store, &[delivery(1)]).await;
+    assert_eq!(answers, [Answer::Stored]);
+    drop(store);
+    let store = reopen(&directory);
+    let (answers, _) = commit(&store, &[delivery(1), delivery(2)]).await;
+    assert_eq!(answers, [Answer::Redelivered { of: ids[0] }, Answer::Stored]);
+    assert_eq!((store.counts().events, store.counts().redeliveries), (2, 1));
+}
+
+#[actix::test]
+async fn many_segments_are_found_again_and_expire() {
+    let (store, directory) = fresh();
+    let claims = |trees: &Trees| (trees.claims.len(), trees.filters.len());
+    drop(store);
+    let Ready { trees, mut claims_kept } = opened(&directory);
+    let day = Duration::from_secs(24 * 3600);
+    let at = |n: u32| Timestamp::default().plus(day * 30).plus(Duration::from_secs(u64::from(n)));
+    let key = |n: u32| numbered_key(n);
+    let first = |n: u32| FirstClaim { event: EventId::first_at(at(n)), at: at(n), hook: None };
+    let total = 3 * claims::SEGMENT as u32;
+    for chunk in 0..total / 4096 {
+        let mut draft = Draft::default();
+        for n in chunk * 4096..(chunk + 1) * 4096 {
+            claims_kept.claim(&mut draft, key(n), first(n));
+        }
+        write(&trees, &mut claims_kept, draft, at(chunk * 4096));
+    }
+    assert_eq!(claims(&trees), (total as usize, 3));
+    drop((trees, claims_kept));
+
+    let Ready { trees, mut claims_kept } = opened(&directory);
+    let wanted = |n| Claim { key: key(n), window: DELIVERY_WINDOW };
+    for n in [0, 1, 70_000, total - 1] {
+        let found = claims_kept.first(&Draft::default(), &wanted(n), at(total)).unwrap();
+        assert_eq!(
+            found.map(|first| first.at),
+            Some(at(n)).filter(|then| at(total).since(*then) < DELIVERY_WINDOW),
+            "{n}"
+        );
+    }
+    assert_eq!(claims_kept.first(&Draft::default(), &wanted(total), at(total)).unwrap(), None);
+
+    let later = at(total).plus(day * 4);
+    for n in 0..60 {
+        let mut draft = Draft::default();
+        for m in 0..4096 {
+            claims_kept.claim(&mut draft, key(total + n * 4096 + m), FirstClaim { at: later, ..first(0) });
+        }
+        write(&trees, &mut claims_kept, draft, later);
+    }
+    let (left, _) = claims(&trees);
+    assert_eq!(left, 60 * 4096, "what expired is gone, at the pace of what was added");
+}
+
+fn opened(directory: &TempDir) -> Ready {
+    let open::Opened { trees, claims, .. } = open::open(directory.path(), DELIVERY_WINDOW).unwrap();
+    Ready { trees, claims_kept: claims }
+}
+
+use super::claims::{Draft, FirstClaim};
+use pointsman_actors::deduplicator::fingerprint::Key;
+use pointsman_actors::store::Claim;
+
+struct Ready {
+    trees: Trees,
+    claims_kept: Claims,
+}
+
+fn numbered_key(number: u32) -> Key {
+    use sha2::{Digest, Sha256};
+    Key(Sha256::digest(number.to_be_bytes())[..16].try_into().unwrap())
+}
+
+fn write(trees: &Trees, claims: &mut Claims, mut draft: Draft, now: Timestamp) {
+    claims.complete(&mut draft, now).unwrap();
+    trees.claims.apply_batch(draft.claims.clone()).unwrap();
+    trees.filters.apply_batch(draft.filters.clone()).unwrap();
+    claims.committed(&draft, now).unwrap();
+}
+
+#[actix::test]
+async fn a_damaged_record_is_named_and_set_aside_and_the_rest_goes_on() {
+    let (store, directory) = fresh();
+    let (_, ids) = commit(&store, &[delivery(1), delivery(2), delivery(3)]).await;
+    drop(store);
+    let Ready { trees, .. } = opened(&directory);
+    let mut row = trees.events.get(ids[1].bytes()).unwrap().unwrap().to_vec();
+    row[20] ^= 1;
+    trees.events.insert(ids[1].bytes(), row).unwrap();
+    drop(trees);
+
+    let store = reopen(&directory);
+    let damaged = store.event(ids[1]).await.unwrap_err();
+    assert!(matches!(&damaged, StoreError::Damaged { id, .. } if *id == ids[1].to_string()), "{damaged}");
+    let page = store.events(EventQuery { limit: 10, ..EventQuery::default() }).await.unwrap();
+    assert_eq!(page.items.len(), 2);
+    commit(&store, &[delivery(4)]).await;
+    assert_eq!(store.counts().damaged, 1);
+    assert!(
+        matches!(store.event(ids[1]).await, Err(StoreError::Damaged { .. })),
+        "it is still named when it lies aside"
+    );
+}
+
+#[test]
+fn a_directory_in_use_is_refused() {
+    let (_store, directory) = fresh();
+    let error = SledStore::open(directory.path(), DELIVERY_WINDOW).err().unwrap();
+    assert!(matches!(error, OpenError::InUse(_)), "{error}");
+}
+
+#[test]
+fn damaged_files_are_refused_with_a_remedy() {
+    let (store, directory) = fresh();
+    drop(store);
+    let file = directory.path().join("log/db");
+    let mut bytes = std::fs::read(&file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes.iter_mut().skip(64).take(middle).for_each(|byte| *byte ^= 0x55);
+    std::fs::write(&file, bytes).unwrap();
+    let error = SledStore::open(directory.path(), DELIVERY_WINDOW).err().map(|error| error.to_string());
+    assert!(error.as_deref().is_some_and(|text| text.contains("restore it from a backup")), "{error:?}");
+}
