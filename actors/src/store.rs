@@ -229,6 +229,8 @@ pub struct Counts {
     pub bytes: u64,
     /// Records that were found damaged and set aside.
     pub damaged: u64,
+    /// Batches that were committed.
+    pub commits: u64,
 }
 
 /// Why a store did not do what it was asked.

@@ -23,10 +23,12 @@ pub struct Sample {
     occurrence: Option<(u8, Option<u64>)>,
     at: Timestamp,
     verdict: Verdict,
+    payload: Vec<u8>,
 }
 
 pub fn delivery(delivery: u8) -> Sample {
-    Sample { delivery, occurrence: None, at: START, verdict: Verdict::Unrouted { reason: "no route".into() } }
+    let verdict = Verdict::Unrouted { reason: "no route".into() };
+    Sample { delivery, occurrence: None, at: START, verdict, payload: b"{}".into() }
 }
 
 impl Sample {
@@ -42,6 +44,11 @@ impl Sample {
 
     fn pending(mut self) -> Self {
         self.verdict = Verdict::Pending { reason: "a rule failed".into() };
+        self
+    }
+
+    pub fn with_payload(mut self, payload: &[u8]) -> Self {
+        self.payload = payload.into();
         self
     }
 
@@ -69,7 +76,7 @@ impl Sample {
             occurrence: self
                 .occurrence
                 .map(|(key, hook)| Occurrence { claim: claim(2, key, OCCURRENCE_WINDOW), hook: hook.map(HookKey) }),
-            record: Sealer::new().seal(&meta, &self.verdict, b"{}").unwrap(),
+            record: Sealer::new().seal(&meta, &self.verdict, &self.payload).unwrap(),
             verdict: self.verdict.clone(),
         }
     }

@@ -45,6 +45,7 @@ impl MemoryStore {
 impl Store for MemoryStore {
     fn commit(&self, transitions: Vec<Transition>) -> Later<Vec<Answer>> {
         let mut state = self.state();
+        state.counts.commits += 1;
         let answers = transitions.into_iter().map(|transition| state.apply(transition)).collect();
         now(answers)
     }

@@ -65,6 +65,7 @@ impl<'a> BatchBuilder<'a> {
     /// Decides and adds all `transitions`, then applies them as one.
     pub fn apply(mut self, transitions: Vec<Transition>) -> Result<Applied, BatchError> {
         let answers = transitions.into_iter().map(|each| self.add(each)).collect::<Result<Vec<_>, _>>()?;
+        self.counts.commits += 1;
         self.claims.complete(&mut self.draft, self.newest)?;
         self.write()?;
         Ok(Applied { answers, counts: self.counts, draft: self.draft, newest: self.newest })

@@ -30,7 +30,7 @@ use tokio::sync::oneshot;
 use batch::{Applied, BatchBuilder, BatchError};
 use claims::Claims;
 pub use open::OpenError;
-use open::{Opened, Trees, open};
+use open::{Mark, Opened, Trees, open};
 
 /// The store.
 pub struct SledStore {
@@ -73,11 +73,15 @@ impl SledStore {
     /// Opens or creates the store in `directory`. Dedup claims are kept for `keep_claims`, the longest
     /// window that is asked for.
     pub fn open(directory: &Path, keep_claims: Duration) -> Result<Arc<Self>, OpenError> {
-        let Opened { trees, claims, counts } = open(directory, keep_claims)?;
+        let Opened { trees, claims, counts, mark } = open(directory, keep_claims)?;
         let (jobs, inbox) = mpsc::channel();
         let shared = Arc::new(Shared { trees: RwLock::new(Some(trees)), counts: Mutex::new(counts) });
-        let writer =
-            Writer { directory: directory.to_owned(), keep_claims, claims: Some(claims), shared: Arc::clone(&shared) };
+        let writer = Writer {
+            directory: directory.to_owned(),
+            keep_claims,
+            kept: Some(Kept { claims, mark }),
+            shared: Arc::clone(&shared),
+        };
         let writer = std::thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || writer.work(&inbox))
@@ -177,8 +181,14 @@ struct Writer {
     directory: PathBuf,
     keep_claims: Duration,
     /// Absent while the database is closed.
-    claims: Option<Claims>,
+    kept: Option<Kept>,
     shared: Arc<Shared>,
+}
+
+/// What the writer keeps of an open database.
+struct Kept {
+    claims: Claims,
+    mark: Mark,
 }
 
 impl Writer {
@@ -199,6 +209,7 @@ impl Writer {
                 }
             }
         }
+        self.close();
     }
 
     /// After any failure, or a panic inside sled, the database is closed: its state in memory can no
@@ -213,20 +224,21 @@ impl Writer {
     }
 
     fn close(&mut self) {
-        self.claims = None;
+        self.kept = None;
         let trees = self.shared.trees.write().unwrap_or_else(PoisonError::into_inner).take();
         let _ = catch_unwind(AssertUnwindSafe(|| drop(trees)));
+        open::wait_until_released(&self.directory);
     }
 
     fn recover(&mut self) -> Result<(), StoreError> {
         self.close();
-        let Opened { trees, claims, counts } =
+        let Opened { trees, claims, counts, mark } =
             open(&self.directory, self.keep_claims).map_err(|error| unavailable(&error))?;
         trees.meta.insert("recovered", b"1").map_err(|error| unavailable(&error))?;
         trees.db.flush().map_err(|error| unavailable(&error))?;
         *self.shared.trees.write().unwrap_or_else(PoisonError::into_inner) = Some(trees);
         *self.shared.counts.lock().unwrap_or_else(PoisonError::into_inner) = counts;
-        self.claims = Some(claims);
+        self.kept = Some(Kept { claims, mark });
         Ok(())
     }
 
@@ -236,11 +248,12 @@ impl Writer {
 
     fn commit(&mut self, transitions: Vec<Transition>) -> Result<Vec<Answer>, StoreError> {
         let trees = self.trees()?;
-        let claims = self.claims.as_mut().ok_or_else(closed)?;
+        let Kept { claims, mark } = self.kept.as_mut().ok_or_else(closed)?;
         let counts = *self.shared.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let applied = BatchBuilder::new(&trees, claims, counts).apply(transitions);
         let Applied { answers, counts, draft, newest } = applied.map_err(|error: BatchError| unavailable(&error))?;
         trees.db.flush().map_err(|error| unavailable(&error))?;
+        mark.set(counts.commits);
         claims.committed(&draft, newest).map_err(|error| unavailable(&error))?;
         *self.shared.counts.lock().unwrap_or_else(PoisonError::into_inner) = counts;
         Ok(answers)

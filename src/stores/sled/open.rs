@@ -1,5 +1,7 @@
 //! Opens the database, and says in words why it does not open.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -43,6 +45,8 @@ pub struct Opened {
     pub claims: Claims,
     /// The counts.
     pub counts: Counts,
+    /// The mark.
+    pub mark: Mark,
 }
 
 /// Why the database does not open.
@@ -95,13 +99,29 @@ pub fn open(directory: &Path, keep_claims: Duration) -> Result<Opened, OpenError
         .map_err(|error| OpenError::NotWritable { path: directory.to_owned(), reason: error.to_string() })?;
     let opened = catch_unwind(AssertUnwindSafe(|| open_trees(&path, keep_claims)));
     match opened {
-        Ok(Ok(opened)) => check_layout(opened, &path),
+        Ok(Ok((trees, claims, counts))) => {
+            check_layout(&trees, &path)?;
+            let mark = Mark::check(directory, counts.commits)?;
+            Ok(Opened { trees, claims, counts, mark })
+        }
         Ok(Err(error)) => Err(explain(&error, directory, path)),
         Err(_) => Err(OpenError::Damaged { path, reason: "its structure is not consistent".to_owned() }),
     }
 }
 
-fn open_trees(path: &Path, keep_claims: Duration) -> sled::Result<Opened> {
+/// Waits, for a bounded time, until sled's own threads have let go of a database whose handles were
+/// dropped: they hold its lock a moment longer.
+pub fn wait_until_released(directory: &Path) {
+    let Ok(file) = File::open(directory.join("log").join("db")) else { return };
+    for _ in 0..1_000 {
+        if file.try_lock().is_ok() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn open_trees(path: &Path, keep_claims: Duration) -> sled::Result<(Trees, Claims, Counts)> {
     let db = sled::Config::new()
         .path(path)
         .cache_capacity(CACHE_BYTES)
@@ -120,21 +140,54 @@ fn open_trees(path: &Path, keep_claims: Duration) -> sled::Result<Opened> {
     };
     let claims = Claims::open(trees.claims.clone(), trees.filters.clone(), keep_claims)?;
     let counts = trees.meta.get("counts")?.and_then(|row| counts_from_bytes(&row)).unwrap_or_default();
-    Ok(Opened { trees, claims, counts })
+    Ok((trees, claims, counts))
 }
 
-fn check_layout(opened: Opened, path: &Path) -> Result<Opened, OpenError> {
+fn check_layout(trees: &Trees, path: &Path) -> Result<(), OpenError> {
     let damaged = |error: sled::Error| OpenError::Damaged { path: path.to_owned(), reason: error.to_string() };
-    match opened.trees.meta.get("layout").map_err(damaged)? {
+    match trees.meta.get("layout").map_err(damaged)? {
         Some(found) if &*found != LAYOUT => {
             let found = String::from_utf8_lossy(&found).into_owned();
             Err(OpenError::NewerLayout { path: path.to_owned(), found })
         }
-        Some(_) => Ok(opened),
-        None => {
-            opened.trees.meta.insert("layout", LAYOUT).map_err(damaged)?;
-            Ok(opened)
+        Some(_) => Ok(()),
+        None => trees.meta.insert("layout", LAYOUT).map(|_| ()).map_err(damaged),
+    }
+}
+
+/// How many batches have been committed, in a file beside the database.
+///
+/// When a part of its file is damaged, sled may take it for the torn end of the log and open without
+/// what came after: acknowledged events would be gone and nobody told. The mark is written after
+/// every flush, so a database with fewer commits than its mark has lost some.
+pub struct Mark(File);
+
+impl Mark {
+    const FILE: &str = "log.mark";
+
+    fn check(directory: &Path, commits: u64) -> Result<Self, OpenError> {
+        let path = directory.join(Self::FILE);
+        let not_writable =
+            |error: std::io::Error| OpenError::NotWritable { path: path.clone(), reason: error.to_string() };
+        let file =
+            File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(not_writable)?;
+        let mut marked = [0; 8];
+        let marked =
+            if file.read_at(&mut marked, 0).map_err(not_writable)? == 8 { u64::from_be_bytes(marked) } else { 0 };
+        if marked > commits {
+            let reason = format!(
+                "it holds {commits} commits, but {marked} were acknowledged; \
+                 if you restored an older backup on purpose, delete `{}`",
+                path.display()
+            );
+            return Err(OpenError::Damaged { path: directory.join("log"), reason });
         }
+        Ok(Self(file))
+    }
+
+    /// Marks so many commits. A mark that cannot be written only makes a later check weaker.
+    pub fn set(&self, commits: u64) {
+        let _ = self.0.write_at(&commits.to_be_bytes(), 0);
     }
 }
 
@@ -147,10 +200,13 @@ fn explain(error: &sled::Error, directory: &Path, path: PathBuf) -> OpenError {
     }
 }
 
-/// The counts as they are stored: six numbers, eight bytes each.
+/// The counts as they are stored: seven numbers, eight bytes each.
 pub fn counts_to_bytes(counts: &Counts) -> Vec<u8> {
-    let Counts { events, redeliveries, duplicates, pending, bytes, damaged } = *counts;
-    [events, redeliveries, duplicates, pending, bytes, damaged].into_iter().flat_map(u64::to_be_bytes).collect()
+    let Counts { events, redeliveries, duplicates, pending, bytes, damaged, commits } = *counts;
+    [events, redeliveries, duplicates, pending, bytes, damaged, commits]
+        .into_iter()
+        .flat_map(u64::to_be_bytes)
+        .collect()
 }
 
 fn counts_from_bytes(row: &[u8]) -> Option<Counts> {
@@ -164,5 +220,6 @@ fn counts_from_bytes(row: &[u8]) -> Option<Counts> {
         pending: next()?,
         bytes: next()?,
         damaged: next()?,
+        commits: next()?,
     })
 }
