@@ -101,6 +101,13 @@ impl Refusal {
         }
     }
 
+    /// Whether it may come before the body was read to its end, so that the connection cannot go on.
+    pub fn leaves_body_unread(self) -> bool {
+        matches!(self, Self::BodyTooLarge | Self::BodyTooSlow | Self::BodyIncomplete)
+            || self.http_status() == 503
+            || self.http_status() == 403
+    }
+
     /// What the sender is told: what is wrong and what to do.
     pub fn message(self) -> String {
         let text = match self {

@@ -203,7 +203,7 @@ impl Tree {
             gate: Arc::clone(&self.gate),
             log_state: Arc::clone(&self.log_state),
             store: Arc::clone(&self.ports.store),
-            tallies: Arc::clone(&self.tallies),
+            sources: Arc::clone(&self.ports.sources),
             clock: Arc::clone(&self.ports.clock),
             ids: Arc::clone(&self.ports.ids),
         }

@@ -2,7 +2,6 @@
 //! deduplicator, router and event log, and answers when it is durable.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,9 +10,9 @@ use std::time::Duration;
 use actix::{Actor, Context, Handler, Message, MessageResult, ResponseFuture, Supervised};
 
 use super::admission::{Admitted, Gate, Outside};
-use super::tally::{Outcome, Tally};
+use super::tally::Outcome;
 use crate::deduplicator::actor::{Identify, Keys};
-use crate::event::{Delivery, EventMeta, Reading, SourceName, Verdict};
+use crate::event::{Delivery, EventMeta, Headers, Reading, SourceName, Verdict};
 use crate::event_log::actor::LogDoor;
 use crate::event_log::record::Sealer;
 use crate::event_log::state::LogState;
@@ -24,12 +23,16 @@ use crate::router::actor::RouteEvent;
 use crate::router::routing::Routed;
 use crate::store::{Answer, Intake, Store, StoreError, Transition};
 use crate::time::SharedClock;
-use crate::validator::actor::{Authentic, Validate};
+use crate::validator::actor::{Authentic, Sources, Validate};
 
 /// Asks to let a request in, before its body is read.
 #[derive(Message)]
-#[rtype(result = "Result<Admitted, Refusal>")]
+#[rtype(result = "Result<(Admitted, Headers), Refusal>")]
 pub struct Admit {
+    /// Whose path was called.
+    pub source: SourceName,
+    /// The request's headers; given back with the admission.
+    pub headers: Headers,
     /// Who calls.
     pub peer: Option<IpAddr>,
     /// The announced length of the body in bytes; zero if it does not say.
@@ -79,8 +82,8 @@ pub struct Shared {
     pub log_state: Arc<LogState>,
     /// For its durable counts only.
     pub store: Arc<dyn Store>,
-    /// The counts of every source that is on.
-    pub tallies: Arc<HashMap<SourceName, Tally>>,
+    /// The sources that are on.
+    pub sources: Sources,
     /// Where `now` comes from.
     pub clock: SharedClock,
     /// Where ids come from.
@@ -106,6 +109,16 @@ impl Receiver {
         let path = Path { downstream, shared: shared.clone(), sealer: RefCell::default() };
         Self { shared, path: Rc::new(path) }
     }
+
+    fn admit(&self, request: Admit) -> Result<(Admitted, Headers), Refusal> {
+        let Admit { source, headers, peer, announced } = request;
+        let source = self.shared.sources.get(&source).ok_or(Refusal::UnknownSource)?;
+        let outside =
+            Outside { store_broken: !self.shared.log_state.is_writable(), backlog: self.shared.store.counts().pending };
+        let admitted = self.shared.gate.enter(peer, announced, &outside)?;
+        source.inspect(&headers)?;
+        Ok((admitted, headers))
+    }
 }
 
 impl Actor for Receiver {
@@ -118,10 +131,7 @@ impl Handler<Letter<Admit>> for Receiver {
     type Result = MessageResult<Letter<Admit>>;
 
     fn handle(&mut self, letter: Letter<Admit>, _: &mut Context<Self>) -> Self::Result {
-        let Admit { peer, announced } = letter.open();
-        let outside =
-            Outside { store_broken: !self.shared.log_state.is_writable(), backlog: self.shared.store.counts().pending };
-        MessageResult(self.shared.gate.enter(peer, announced, &outside))
+        MessageResult(self.admit(letter.open()))
     }
 }
 

@@ -1,0 +1,99 @@
+//! The form of every answer.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::{HttpRequest, HttpResponse, ResponseError};
+use pointsman_actors::refusal::Refusal;
+use pointsman_actors::store::StoreError;
+use serde::Serialize;
+
+/// The body of an error.
+#[derive(Serialize)]
+struct Error<'a> {
+    success: bool,
+    error: &'a str,
+    message: &'a str,
+}
+
+/// A list, as every list of the operator API is answered.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct List<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// Where to go on; `null` at the end.
+    pub next_cursor: Option<String>,
+}
+
+/// An error of the operator API: a stable code and a text that says what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct ApiError {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        self.status
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status);
+        match self.status {
+            StatusCode::UNAUTHORIZED => response.insert_header((WWW_AUTHENTICATE, "Bearer")),
+            StatusCode::METHOD_NOT_ALLOWED => response.insert_header((ALLOW, "POST")),
+            _ => &mut response,
+        };
+        response.json(Error { success: false, error: self.code, message: &self.message })
+    }
+}
+
+/// An error with a stable code and a text that says what to do.
+pub fn error(status: StatusCode, code: &'static str, message: &str) -> ApiError {
+    ApiError { status, code, message: message.to_owned() }
+}
+
+/// A refused delivery.
+pub fn refusal(refusal: Refusal) -> HttpResponse {
+    let status = StatusCode::from_u16(refusal.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = HttpResponse::build(status);
+    if let Some(after) = refusal.retry_after() {
+        response.insert_header((RETRY_AFTER, after.as_secs().to_string()));
+    }
+    if refusal.leaves_body_unread() {
+        // What is still on its way would be read as the next request.
+        response.force_close();
+    }
+    response.json(Error { success: false, error: refusal.code(), message: &refusal.message() })
+}
+
+/// A store that did not do what it was asked.
+pub fn store_error(failed: &StoreError) -> ApiError {
+    match failed {
+        StoreError::Unavailable(_) => error(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", &failed.to_string()),
+        StoreError::Damaged { .. } => error(StatusCode::INTERNAL_SERVER_ERROR, "record_damaged", &failed.to_string()),
+    }
+}
+
+/// Something that is not there.
+pub fn not_found(what: &str) -> ApiError {
+    error(StatusCode::NOT_FOUND, "not_found", &format!("there is no {what}"))
+}
+
+/// A parameter that cannot be used.
+pub fn bad_parameter(name: &str, reason: &str) -> ApiError {
+    error(StatusCode::BAD_REQUEST, "bad_parameter", &format!("{name}: {reason}"))
+}
+
+/// A path that leads nowhere.
+pub async fn nothing_here(request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let message = format!("no such path for {}; see the README for the endpoints", request.method());
+    Err(error(StatusCode::NOT_FOUND, "not_found", &message))
+}
+
+/// A webhook path that was not called with POST.
+pub async fn only_post() -> Result<HttpResponse, ApiError> {
+    Err(error(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "webhooks are delivered with POST"))
+}

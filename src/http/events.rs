@@ -1,0 +1,133 @@
+//! `/api/v1/events`: did it arrive, what became of it, and why.
+
+use actix_web::web::{Data, Path, Query};
+use actix_web::{HttpRequest, HttpResponse};
+use pointsman_actors::event::Event;
+use pointsman_actors::ids::EventId;
+use pointsman_actors::store::EventQuery;
+use pointsman_actors::time::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Edge;
+use super::answer::{self, ApiError, List};
+
+/// Items of a list that names no limit.
+const DEFAULT_LIMIT: usize = 50;
+/// Items of a list at most; more is clamped.
+const LARGEST_LIMIT: usize = 500;
+
+/// The parameters of the list.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Parameters {
+    source: Option<String>,
+    #[serde(rename = "type")]
+    event_type: Option<String>,
+    action: Option<String>,
+    status: Option<String>,
+    subject: Option<String>,
+    since: Option<String>,
+    until: Option<String>,
+    q: Option<String>,
+    limit: Option<usize>,
+    cursor: Option<String>,
+}
+
+/// `GET /api/v1/events`
+pub async fn list(
+    request: HttpRequest,
+    edge: Data<Edge>,
+    parameters: Result<Query<Parameters>, actix_web::Error>,
+) -> Result<HttpResponse, ApiError> {
+    edge.authorize(&request)?;
+    let parameters = parameters.map_err(|error| answer::bad_parameter("query", &error.to_string()))?;
+    let query = query(parameters.into_inner())?;
+    let page = edge.shared.store.events(query).await.map_err(|error| answer::store_error(&error))?;
+    let items: Vec<Value> = page.items.iter().map(summary).collect();
+    Ok(HttpResponse::Ok().json(List { items, next_cursor: page.next.map(|id| id.to_string()) }))
+}
+
+/// `GET /api/v1/events/{id}`
+pub async fn show(request: HttpRequest, edge: Data<Edge>, id: Path<String>) -> Result<HttpResponse, ApiError> {
+    edge.authorize(&request)?;
+    let event = find(&edge, &id).await?;
+    let mut shown = summary(&event);
+    let payload = event.payload.as_deref().unwrap_or_default();
+    // A payload that serde cannot hold as a whole (too deep) is shown as text.
+    let payload = serde_json::from_slice::<Value>(payload).unwrap_or_else(|_| String::from_utf8_lossy(payload).into());
+    if let Some(fields) = shown.as_object_mut() {
+        fields.insert("facts".to_owned(), json!(event.meta.facts));
+        fields.insert(
+            "headers".to_owned(),
+            json!(event.meta.headers.iter().cloned().collect::<std::collections::BTreeMap<_, _>>()),
+        );
+        fields.insert("peer".to_owned(), json!(event.meta.peer));
+        fields.insert("payload".to_owned(), payload);
+    }
+    Ok(HttpResponse::Ok().json(shown))
+}
+
+/// `GET /api/v1/events/{id}/status`
+pub async fn status(request: HttpRequest, edge: Data<Edge>, id: Path<String>) -> Result<HttpResponse, ApiError> {
+    edge.authorize(&request)?;
+    let event = find(&edge, &id).await?;
+    Ok(HttpResponse::Ok().json(json!({
+        "id": event.meta.id,
+        "status": event.verdict.status(),
+        "verdict": event.verdict,
+        "receivedAt": event.meta.received_at.to_rfc3339(),
+    })))
+}
+
+async fn find(edge: &Edge, id: &str) -> Result<Event, ApiError> {
+    let id: EventId = id.parse().map_err(|_| answer::bad_parameter("id", "not an event id; they begin with `evt_`"))?;
+    let found = edge.shared.store.event(id).await.map_err(|error| answer::store_error(&error))?;
+    found.ok_or_else(|| answer::not_found("event with this id"))
+}
+
+fn query(parameters: Parameters) -> Result<EventQuery, ApiError> {
+    let time = |name: &str, text: Option<String>| match text {
+        None => Ok(None),
+        Some(text) => Timestamp::from_rfc3339(&text)
+            .map(Some)
+            .ok_or_else(|| answer::bad_parameter(name, "not a time; write it like 2026-11-24T10:00:00Z")),
+    };
+    let before = match parameters.cursor {
+        None => None,
+        Some(text) => {
+            Some(text.parse().map_err(|_| answer::bad_parameter("cursor", "not a `nextCursor` of this list"))?)
+        }
+    };
+    Ok(EventQuery {
+        source: parameters.source,
+        event_type: parameters.event_type,
+        action: parameters.action,
+        status: parameters.status,
+        subject: parameters.subject,
+        since: time("since", parameters.since)?,
+        until: time("until", parameters.until)?,
+        text: parameters.q,
+        limit: parameters.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, LARGEST_LIMIT),
+        before,
+    })
+}
+
+/// An event as lists show it.
+fn summary(event: &Event) -> Value {
+    let facts = &event.meta.facts;
+    json!({
+        "id": event.meta.id,
+        "status": event.verdict.status(),
+        "verdict": event.verdict,
+        "source": event.meta.source,
+        "type": facts.event_type,
+        "action": facts.action,
+        "subject": facts.subject,
+        "title": facts.title,
+        "sender": facts.sender,
+        "deliveryId": event.meta.delivery_id,
+        "receivedAt": event.meta.received_at.to_rfc3339(),
+        "payloadBytes": event.meta.payload_bytes,
+    })
+}

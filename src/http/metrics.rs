@@ -1,0 +1,94 @@
+//! `/metrics` and `/metrics/actors`.
+
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+use pointsman_actors::supervisor::Roster;
+use pointsman_actors::tree::TABLE;
+use serde_json::{Value, json};
+
+use super::Edge;
+use super::answer::ApiError;
+use crate::process;
+
+/// `GET /metrics`
+pub async fn metrics(request: HttpRequest, edge: Data<Edge>) -> Result<HttpResponse, ApiError> {
+    edge.authorize_metrics(&request)?;
+    let now = edge.shared.clock.now();
+    let (tree, counts) = (&edge.shared.tree, edge.shared.store.counts());
+    let memory = process::memory();
+    let intake: serde_json::Map<String, Value> = tree
+        .tallies
+        .iter()
+        .map(|(name, tally)| {
+            let latency = tally.latency();
+            let shown = json!({
+                "counts": tally.counted(),
+                "averageMs": latency.mean_ms(),
+                "p50Ms": latency.quantile_ms(0.5),
+                "p99Ms": latency.quantile_ms(0.99),
+            });
+            (name.to_string(), shown)
+        })
+        .collect();
+    Ok(HttpResponse::Ok().json(json!({
+        "server": {
+            "uptime": now.since(edge.shared.started_at).as_secs(),
+            "memoryUsage": { "rss": memory.resident, "heapTotal": memory.heap },
+            "requestsInFlight": tree.gate.requests(),
+            "bodyBytesInFlight": tree.gate.body_bytes(),
+        },
+        "eventQueue": {
+            "eventsQueued": counts.events,
+            "eventsProcessed": counts.events - counts.pending,
+            "queueSize": counts.pending,
+        },
+        "eventStore": {
+            "backend": edge.shared.store.name(),
+            "eventsStored": counts.events,
+            "storageSize": counts.bytes,
+            "redeliveries": counts.redeliveries,
+            "duplicates": counts.duplicates,
+            "damagedRecords": counts.damaged,
+            "commits": counts.commits,
+        },
+        "intake": intake,
+        "timestamp": now.to_rfc3339(),
+    })))
+}
+
+/// `GET /metrics/actors`: the supervision tree's table, live.
+pub async fn actors(request: HttpRequest, edge: Data<Edge>) -> Result<HttpResponse, ApiError> {
+    edge.authorize_metrics(&request)?;
+    Ok(HttpResponse::Ok().json(json!({ "components": components(&edge.shared.tree.roster) })))
+}
+
+/// Every row of the table with its instances.
+pub fn components(roster: &Roster) -> Vec<Value> {
+    TABLE
+        .iter()
+        .map(|row| {
+            let instances: Vec<Value> = roster
+                .of(row.component)
+                .iter()
+                .map(|vitals| {
+                    json!({
+                        "instance": vitals.instance(),
+                        "state": vitals.life().name(),
+                        "mailbox": { "depth": vitals.depth(), "capacity": vitals.capacity() },
+                        "falls": vitals.falls(),
+                        "restarts": vitals.restarts(),
+                        "lastFall": vitals.last_fall().map(|at| at.to_rfc3339()),
+                    })
+                })
+                .collect();
+            json!({
+                "component": row.component,
+                "thread": row.thread.name(),
+                "restart": { "intensity": row.restart.intensity, "windowSeconds": row.restart.window.as_secs() },
+                "escalation": row.escalation.name(),
+                "meaning": row.meaning,
+                "instances": instances,
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,106 @@
+//! The HTTP edge: paths, bodies, answers. It asks components and never touches a store's adapter.
+
+mod answer;
+mod auth;
+mod events;
+mod health;
+mod metrics;
+mod webhooks;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::web::{self, Data, ServiceConfig};
+use ipnet::IpNet;
+use pointsman_actors::event::SourceName;
+use pointsman_actors::store::Store;
+use pointsman_actors::time::{SharedClock, Timestamp};
+use pointsman_actors::tree::{Tree, WorkerDoors};
+use pointsman_actors::validator::port::Source;
+
+pub use auth::AdminToken;
+pub use health::Readiness;
+
+/// What one webhook path needs.
+#[derive(Clone)]
+pub struct Inlet {
+    /// The source.
+    pub source: Arc<dyn Source>,
+    /// Its path.
+    pub path: String,
+    /// The largest body that it takes, in bytes.
+    pub max_body: usize,
+    /// Who may deliver; empty for anybody.
+    pub addresses: Vec<IpNet>,
+}
+
+/// What all requests of the process share.
+#[derive(Clone)]
+pub struct Shared {
+    /// The running components.
+    pub tree: Tree,
+    /// For reading.
+    pub store: Arc<dyn Store>,
+    /// Where `now` comes from.
+    pub clock: SharedClock,
+    /// When the process started.
+    pub started_at: Timestamp,
+    /// Whether deliveries are welcome.
+    pub readiness: Arc<Readiness>,
+    /// What the operator API asks for.
+    pub admin: AdminToken,
+    /// Whether health and metrics ask for it too.
+    pub guard_metrics: bool,
+    /// The webhook paths that are on.
+    pub inlets: Arc<Vec<Inlet>>,
+    /// How long a body may take.
+    pub read_timeout: Duration,
+}
+
+/// What the requests of one HTTP worker share.
+pub struct Edge {
+    shared: Shared,
+    doors: WorkerDoors,
+    by_path: HashMap<String, Inlet>,
+}
+
+impl Edge {
+    /// The edge of the worker with these doors.
+    pub fn new(shared: Shared, doors: WorkerDoors) -> Self {
+        let by_path = shared.inlets.iter().map(|inlet| (inlet.path.clone(), inlet.clone())).collect();
+        Self { shared, doors, by_path }
+    }
+
+    fn tally(&self, source: &SourceName) -> Option<&pointsman_actors::receiver::tally::Tally> {
+        self.shared.tree.tallies.get(source)
+    }
+}
+
+/// The route table.
+pub fn routes(edge: Edge) -> impl FnOnce(&mut ServiceConfig) {
+    move |config| {
+        for inlet in edge.shared.inlets.iter() {
+            config.service(
+                web::resource(&inlet.path)
+                    .route(web::post().to(webhooks::deliver))
+                    .default_service(web::to(answer::only_post)),
+            );
+        }
+        config
+            .app_data(Data::new(edge))
+            .service(web::resource("/webhooks/{source}").to(webhooks::unknown))
+            .service(web::resource("/health").get(health::health))
+            .service(web::resource("/health/live").get(health::live))
+            .service(web::resource("/health/ready").get(health::ready))
+            .service(web::resource("/metrics").get(metrics::metrics))
+            .service(web::resource("/metrics/actors").get(metrics::actors))
+            .service(
+                web::scope("/api/v1")
+                    .service(web::resource("/events").get(events::list))
+                    .service(web::resource("/events/{id}").get(events::show))
+                    .service(web::resource("/events/{id}/status").get(events::status)),
+            )
+            .default_service(web::to(answer::nothing_here));
+    }
+}

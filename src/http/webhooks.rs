@@ -1,0 +1,151 @@
+//! Deliveries: from the request's head to the answer.
+
+use std::net::IpAddr;
+
+use actix_web::error::PayloadError;
+use actix_web::http::header::CONTENT_LENGTH;
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use pointsman_actors::event::{Delivery, Headers};
+use pointsman_actors::mailbox::NotTaken;
+use pointsman_actors::receiver::actor::{Admit, Receipt, Receive};
+use pointsman_actors::receiver::admission::Admitted;
+use pointsman_actors::receiver::tally::Outcome;
+use pointsman_actors::refusal::Refusal;
+use serde::Serialize;
+
+use super::{Edge, Inlet, answer};
+
+/// Memory that is set aside at once for an announced body; a longer one grows as it comes.
+const FIRST_BUFFER: usize = 64 << 10;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Accepted {
+    success: bool,
+    event_id: String,
+    status: &'static str,
+    processing_time: u64,
+}
+
+/// `POST` to the path of a source that is on.
+pub async fn deliver(request: HttpRequest, payload: Payload, edge: Data<Edge>) -> HttpResponse {
+    let Some(inlet) = edge.by_path.get(request.path()) else { return answer::refusal(Refusal::UnknownSource) };
+    let tally = edge.tally(inlet.source.name());
+    match take(&request, payload, &edge, inlet).await {
+        Ok(receipt) => {
+            if let Some(tally) = tally {
+                tally.count(receipt.outcome, receipt.took);
+            }
+            accepted(receipt)
+        }
+        Err(refusal) => {
+            if let Some(tally) = tally {
+                tally.refuse(refusal);
+            }
+            tracing::info!(source = %inlet.source.name(), peer = ?peer(&request), refusal = refusal.code(), "delivery refused");
+            answer::refusal(refusal)
+        }
+    }
+}
+
+/// A path below `/webhooks/` that no source has.
+pub async fn unknown() -> HttpResponse {
+    answer::refusal(Refusal::UnknownSource)
+}
+
+async fn take(request: &HttpRequest, payload: Payload, edge: &Edge, inlet: &Inlet) -> Result<Receipt, Refusal> {
+    let received_at = edge.shared.clock.now();
+    let peer = peer(request);
+    if !inlet.addresses.is_empty() && !peer.is_some_and(|peer| inlet.addresses.iter().any(|net| net.contains(&peer))) {
+        return Err(Refusal::AddressNotAllowed);
+    }
+    let announced = announced_length(request)?;
+    if announced > inlet.max_body {
+        return Err(Refusal::BodyTooLarge);
+    }
+    let admit = Admit {
+        source: inlet.source.name().clone(),
+        headers: copied(request, inlet),
+        peer,
+        announced: announced as u64,
+    };
+    let asked = edge.doors.admit.ask_if_room(admit).map_err(no_room)?;
+    let (mut admitted, headers) = asked.await.map_err(no_room)??;
+    let reading = body(payload, announced, inlet.max_body, &mut admitted);
+    let body = tokio::time::timeout(edge.shared.read_timeout, reading).await.map_err(|_| Refusal::BodyTooSlow)??;
+    let delivery = Delivery { source: inlet.source.name().clone(), headers, body, peer, received_at };
+    let taken = edge.doors.receive.ask_if_room(Receive { delivery, admitted }).map_err(no_room)?;
+    taken.await.map_err(no_room)?
+}
+
+fn no_room(not_taken: NotTaken) -> Refusal {
+    match not_taken {
+        NotTaken::Full => Refusal::Overloaded,
+        NotTaken::Closed => Refusal::ComponentRestarted,
+    }
+}
+
+fn peer(request: &HttpRequest) -> Option<IpAddr> {
+    request.peer_addr().map(|address| address.ip().to_canonical())
+}
+
+fn announced_length(request: &HttpRequest) -> Result<usize, Refusal> {
+    let Some(value) = request.headers().get(CONTENT_LENGTH) else { return Ok(0) };
+    value.to_str().ok().and_then(|text| text.trim().parse().ok()).ok_or(Refusal::BadHeader("content-length"))
+}
+
+/// The headers that the source looks at; nothing else goes any further.
+fn copied(request: &HttpRequest, inlet: &Inlet) -> Headers {
+    let mut headers = Headers::default();
+    for name in inlet.source.headers() {
+        for value in request.headers().get_all(*name) {
+            headers.push(name, Bytes::copy_from_slice(value.as_bytes()));
+        }
+    }
+    headers
+}
+
+async fn body(mut payload: Payload, announced: usize, most: usize, admitted: &mut Admitted) -> Result<Bytes, Refusal> {
+    let Some(first) = payload.next().await else { return whole(Bytes::new(), announced) };
+    let first = first.map_err(broken_off)?;
+    // Most bodies come in one piece and need not be copied.
+    if announced > 0 && first.len() == announced {
+        return Ok(first);
+    }
+    let mut collected = BytesMut::with_capacity(announced.clamp(first.len(), FIRST_BUFFER.max(first.len())));
+    collected.extend_from_slice(&first);
+    loop {
+        if collected.len() > most {
+            return Err(Refusal::BodyTooLarge);
+        }
+        admitted.grow_to(collected.len() as u64)?;
+        match payload.next().await {
+            Some(chunk) => collected.extend_from_slice(&chunk.map_err(broken_off)?),
+            None => return whole(collected.freeze(), announced),
+        }
+    }
+}
+
+fn whole(body: Bytes, announced: usize) -> Result<Bytes, Refusal> {
+    if announced > 0 && body.len() != announced { Err(Refusal::BodyIncomplete) } else { Ok(body) }
+}
+
+fn broken_off(error: PayloadError) -> Refusal {
+    match error {
+        PayloadError::Overflow => Refusal::BodyTooLarge,
+        _ => Refusal::BodyIncomplete,
+    }
+}
+
+fn accepted(receipt: Receipt) -> HttpResponse {
+    let status = match receipt.outcome {
+        Outcome::Accepted => "accepted",
+        Outcome::Ignored => "ignored",
+        Outcome::Duplicate | Outcome::Redelivered => "duplicate",
+    };
+    let processing_time = u64::try_from(receipt.took.as_millis()).unwrap_or(u64::MAX);
+    HttpResponse::Ok().json(Accepted { success: true, event_id: receipt.event.to_string(), status, processing_time })
+}
