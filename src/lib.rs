@@ -1,5 +1,9 @@
 //! pointsman, the library that its binary and its tests are made of.
 
+pub mod boot;
+pub mod config;
 pub mod http;
 pub mod process;
+pub mod sources;
 pub mod stores;
+pub mod telemetry;

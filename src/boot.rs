@@ -1,0 +1,224 @@
+//! Starts the product and ends it. The only file that names concrete adapters.
+//!
+//! What never happens here: deciding anything about an event, reading the environment or a file of
+//! the configuration.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use actix_web::dev::ServerHandle;
+use actix_web::{App, HttpServer};
+use anyhow::Context;
+use pointsman_actors::deduplicator::actor::Windows;
+use pointsman_actors::ids::RandomIds;
+use pointsman_actors::receiver::admission::Limits;
+use pointsman_actors::router::actor::{CurrentRules, Rules};
+use pointsman_actors::store::Store;
+use pointsman_actors::supervisor::{Escalation, Row};
+use pointsman_actors::time::{Clock, SystemClock};
+use pointsman_actors::tree::{Ports, Tree};
+use tokio::sync::Notify;
+
+use crate::http::{self, AdminToken, Edge, Inlet, Readiness};
+use crate::stores::memory::MemoryStore;
+use crate::stores::sled::SledStore;
+
+/// Everything that starting needs, decided before.
+pub struct Plan {
+    /// Where everything durable lives.
+    pub data_dir: PathBuf,
+    /// Which store.
+    pub backend: Backend,
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// HTTP workers.
+    pub workers: usize,
+    /// How long a body may take.
+    pub read_timeout: Duration,
+    /// How long those inside may take when the process ends.
+    pub grace_period: Duration,
+    /// The webhook paths that are on.
+    pub inlets: Vec<Inlet>,
+    /// How long duplicates are recognised.
+    pub windows: Windows,
+    /// How much may be in flight.
+    pub limits: Limits,
+    /// Routes and workflows.
+    pub rules: Rules,
+    /// The operator's token; without one it is read from, or generated into, the data directory.
+    pub admin_token: Option<String>,
+    /// Whether health and metrics ask for it.
+    pub guard_metrics: bool,
+}
+
+/// Which store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// Durable, in the data directory.
+    Sled,
+    /// Gone with the process.
+    Memory,
+}
+
+/// A running server.
+pub struct Server {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its components.
+    pub tree: Tree,
+    /// Its store.
+    pub store: Arc<dyn Store>,
+    handle: ServerHandle,
+    halt: Arc<Notify>,
+    grace_period: Duration,
+    data_dir: PathBuf,
+}
+
+/// Why a server ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It was asked to.
+    Asked,
+    /// A component whose row says so was given up.
+    Halted,
+}
+
+/// Starts a server on the current actix system. It answers when this returns.
+pub async fn start(plan: Plan) -> anyhow::Result<Server> {
+    std::fs::create_dir_all(&plan.data_dir).with_context(|| {
+        format!("the data directory `{}` cannot be made; set `server.data_dir`", plan.data_dir.display())
+    })?;
+    let store = open_store(&plan)?;
+    let clock = Arc::new(SystemClock::new());
+    let (halt, readiness) = (Arc::new(Notify::new()), Arc::new(Readiness::default()));
+    let tree = Tree::start(Ports {
+        store: Arc::clone(&store),
+        sources: Arc::new(
+            plan.inlets.iter().map(|inlet| (inlet.source.name().clone(), Arc::clone(&inlet.source))).collect(),
+        ),
+        rules: CurrentRules::new(plan.rules),
+        windows: plan.windows,
+        limits: plan.limits,
+        clock: clock.clone(),
+        ids: Arc::new(RandomIds),
+        on_given_up: on_given_up(Arc::clone(&halt), Arc::clone(&readiness)),
+    })
+    .await
+    .context("a component did not start")?;
+    let shared = http::Shared {
+        tree: tree.clone(),
+        store: Arc::clone(&store),
+        started_at: clock.now(),
+        clock,
+        readiness,
+        admin: AdminToken::new(&admin_token(&plan.data_dir, plan.admin_token)?),
+        guard_metrics: plan.guard_metrics,
+        inlets: Arc::new(plan.inlets),
+        read_timeout: plan.read_timeout,
+    };
+    let (address, handle) = listen(plan.listen, plan.workers, plan.grace_period, shared)?;
+    let data_dir = plan.data_dir;
+    std::fs::write(data_dir.join(ADDRESS_FILE), address.to_string()).context("`server.addr` cannot be written")?;
+    Ok(Server { address, tree, store, handle, halt, grace_period: plan.grace_period, data_dir })
+}
+
+/// The file in the data directory that says where the server listens.
+pub const ADDRESS_FILE: &str = "server.addr";
+/// The file in the data directory that holds a generated operator's token.
+pub const TOKEN_FILE: &str = "admin.token";
+
+impl Server {
+    /// Serves until `asked` comes, or until a component that nothing goes without is given up. Then
+    /// nobody new is let in, those inside are answered, and all that is inside is made durable.
+    pub async fn serve_until(self, asked: impl Future<Output = ()>) -> End {
+        let end = tokio::select! {
+            () = asked => End::Asked,
+            () = self.halt.notified() => End::Halted,
+        };
+        self.stop().await;
+        end
+    }
+
+    /// Ends the server in order.
+    pub async fn stop(self) {
+        self.tree.gate.drain();
+        tracing::info!(grace = ?self.grace_period, "shutting down: no new deliveries, answering those inside");
+        // Within the grace period those inside are answered; then they are cut off.
+        self.handle.stop(true).await;
+        if tokio::time::timeout(self.grace_period, self.tree.drain()).await.is_err() {
+            tracing::warn!(
+                "the event log did not finish within the grace period; nobody was told that what it held is durable"
+            );
+        }
+        let _ = std::fs::remove_file(self.data_dir.join(ADDRESS_FILE));
+    }
+}
+
+fn open_store(plan: &Plan) -> anyhow::Result<Arc<dyn Store>> {
+    let longest = plan.windows.delivery.max(plan.windows.occurrence.unwrap_or_default());
+    match plan.backend {
+        Backend::Sled => Ok(SledStore::open(&plan.data_dir, longest)?),
+        Backend::Memory => {
+            tracing::warn!("the store is `memory`: every event is lost when this process ends");
+            Ok(MemoryStore::new())
+        }
+    }
+}
+
+fn on_given_up(halt: Arc<Notify>, readiness: Arc<Readiness>) -> pointsman_actors::supervisor::OnGivenUp {
+    Arc::new(move |row: &'static Row| match row.escalation {
+        Escalation::Halt => halt.notify_one(),
+        Escalation::Unready => readiness.lose(),
+        Escalation::Park => {}
+    })
+}
+
+fn listen(
+    address: SocketAddr,
+    workers: usize,
+    grace_period: Duration,
+    shared: http::Shared,
+) -> anyhow::Result<(SocketAddr, ServerHandle)> {
+    let listener = TcpListener::bind(address)
+        .with_context(|| format!("cannot listen on {address}; is another server there? set `server.port`"))?;
+    let address = listener.local_addr()?;
+    let started = AtomicUsize::new(0);
+    let counter = Arc::new(started);
+    let server = HttpServer::new(move || {
+        let doors = shared.tree.start_worker(counter.fetch_add(1, Ordering::Relaxed));
+        App::new().configure(http::routes(Edge::new(shared.clone(), doors)))
+    })
+    .workers(workers)
+    .shutdown_timeout(grace_period.as_secs().max(1))
+    .disable_signals()
+    .listen(listener)?
+    .run();
+    let handle = server.handle();
+    actix_rt::spawn(server);
+    Ok((address, handle))
+}
+
+/// The operator's token: the one given, or the one in the data directory, or a new one there.
+fn admin_token(data_dir: &Path, given: Option<String>) -> anyhow::Result<String> {
+    if let Some(token) = given {
+        return Ok(token);
+    }
+    let path = data_dir.join(TOKEN_FILE);
+    if let Ok(token) = std::fs::read_to_string(&path) {
+        return Ok(token.trim().to_owned());
+    }
+    let token = uuid::Uuid::new_v4().as_simple().to_string() + &uuid::Uuid::new_v4().as_simple().to_string();
+    write_secret(&path, &token).with_context(|| format!("`{}` cannot be written", path.display()))?;
+    Ok(token)
+}
+
+/// Writes a file that only its owner can read.
+fn write_secret(path: &Path, text: &str) -> std::io::Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    writeln!(file, "{text}")
+}

@@ -1,0 +1,321 @@
+//! The configuration as merged: the file, overridden by the environment, overridden by flags. Every
+//! value knows where it came from, so that an error can say so.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::keys::{self, FILE_VARIABLE, KEYS, SOURCE_KEYS, WITHOUT_EFFECT};
+use super::value::{Kind, Value};
+use crate::sources;
+
+/// Prefix of variables that are ours alone, so that an unknown one must be a mistake.
+const OWN_PREFIX: &str = "POINTSMAN_";
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Nobody set it.
+    Default,
+    /// A line of the file.
+    File(Option<usize>),
+    /// A variable.
+    Variable(String),
+    /// A flag of the command line.
+    Flag(&'static str),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(Some(line)) => write!(f, "configuration file, line {line}"),
+            Self::File(None) => f.write_str("configuration file"),
+            Self::Variable(name) => write!(f, "environment, {name}"),
+            Self::Flag(name) => write!(f, "command line, {name}"),
+        }
+    }
+}
+
+/// One thing that is wrong with the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The key.
+    pub key: String,
+    /// Where it was set.
+    pub origin: Origin,
+    /// What is wrong and what to do.
+    pub reason: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}): {}", self.key, self.origin, self.reason)
+    }
+}
+
+/// A key with its value.
+#[derive(Clone)]
+pub struct Entry {
+    /// What it takes.
+    pub kind: Kind,
+    /// What it has.
+    pub value: Value,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+/// The merged configuration.
+#[derive(Clone, Default)]
+pub struct Merged {
+    entries: BTreeMap<String, Entry>,
+    /// `routes` of the file, not interpreted here.
+    pub routes: Vec<toml::Value>,
+    /// `workflows` of the file, not interpreted here.
+    pub workflows: toml::Table,
+    /// Variables that steer nothing.
+    pub without_effect: Vec<&'static str>,
+}
+
+/// A key of the table, with the source's keys spelt out.
+struct Known {
+    path: String,
+    variables: Vec<String>,
+    kind: Kind,
+    default: String,
+}
+
+fn known() -> Vec<Known> {
+    let plain = KEYS.iter().map(|key| Known {
+        path: key.path.to_owned(),
+        variables: key.variables.iter().map(|name| (*name).to_owned()).collect(),
+        kind: key.kind,
+        default: key.default.to_owned(),
+    });
+    let of_sources = sources::NAMES.iter().flat_map(|source| {
+        SOURCE_KEYS.iter().map(move |(name, variable, kind, _)| Known {
+            path: format!("webhooks.{source}.{name}"),
+            variables: (!variable.is_empty())
+                .then(|| variable.replace("{SOURCE}", &source.to_uppercase().replace('-', "_")))
+                .into_iter()
+                .collect(),
+            kind: *kind,
+            default: String::new(),
+        })
+    });
+    plain.chain(of_sources).collect()
+}
+
+/// The path of every key, for suggestions and lists.
+pub fn paths() -> Vec<String> {
+    known().into_iter().map(|key| key.path).collect()
+}
+
+/// Every variable that is understood.
+pub fn variables() -> Vec<String> {
+    let own = [FILE_VARIABLE.to_owned()].into_iter();
+    own.chain(WITHOUT_EFFECT.map(str::to_owned)).chain(known().into_iter().flat_map(|key| key.variables)).collect()
+}
+
+impl Merged {
+    /// Merges the text of a file, the environment and flags. All problems are found at once.
+    pub fn merge(
+        file: &str,
+        environment: &BTreeMap<String, String>,
+        flags: &[(&'static str, &str, String)],
+    ) -> (Self, Vec<Problem>) {
+        let (mut merged, mut problems) = (Self::default(), Vec::new());
+        let known = known();
+        for key in known.iter().filter(|key| !key.default.is_empty()) {
+            merged.set_default(key);
+        }
+        merged.read_file(file, &known, &mut problems);
+        merged.read_environment(environment, &known, &mut problems);
+        for (flag, path, text) in flags {
+            if let Some(key) = known.iter().find(|key| key.path == *path) {
+                merged.set(key, key.kind.from_text(text), Origin::Flag(flag), &mut problems);
+            }
+        }
+        (merged, problems)
+    }
+
+    /// The entry of a key, if it has a value.
+    pub fn entry(&self, path: &str) -> Option<&Entry> {
+        self.entries.get(path)
+    }
+
+    /// Every key that has a value, with what may be shown of it and where it came from.
+    pub fn listing(&self) -> Vec<(String, String, String)> {
+        let show = |entry: &Entry| if entry.kind.is_secret() { "***".to_owned() } else { shown(&entry.value) };
+        self.entries.iter().map(|(path, entry)| (path.clone(), show(entry), entry.origin.to_string())).collect()
+    }
+
+    fn set_default(&mut self, key: &Known) {
+        let value =
+            toml::from_str::<toml::Table>(&format!("v = {}", key.default)).ok().and_then(|mut table| table.remove("v"));
+        if let Some(Ok(value)) = value.map(|value| key.kind.from_toml(&value)) {
+            self.entries.insert(key.path.clone(), Entry { kind: key.kind, value, origin: Origin::Default });
+        }
+    }
+
+    fn set(&mut self, key: &Known, value: Result<Value, String>, origin: Origin, problems: &mut Vec<Problem>) {
+        match value {
+            Ok(value) => {
+                self.entries.insert(key.path.clone(), Entry { kind: key.kind, value, origin });
+            }
+            Err(reason) => problems.push(Problem { key: key.path.clone(), origin, reason }),
+        }
+    }
+
+    fn read_file(&mut self, file: &str, known: &[Known], problems: &mut Vec<Problem>) {
+        let table = match toml::from_str::<toml::Table>(file) {
+            Ok(table) => table,
+            Err(error) => {
+                let line = error.span().map(|span| line_at(file, span.start));
+                let reason = error.message().to_owned();
+                problems.push(Problem { key: "(file)".to_owned(), origin: Origin::File(line), reason });
+                return;
+            }
+        };
+        for (name, value) in table {
+            match (name.as_str(), value) {
+                ("routes", toml::Value::Array(routes)) => self.routes = routes,
+                ("workflows", toml::Value::Table(workflows)) => self.workflows = workflows,
+                (_, value) => self.read_value(&name, &value, file, known, problems),
+            }
+        }
+    }
+
+    fn read_value(
+        &mut self,
+        path: &str,
+        value: &toml::Value,
+        file: &str,
+        known: &[Known],
+        problems: &mut Vec<Problem>,
+    ) {
+        let origin = || Origin::File(line_of(file, path));
+        if let Some(key) = known.iter().find(|key| key.path == path) {
+            let value = key.kind.from_toml(value).map_err(|reason| with_value(key.kind, value, &reason));
+            self.set(key, value, origin(), problems);
+        } else if let toml::Value::Table(table) = value
+            && (known.iter().any(|key| is_below(&key.path, path)))
+        {
+            for (name, value) in table {
+                self.read_value(&format!("{path}.{name}"), value, file, known, problems);
+            }
+        } else {
+            let nearest = nearest(path, known.iter().map(|key| key.path.as_str()).chain(["routes", "workflows"]));
+            problems.push(Problem { key: path.to_owned(), origin: origin(), reason: format!("unknown key{nearest}") });
+        }
+    }
+
+    fn read_environment(
+        &mut self,
+        environment: &BTreeMap<String, String>,
+        known: &[Known],
+        problems: &mut Vec<Problem>,
+    ) {
+        self.without_effect = WITHOUT_EFFECT.into_iter().filter(|name| environment.contains_key(*name)).collect();
+        for key in known {
+            // The first variable is the usual one and wins.
+            let set = key
+                .variables
+                .iter()
+                .find_map(|name| Some((name, environment.get(name).filter(|text| !text.is_empty())?)));
+            if let Some((name, text)) = set {
+                let value = key.kind.from_text(text).map_err(|reason| match key.kind.is_secret() {
+                    true => reason,
+                    false => format!("`{text}`: {reason}"),
+                });
+                self.set(key, value, Origin::Variable(name.clone()), problems);
+            }
+        }
+        let variables = variables();
+        for name in environment.keys().filter(|name| name.starts_with(OWN_PREFIX) && !variables.contains(name)) {
+            let nearest =
+                nearest(name, variables.iter().map(String::as_str).filter(|name| name.starts_with(OWN_PREFIX)));
+            let reason = format!("unknown variable{nearest}");
+            problems.push(Problem { key: name.clone(), origin: Origin::Variable(name.clone()), reason });
+        }
+    }
+}
+
+fn is_below(path: &str, section: &str) -> bool {
+    path.strip_prefix(section).is_some_and(|rest| rest.starts_with('.'))
+}
+
+fn with_value(kind: Kind, value: &toml::Value, reason: &str) -> String {
+    if kind.is_secret() { reason.to_owned() } else { format!("`{value}`: {reason}") }
+}
+
+/// `; did you mean …?`, if anything is near.
+fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> String {
+    candidates
+        .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
+        .min()
+        .filter(|(distance, candidate)| *distance <= 2.max(candidate.len() / 3))
+        .map_or_else(String::new, |(_, candidate)| format!("; did you mean `{candidate}`?"))
+}
+
+/// The line of a key in the file: the last part of its path at the start of a line, below its section.
+fn line_of(file: &str, path: &str) -> Option<usize> {
+    let (section, name) = path.rsplit_once('.').unwrap_or(("", path));
+    let mut current = String::new();
+    for (number, line) in (1..).zip(file.lines()) {
+        let line = line.trim();
+        if let Some(header) = line.strip_prefix('[').and_then(|rest| rest.split(']').next()) {
+            current = header.trim().trim_matches('"').replace("\".", ".").replace(".\"", ".");
+            if current == path {
+                return Some(number);
+            }
+        } else if let Some((key, _)) = line.split_once('=') {
+            let key = key.trim().trim_matches('"');
+            let whole = if current.is_empty() { key.to_owned() } else { format!("{current}.{key}") };
+            if current == section && key == name || whole == path || is_below(path, &whole) {
+                return Some(number);
+            }
+        }
+    }
+    None
+}
+
+fn line_at(file: &str, offset: usize) -> usize {
+    file.get(..offset).map_or(1, |before| before.matches('\n').count() + 1)
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Text(text) => text.clone(),
+        Value::Count(number) => number.to_string(),
+        Value::Ratio(number) => number.to_string(),
+        Value::Flag(flag) => flag.to_string(),
+        Value::Span(span) => format!("{span:?}"),
+        Value::List(items) => items.join(", "),
+    }
+}
+
+/// The whole table as a commented file with every default: what `config.toml` holds.
+pub fn sample() -> String {
+    let mut text = String::from(
+        "# pointsman: every key with its default. A key that is unset by default stands as a comment.\n\
+         # Each can be set by the variable beside it; the environment overrides this file.\n",
+    );
+    let mut section = "";
+    for key in KEYS {
+        let (head, name) = key.path.rsplit_once('.').unwrap_or(("", key.path));
+        if head != section {
+            section = head;
+            text.push_str(&format!("\n[{section}]\n"));
+        }
+        let variable = key.variables.first().map(|name| format!(" ({name})")).unwrap_or_default();
+        let line = if key.default.is_empty() { format!("# {name} =") } else { format!("{name} = {}", key.default) };
+        text.push_str(&format!("# {}{variable}\n{line}\n", key.about));
+    }
+    text.push_str("\n# A source is on when it has a secret. The keys are the same for linear, codegen and claude-code.\n[webhooks.github]\n");
+    for (name, variable, _, about) in keys::SOURCE_KEYS {
+        let variable = variable.replace("{SOURCE}", "GITHUB");
+        let variable = if variable.is_empty() { variable } else { format!(" ({variable})") };
+        text.push_str(&format!("# {about}{variable}\n# {name} =\n"));
+    }
+    text
+}

@@ -1,0 +1,73 @@
+//! Configuration in three types: as written (TOML and variables, [`keys`] and [`value`]), as merged
+//! ([`merged`]), as used ([`settings`]). Nothing else in the product reads a file of the configuration
+//! or the environment.
+
+pub mod keys;
+pub mod merged;
+pub mod settings;
+#[cfg(test)]
+mod tests;
+pub mod value;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+pub use merged::{Merged, Problem};
+pub use settings::Settings;
+
+/// The file that is read when none is named and it is there.
+pub const DEFAULT_FILE: &str = "config.toml";
+
+/// What the command line says of the configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Flags {
+    /// Which file to read.
+    pub file: Option<PathBuf>,
+    /// Keys set by flags: the flag, the key's path, the value.
+    pub values: Vec<(&'static str, &'static str, String)>,
+}
+
+/// All that is wrong, a line each.
+#[derive(Debug)]
+pub struct ConfigErrors(pub Vec<Problem>);
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the configuration cannot be used:")?;
+        self.0.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
+
+/// A configuration that was read and checked.
+pub struct Loaded {
+    /// As merged.
+    pub merged: Merged,
+    /// As used.
+    pub settings: Settings,
+    /// The file that was read, if any.
+    pub file: Option<PathBuf>,
+}
+
+/// Reads and checks the configuration.
+pub fn load(environment: &BTreeMap<String, String>, flags: &Flags, cores: usize) -> Result<Loaded, ConfigErrors> {
+    let named = environment.get(keys::FILE_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
+    let named = flags.file.clone().or(named);
+    let file = named.clone().or_else(|| Path::new(DEFAULT_FILE).exists().then(|| PathBuf::from(DEFAULT_FILE)));
+    let text = match &file {
+        None => String::new(),
+        Some(path) => std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))?,
+    };
+    let (merged, mut problems) = Merged::merge(&text, environment, &flags.values);
+    match Settings::check(&merged, cores, &mut problems) {
+        Some(settings) if problems.is_empty() => Ok(Loaded { merged, settings, file }),
+        _ => Err(ConfigErrors(problems)),
+    }
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> ConfigErrors {
+    let reason = format!("cannot be read: {error}");
+    ConfigErrors(vec![Problem { key: path.display().to_string(), origin: merged::Origin::File(None), reason }])
+}

@@ -1,0 +1,347 @@
+//! The configuration as used: plain values that have been checked. Invalid settings do not exist past
+//! start-up.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::merged::{Merged, Origin, Problem};
+use super::value::Value;
+use crate::sources;
+
+/// A secret that cannot be printed by accident.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretText(String);
+
+impl SecretText {
+    /// The secret itself.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// Which store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// Embedded and durable.
+    Sled,
+    /// Gone with the process.
+    Memory,
+}
+
+/// A webhook source that is on.
+#[derive(Clone, Debug)]
+pub struct WebhookSettings {
+    /// Its name.
+    pub name: &'static str,
+    /// Its valid secrets.
+    pub secrets: Vec<SecretText>,
+    /// The events that are routed; empty for all.
+    pub events: Vec<String>,
+    /// Its path.
+    pub path: String,
+    /// The largest body in bytes.
+    pub max_body: u64,
+    /// How far a signed timestamp may be from now.
+    pub timestamp_tolerance: Duration,
+    /// Who may deliver; empty for anybody.
+    pub addresses: Vec<IpNet>,
+    /// Whether signatures are not asked for.
+    pub allow_unsigned: bool,
+}
+
+/// All settings that the process uses.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// HTTP workers.
+    pub workers: usize,
+    /// Where everything durable lives.
+    pub data_dir: PathBuf,
+    /// How long a body may take.
+    pub read_timeout: Duration,
+    /// How long those inside may take at shutdown.
+    pub grace_period: Duration,
+    /// Requests in flight.
+    pub max_in_flight: u64,
+    /// Bytes of bodies in flight.
+    pub max_bytes_in_flight: u64,
+    /// Of those, bytes of one address.
+    pub max_bytes_per_address: u64,
+    /// Events and runs that may wait.
+    pub max_backlog: u64,
+    /// The store.
+    pub backend: Backend,
+    /// How long a delivery is recognised.
+    pub delivery_window: Duration,
+    /// How long an occurrence is recognised; absent when fingerprints are off.
+    pub occurrence_window: Option<Duration>,
+    /// The sources that are on.
+    pub webhooks: Vec<WebhookSettings>,
+    /// The operator's token, when it is given.
+    pub admin_token: Option<SecretText>,
+    /// Whether health and metrics ask for it.
+    pub guard_metrics: bool,
+    /// What is logged.
+    pub log_level: String,
+    /// Whether log lines are JSON.
+    pub log_json: bool,
+}
+
+/// Largest body when the source says nothing: GitHub sends up to 25 MB.
+const MAX_BODY: u64 = 25 << 20;
+/// Linear asks receivers for a minute (linear.app/developers, "Webhooks").
+const LINEAR_TOLERANCE: Duration = Duration::from_secs(60);
+/// What the libraries of Standard Webhooks use.
+const TOLERANCE: Duration = Duration::from_secs(300);
+
+impl Settings {
+    /// Checks a merged configuration. `cores` is the default number of workers.
+    pub fn check(merged: &Merged, cores: usize, problems: &mut Vec<Problem>) -> Option<Self> {
+        let mut checker = Checker { merged, problems };
+        let settings = checker.settings(cores);
+        settings.filter(|_| problems.is_empty())
+    }
+}
+
+struct Checker<'a> {
+    merged: &'a Merged,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl Checker<'_> {
+    fn settings(&mut self, cores: usize) -> Option<Settings> {
+        let listen = self.listen();
+        self.ranges();
+        let bytes = self.count("server.max_bytes_in_flight");
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_precision_loss,
+            clippy::cast_sign_loss,
+            reason = "a share of a size"
+        )]
+        let per_address = (bytes as f64 * self.ratio("server.max_share_per_address")) as u64;
+        let fingerprints =
+            self.flag("event_deduplicator.content_hashing") || self.flag("event_deduplicator.source_specific");
+        let webhooks = self.webhooks(listen.map(|address| address.ip()));
+        Some(Settings {
+            listen: listen?,
+            workers: usize::try_from(self.count("server.workers")).ok().filter(|workers| *workers > 0).unwrap_or(cores),
+            data_dir: PathBuf::from(self.text("server.data_dir").unwrap_or_default()),
+            read_timeout: self.span("server.read_timeout"),
+            grace_period: self.span("server.grace_period"),
+            max_in_flight: self.count("server.max_in_flight"),
+            max_bytes_in_flight: bytes,
+            max_bytes_per_address: per_address,
+            max_backlog: self.count("event_queue.max_size"),
+            backend: self.backend(),
+            delivery_window: self.span("event_deduplicator.delivery_window"),
+            occurrence_window: fingerprints.then(|| self.span("event_deduplicator.window")),
+            webhooks,
+            admin_token: self.secret("admin.token", "admin.token_file"),
+            guard_metrics: self.flag("admin.guard_metrics"),
+            log_level: self.text("logging.level").unwrap_or_else(|| "info".to_owned()),
+            log_json: self.text("logging.format").as_deref() == Some("json"),
+        })
+    }
+
+    fn listen(&mut self) -> Option<SocketAddr> {
+        let host = self.text("server.host").unwrap_or_default();
+        let ip: Option<IpAddr> = if host == "localhost" { Some([127, 0, 0, 1].into()) } else { host.parse().ok() };
+        if ip.is_none() {
+            self.wrong("server.host", format!("`{host}` is not an IP address; give one such as 127.0.0.1 or 0.0.0.0"));
+        }
+        let port = u16::try_from(self.count("server.port"));
+        if port.is_err() {
+            self.wrong("server.port", "a port is at most 65535".to_owned());
+        }
+        Some(SocketAddr::new(ip?, port.ok()?))
+    }
+
+    /// Numbers that nothing works without.
+    fn ranges(&mut self) {
+        for path in
+            ["server.max_in_flight", "event_queue.max_size", "event_queue.concurrency", "workflow.max_concurrent"]
+        {
+            if self.count(path) == 0 {
+                self.wrong(path, "must be at least 1".to_owned());
+            }
+        }
+        if !(1..=10).contains(&self.count("event_router.default_priority")) {
+            self.wrong("event_router.default_priority", "must be within 1 and 10".to_owned());
+        }
+        let shares =
+            ["server.max_share_per_address", "rate_limiter.backpressure_threshold", "rate_limiter.slow_down_threshold"];
+        for path in shares {
+            if !(0.0..=1.0).contains(&self.ratio(path)) {
+                self.wrong(path, "must be within 0 and 1".to_owned());
+            }
+        }
+        for path in ["server.read_timeout", "event_deduplicator.delivery_window"] {
+            if self.span(path).is_zero() {
+                self.wrong(path, "must be longer than nothing".to_owned());
+            }
+        }
+    }
+
+    fn backend(&mut self) -> Backend {
+        let mut chosen = Backend::Sled;
+        for path in ["event_queue.backend", "event_store.backend"] {
+            match self.text(path).as_deref() {
+                Some("memory") if path == "event_store.backend" => chosen = Backend::Memory,
+                Some(other @ ("redis" | "postgresql")) => {
+                    self.wrong(path, format!("`{other}` is not part of this version; use sled or memory"));
+                }
+                _ => {}
+            }
+        }
+        chosen
+    }
+
+    fn webhooks(&mut self, bind: Option<IpAddr>) -> Vec<WebhookSettings> {
+        let on: Vec<WebhookSettings> = sources::NAMES.into_iter().filter_map(|name| self.webhook(name, bind)).collect();
+        for (index, source) in on.iter().enumerate() {
+            let path = format!("webhooks.{}.path", source.name);
+            if on.iter().take(index).any(|earlier| earlier.path == source.path) {
+                self.wrong(&path, format!("`{}` is another source's path already", source.path));
+            }
+            let reserved = ["/health", "/metrics", "/api"].iter().any(|taken| source.path.starts_with(taken));
+            if !source.path.starts_with('/')
+                || source.path.len() < 2
+                || reserved
+                || source.path.contains(['{', '}', '?', '#'])
+            {
+                self.wrong(
+                    &path,
+                    format!("`{}` cannot be used; give a path such as /webhooks/{}", source.path, source.name),
+                );
+            }
+        }
+        on
+    }
+
+    fn webhook(&mut self, name: &'static str, bind: Option<IpAddr>) -> Option<WebhookSettings> {
+        let key = |key: &str| format!("webhooks.{name}.{key}");
+        let mut secrets: Vec<SecretText> = self.secret(&key("secret"), &key("secret_file")).into_iter().collect();
+        secrets.extend(self.list(&key("secrets")).into_iter().map(SecretText));
+        let enabled = self.merged.entry(&key("enabled")).map(|_| self.flag(&key("enabled")));
+        let allow_unsigned = self.flag(&key("allow_unsigned"));
+        if enabled == Some(false) {
+            return None;
+        }
+        if allow_unsigned && !bind.is_some_and(|ip| ip.is_loopback()) {
+            self.wrong(
+                &key("allow_unsigned"),
+                "only on a loopback address; set `server.host` to 127.0.0.1, or give the source a secret".to_owned(),
+            );
+        }
+        if secrets.is_empty() && !allow_unsigned {
+            if enabled == Some(true) {
+                let variable = format!("{}_WEBHOOK_SECRET", name.to_uppercase().replace('-', "_"));
+                self.wrong(&key("enabled"), format!("the source has no secret; set `{}` or {variable}", key("secret")));
+            }
+            return None;
+        }
+        let tolerance = if name == "linear" { LINEAR_TOLERANCE } else { TOLERANCE };
+        let given = [key("timestamp_tolerance"), "validator.timestamp_tolerance".to_owned()];
+        let given = given.iter().find(|path| self.merged.entry(path).is_some()).map(|path| self.span(path));
+        Some(WebhookSettings {
+            name,
+            secrets,
+            events: self.list(&key("events")),
+            path: self.text(&key("path")).unwrap_or_else(|| format!("/webhooks/{name}")),
+            max_body: Some(self.count(&key("max_body"))).filter(|bytes| *bytes > 0).unwrap_or(MAX_BODY),
+            timestamp_tolerance: given.unwrap_or(tolerance),
+            addresses: self.addresses(&key("addresses")),
+            allow_unsigned,
+        })
+    }
+
+    fn addresses(&mut self, path: &str) -> Vec<IpNet> {
+        let everywhere = self.flag("validator.ip_whitelist").then(|| "validator.allowed_ips");
+        let path = if self.list(path).is_empty() { everywhere.unwrap_or(path) } else { path };
+        let mut networks = Vec::new();
+        for text in self.list(path) {
+            match text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)) {
+                Ok(network) => networks.push(network),
+                Err(_) => self.wrong(
+                    path,
+                    format!("`{text}` is not a network; give one such as 192.30.252.0/22 or 2a0a:a440::/29"),
+                ),
+            }
+        }
+        networks
+    }
+
+    fn secret(&mut self, path: &str, file_path: &str) -> Option<SecretText> {
+        if let Some(text) = self.text(path) {
+            return Some(SecretText(text));
+        }
+        let file = self.text(file_path)?;
+        match std::fs::read_to_string(&file) {
+            Ok(text) if !text.trim().is_empty() => Some(SecretText(text.trim_end_matches(['\r', '\n']).to_owned())),
+            Ok(_) => {
+                self.wrong(file_path, format!("`{file}` is empty"));
+                None
+            }
+            Err(error) => {
+                self.wrong(file_path, format!("`{file}` cannot be read: {error}"));
+                None
+            }
+        }
+    }
+
+    fn wrong(&mut self, path: &str, reason: String) {
+        let origin = self.merged.entry(path).map_or(Origin::Default, |entry| entry.origin.clone());
+        self.problems.push(Problem { key: path.to_owned(), origin, reason });
+    }
+
+    fn text(&self, path: &str) -> Option<String> {
+        match &self.merged.entry(path)?.value {
+            Value::Text(text) if !text.is_empty() => Some(text.clone()),
+            _ => None,
+        }
+    }
+
+    fn count(&self, path: &str) -> u64 {
+        match self.merged.entry(path).map(|entry| &entry.value) {
+            Some(Value::Count(number)) => *number,
+            _ => 0,
+        }
+    }
+
+    fn ratio(&self, path: &str) -> f64 {
+        match self.merged.entry(path).map(|entry| &entry.value) {
+            Some(Value::Ratio(number)) => *number,
+            _ => 0.0,
+        }
+    }
+
+    fn flag(&self, path: &str) -> bool {
+        matches!(self.merged.entry(path).map(|entry| &entry.value), Some(Value::Flag(true)))
+    }
+
+    fn span(&self, path: &str) -> Duration {
+        match self.merged.entry(path).map(|entry| &entry.value) {
+            Some(Value::Span(span)) => *span,
+            _ => Duration::ZERO,
+        }
+    }
+
+    fn list(&self, path: &str) -> Vec<String> {
+        match self.merged.entry(path).map(|entry| &entry.value) {
+            Some(Value::List(items)) => items.clone(),
+            _ => Vec::new(),
+        }
+    }
+}

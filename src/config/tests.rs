@@ -1,0 +1,171 @@
+//! What is accepted, what wins, and what is said about mistakes.
+
+use super::merged::{sample, variables};
+use super::value::{Kind, Unit};
+use super::*;
+
+fn merge(file: &str, environment: &[(&str, &str)]) -> Result<(Merged, Settings), String> {
+    let environment = environment.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
+    let (merged, mut problems) = Merged::merge(file, &environment, &[]);
+    match Settings::check(&merged, 2, &mut problems) {
+        Some(settings) => Ok((merged, settings)),
+        None => Err(ConfigErrors(problems).to_string()),
+    }
+}
+
+fn problem(file: &str, environment: &[(&str, &str)]) -> String {
+    let all = merge(file, environment).err().expect("a problem");
+    all.lines().skip(1).map(str::trim).collect::<Vec<_>>().join(" | ")
+}
+
+#[test]
+fn an_empty_directory_with_a_secret_is_enough() {
+    let (_, settings) = merge("", &[("GITHUB_WEBHOOK_SECRET", "s")]).unwrap();
+    assert_eq!(settings.listen.to_string(), "0.0.0.0:3000");
+    assert_eq!(settings.backend, settings::Backend::Sled);
+    let [github] = &settings.webhooks[..] else { panic!("one source") };
+    assert_eq!((github.name, github.path.as_str(), github.max_body), ("github", "/webhooks/github", 25 << 20));
+    assert_eq!(settings.occurrence_window, Some(std::time::Duration::from_secs(300)));
+}
+
+#[test]
+fn every_variable_reaches_its_key() {
+    for key in keys::KEYS {
+        for variable in key.variables {
+            let text = match key.kind {
+                Kind::Count => "7",
+                Kind::Ratio => "0.25",
+                Kind::Flag => "true",
+                Kind::Span(Unit::Written) => "7s",
+                Kind::Span(_) => "7",
+                Kind::Size => "7MiB",
+                Kind::Choice(choices) => choices[0],
+                Kind::Text | Kind::Secret | Kind::Secrets | Kind::List => "127.0.0.1",
+            };
+            let environment = [((*variable).to_owned(), text.to_owned())].into();
+            let (merged, problems) = Merged::merge("", &environment, &[]);
+            assert_eq!(problems, [], "{variable}");
+            let origin = &merged.entry(key.path).unwrap().origin;
+            assert_eq!(*origin, merged::Origin::Variable((*variable).to_owned()));
+        }
+    }
+    for source in ["GITHUB", "LINEAR", "CODEGEN", "CLAUDE_CODE"] {
+        assert!(variables().contains(&format!("{source}_WEBHOOK_SECRET")), "{source}");
+    }
+}
+
+#[test]
+fn the_environment_wins_over_the_file() {
+    let file = "[server]\nport = 4000\nread_timeout = \"3s\"";
+    let (merged, settings) = merge(file, &[("WEBHOOK_PORT", "5000"), ("PORT", "6000"), ("LOG_LEVEL", "")]).unwrap();
+    assert_eq!((settings.listen.port(), settings.read_timeout.as_secs()), (5000, 3));
+    assert_eq!(merged.entry("server.read_timeout").unwrap().origin.to_string(), "configuration file, line 3");
+    assert_eq!(settings.log_level, "info", "an empty variable is unset");
+}
+
+#[test]
+fn mistakes_are_named_with_place_value_reason_and_remedy() {
+    let check = |file: &str, environment: &[(&str, &str)], expect: &str| assert_eq!(problem(file, environment), expect);
+    check(
+        "",
+        &[("EVENT_QUEUE_MAX_SIZE", "abc")],
+        "event_queue.max_size (environment, EVENT_QUEUE_MAX_SIZE): `abc`: not a whole number; give a count such as 10000",
+    );
+    check(
+        "[server]\nprot = 1",
+        &[],
+        "server.prot (configuration file, line 2): unknown key; did you mean `server.port`?",
+    );
+    check(
+        "",
+        &[("POINTSMAN_DATADIR", "x")],
+        "POINTSMAN_DATADIR (environment, POINTSMAN_DATADIR): unknown variable; did you mean `POINTSMAN_DATA_DIR`?",
+    );
+    check(
+        "[server]\nread_timeout = 5",
+        &[],
+        "server.read_timeout (configuration file, line 2): `5`: give a span of time with its unit, such as \"500ms\", \"5s\", \"10m\", \"2h\" or \"3d\"",
+    );
+    check(
+        "[webhooks.github]\nenabled = true",
+        &[],
+        "webhooks.github.enabled (configuration file, line 2): the source has no secret; set `webhooks.github.secret` or GITHUB_WEBHOOK_SECRET",
+    );
+    check(
+        "[webhooks.github]\nallow_unsigned = true",
+        &[],
+        "webhooks.github.allow_unsigned (configuration file, line 2): only on a loopback address; set `server.host` to 127.0.0.1, or give the source a secret",
+    );
+    check(
+        "[webhooks.gitlab]\nsecret = \"x\"",
+        &[],
+        "webhooks.gitlab (configuration file, line 1): unknown key; did you mean `webhooks.github.path`?",
+    );
+    check(
+        "server = ",
+        &[],
+        "(file) (configuration file, line 1): string values must be quoted, expected literal string",
+    );
+    check(
+        "",
+        &[("EVENT_STORE_BACKEND", "redis")],
+        "event_store.backend (environment, EVENT_STORE_BACKEND): `redis` is not part of this version; use sled or memory",
+    );
+}
+
+#[test]
+fn two_mistakes_are_both_named() {
+    let both = problem("[server]\nport = 70000\nhost = \"nowhere\"", &[]);
+    assert!(
+        both.contains("server.port (configuration file, line 2)")
+            && both.contains("server.host (configuration file, line 3)"),
+        "{both}"
+    );
+}
+
+#[test]
+fn unsigned_sources_are_for_loopback_only() {
+    let (_, settings) = merge("[server]\nhost = \"127.0.0.1\"\n[webhooks.github]\nallow_unsigned = true", &[]).unwrap();
+    assert!(settings.webhooks[0].allow_unsigned);
+}
+
+#[test]
+fn tolerances_follow_the_provider_unless_set() {
+    let secrets = [("LINEAR_WEBHOOK_SECRET", "s"), ("CODEGEN_WEBHOOK_SECRET", "s")];
+    let seconds = |file: &str, environment: &[(&str, &str)]| {
+        let (_, settings) = merge(file, &[&secrets, environment].concat()).unwrap();
+        settings.webhooks.iter().map(|source| source.timestamp_tolerance.as_secs()).collect::<Vec<_>>()
+    };
+    assert_eq!(seconds("", &[]), [60, 300]);
+    assert_eq!(seconds("", &[("WEBHOOK_VALIDATOR_TIMESTAMP_TOLERANCE", "90")]), [90, 90]);
+    assert_eq!(seconds("[webhooks.linear]\ntimestamp_tolerance = \"2m\"", &[]), [120, 300]);
+}
+
+#[test]
+fn secrets_are_never_shown() {
+    let environment = [
+        ("GITHUB_WEBHOOK_SECRET", "hunter2"),
+        ("GITHUB_WEBHOOK_SECRETS", "hunter2 hunter2"),
+        ("GITHUB_TOKEN", "hunter2"),
+        ("REDIS_URL", "redis://:hunter2@x"),
+    ];
+    let (merged, settings) = merge("[admin]\ntoken = \"hunter2\"", &environment).unwrap();
+    let shown = format!("{:?} {settings:?}", merged.listing());
+    assert!(!shown.contains("hunter2"), "{shown}");
+    assert_eq!(settings.webhooks[0].secrets.len(), 3);
+    assert!(!problem("[admin]\ntoken = [\"hunter2\"]", &[]).contains("hunter2"));
+}
+
+#[test]
+fn the_sample_file_is_the_table() {
+    assert_eq!(
+        include_str!("../../config.toml"),
+        sample(),
+        "write it anew: cargo run -- check --print-sample > config.toml"
+    );
+    let (from_sample, problems) = Merged::merge(&sample(), &BTreeMap::new(), &[]);
+    let (from_nothing, _) = Merged::merge("", &BTreeMap::new(), &[]);
+    assert_eq!(problems, []);
+    let values = |merged: &Merged| merged.listing().into_iter().map(|(key, value, _)| (key, value)).collect::<Vec<_>>();
+    assert_eq!(values(&from_sample), values(&from_nothing));
+}

@@ -1,0 +1,180 @@
+//! Claude Code: its HTTP hooks cannot sign and carry a static bearer token; other senders on this
+//! path sign with `X-Claude-Signature` (`sha256=` and hex), or with Standard Webhooks 1.0.0.
+//!
+//! Protocol of the hooks: code.claude.com, "Hooks reference"; the bodies were observed.
+
+use pointsman_actors::event::{Delivery, Facts, Fingerprint, Header, Headers, Reading, SourceName};
+use pointsman_actors::refusal::Refusal;
+use pointsman_actors::time::Timestamp;
+use pointsman_actors::validator::port::Source;
+use serde::Deserialize;
+
+use super::codegen::type_and_action;
+use super::loose::{self, Number, Object, Text};
+use super::signature::{self, Standard};
+use super::{SourceSettings, body_hash, is_json, stored};
+
+const SIGNATURE: &str = "x-claude-signature";
+const TOKEN: &str = "authorization";
+const STORED: [&str; 4] = [Standard::ID, Standard::TIMESTAMP, "user-agent", "content-type"];
+
+/// The source.
+pub struct ClaudeCode {
+    settings: SourceSettings,
+}
+
+impl ClaudeCode {
+    /// The source with these settings.
+    pub fn new(settings: SourceSettings) -> Self {
+        Self { settings }
+    }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Payload<'a> {
+    event_type: Text<'a>,
+    event_id: Text<'a>,
+    timestamp: Text<'a>,
+    data: Object<Data<'a>>,
+    hook_event_name: Text<'a>,
+    session_id: Text<'a>,
+    prompt_id: Text<'a>,
+    reason: Text<'a>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Data<'a> {
+    validation_id: Text<'a>,
+    session_id: Text<'a>,
+    pr_number: Number,
+    repository: Text<'a>,
+    status: Text<'a>,
+}
+
+/// How a delivery proves itself.
+enum Proof<'a> {
+    Standard(Standard<'a>),
+    Code([u8; 32]),
+    Token(&'a str),
+}
+
+fn proof(headers: &Headers) -> Result<Proof<'_>, Refusal> {
+    if let Some(standard) = Standard::of(headers)? {
+        return Ok(Proof::Standard(standard));
+    }
+    if headers.get(SIGNATURE) != Header::Absent {
+        return signature::code_in(headers, SIGNATURE, "sha256=").map(Proof::Code);
+    }
+    match headers.get(TOKEN) {
+        Header::Absent => Err(Refusal::SignatureMissing),
+        Header::Ambiguous => Err(Refusal::SignatureInvalid),
+        Header::Text(text) => {
+            let (scheme, token) = text.split_once(' ').ok_or(Refusal::SignatureInvalid)?;
+            let is_bearer = scheme.eq_ignore_ascii_case("bearer");
+            if is_bearer { Ok(Proof::Token(token.trim())) } else { Err(Refusal::SignatureInvalid) }
+        }
+    }
+}
+
+impl Source for ClaudeCode {
+    fn name(&self) -> &SourceName {
+        &self.settings.name
+    }
+
+    fn inspect(&self, headers: &Headers) -> Result<(), Refusal> {
+        if !self.settings.allow_unsigned {
+            proof(headers)?;
+        }
+        if is_json(headers)? { Ok(()) } else { Err(Refusal::WrongContentType) }
+    }
+
+    fn authenticate(&self, delivery: &Delivery, now: Timestamp) -> Result<(), Refusal> {
+        let SourceSettings { secrets, timestamp_tolerance, allow_unsigned, .. } = &self.settings;
+        if *allow_unsigned {
+            return Ok(());
+        }
+        match proof(&delivery.headers)? {
+            Proof::Standard(standard) => standard.verify(secrets, &delivery.body, now, *timestamp_tolerance),
+            Proof::Code(code) => signature::verify(secrets, &delivery.body, &code),
+            Proof::Token(token) if secrets.iter().any(|secret| secret.is(token)) => Ok(()),
+            Proof::Token(_) => Err(Refusal::SignatureInvalid),
+        }
+    }
+
+    fn read(&self, delivery: &Delivery) -> Result<Reading, Refusal> {
+        let payload: Option<Payload<'_>> = loose::read(&delivery.body).map_err(|_| Refusal::NotJson)?;
+        let payload = payload.unwrap_or_default();
+        let facts = facts(&payload);
+        let signed_id = delivery.headers.text(Standard::SIGNATURE).and_then(|_| delivery.headers.text(Standard::ID));
+        let delivery_id =
+            signed_id.map(str::to_owned).or_else(|| payload.event_id.owned()).or_else(|| hook_id(&payload));
+        Ok(Reading {
+            payload: delivery.body.clone(),
+            delivery_id: delivery_id.unwrap_or_else(|| body_hash(&delivery.body)),
+            hook: None,
+            fingerprint: Some(Fingerprint(vec![body_hash(&delivery.body)])),
+            ignored: self.settings.ignores(&facts),
+            headers: stored(&delivery.headers, &STORED),
+            facts,
+        })
+    }
+
+    fn headers(&self) -> &'static [&'static str] {
+        const READ: [&str; 7] = {
+            let [a, b, c, d] = STORED;
+            [a, b, c, d, SIGNATURE, Standard::SIGNATURE, TOKEN]
+        };
+        &READ
+    }
+}
+
+/// Hooks carry no delivery id; session, prompt and event name it.
+fn hook_id(payload: &Payload<'_>) -> Option<String> {
+    let parts = [&payload.session_id, &payload.hook_event_name, &payload.prompt_id];
+    let parts: Option<Vec<String>> = parts.into_iter().map(Text::owned).collect();
+    // Tool events happen many times within one prompt.
+    let once = matches!(payload.hook_event_name.as_str(), "Stop" | "StopFailure" | "SessionEnd" | "UserPromptSubmit");
+    parts.filter(|_| once).map(|parts| parts.join("/"))
+}
+
+fn facts(payload: &Payload<'_>) -> Facts {
+    let (event_type, action) = match payload.hook_event_name.owned() {
+        Some(hook) => (snake_case(&hook), None),
+        None => type_and_action(payload.event_type.as_str()),
+    };
+    let data = payload.data.0.as_ref();
+    let session = payload.session_id.owned().or_else(|| data.and_then(|data| data.session_id.owned()));
+    let validation = data.and_then(|data| data.validation_id.owned());
+    let mut facts = Facts {
+        event_type,
+        action,
+        repository: data.and_then(|data| data.repository.owned()),
+        pr_number: data.and_then(|data| data.pr_number.0),
+        conclusion: data.and_then(|data| data.status.owned()).or_else(|| payload.reason.owned()),
+        ..Facts::default()
+    };
+    let keys = [("claude:session", &session), ("claude:validation", &validation)];
+    facts.correlation_keys = keys.iter().filter_map(|(kind, id)| Some(format!("{kind}:{}", id.as_ref()?))).collect();
+    facts.more.extend(session.map(|id| ("session_id".to_owned(), id.into())));
+    facts.more.extend(validation.map(|id| ("validation_id".to_owned(), id.into())));
+    facts.fair_key = facts.repository.clone();
+    facts.subject = match (&facts.repository, facts.pr_number) {
+        (Some(repository), Some(number)) => Some(format!("{repository}#{number}")),
+        (repository, _) => repository.clone(),
+    };
+    facts
+}
+
+/// `StopFailure` is the type `stop_failure`.
+fn snake_case(name: &str) -> String {
+    let mut snake = String::new();
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() && !snake.is_empty() {
+            snake.push('_');
+        }
+        snake.push(letter.to_ascii_lowercase());
+    }
+    snake
+}

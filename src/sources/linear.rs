@@ -1,0 +1,289 @@
+//! Linear: raw hex HMAC over the body, and a signed timestamp in it.
+//!
+//! Protocol: linear.app/developers, "Webhooks" and "Agent interaction"; what the official SDK's
+//! receiver accepts was measured.
+
+use std::collections::BTreeMap;
+
+use pointsman_actors::event::{Delivery, Facts, Fingerprint, Headers, Reading, SourceName};
+use pointsman_actors::refusal::Refusal;
+use pointsman_actors::time::Timestamp;
+use pointsman_actors::validator::port::Source;
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::loose::{self, Number, Object, Text};
+use super::{SourceSettings, body_hash, is_codegen, is_json, signature, stored, ticket};
+
+const DELIVERY: &str = "linear-delivery";
+const STORED: [&str; 4] = [DELIVERY, "linear-event", "user-agent", "content-type"];
+
+/// The source.
+pub struct Linear {
+    settings: SourceSettings,
+}
+
+impl Linear {
+    /// The source with these settings.
+    pub fn new(settings: SourceSettings) -> Self {
+        Self { settings }
+    }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Payload<'a> {
+    action: Text<'a>,
+    #[serde(rename = "type")]
+    kind: Text<'a>,
+    #[serde(rename = "createdAt")]
+    created_at: Text<'a>,
+    actor: Object<Person<'a>>,
+    data: Object<Entity<'a>>,
+    #[serde(rename = "agentSession")]
+    agent_session: Object<Session<'a>>,
+    #[serde(rename = "agentActivity")]
+    agent_activity: Object<Activity<'a>>,
+    #[serde(borrow, rename = "updatedFrom")]
+    updated_from: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Person<'a> {
+    id: Text<'a>,
+    #[serde(rename = "type")]
+    kind: Text<'a>,
+    name: Text<'a>,
+    email: Text<'a>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Entity<'a> {
+    id: Text<'a>,
+    identifier: Text<'a>,
+    title: Text<'a>,
+    #[serde(rename = "updatedAt")]
+    updated_at: Text<'a>,
+    priority: Number,
+    state: Object<State<'a>>,
+    team: Object<Team<'a>>,
+    assignee: Object<Person<'a>>,
+    delegate: Object<Person<'a>>,
+    creator: Object<Person<'a>>,
+    user: Object<Person<'a>>,
+    issue: Object<Issue<'a>>,
+    #[serde(rename = "issueId")]
+    issue_id: Text<'a>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct State<'a> {
+    name: Text<'a>,
+    #[serde(rename = "type")]
+    kind: Text<'a>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Team<'a> {
+    key: Text<'a>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Issue<'a> {
+    id: Text<'a>,
+    identifier: Text<'a>,
+    title: Text<'a>,
+    team: Object<Team<'a>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Session<'a> {
+    id: Text<'a>,
+    issue: Object<Issue<'a>>,
+    #[serde(rename = "issueId")]
+    issue_id: Text<'a>,
+    creator: Object<Person<'a>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Activity<'a> {
+    id: Text<'a>,
+    signal: Text<'a>,
+}
+
+/// The one field that must be what it should be.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Signed {
+    #[serde(rename = "webhookTimestamp")]
+    timestamp: Number,
+}
+
+impl Source for Linear {
+    fn name(&self) -> &SourceName {
+        &self.settings.name
+    }
+
+    fn inspect(&self, headers: &Headers) -> Result<(), Refusal> {
+        if !self.settings.allow_unsigned {
+            signature::code_in(headers, signature::LINEAR, "")?;
+        }
+        if is_json(headers)? { Ok(()) } else { Err(Refusal::WrongContentType) }
+    }
+
+    fn authenticate(&self, delivery: &Delivery, now: Timestamp) -> Result<(), Refusal> {
+        if self.settings.allow_unsigned {
+            return Ok(());
+        }
+        let code = signature::code_in(&delivery.headers, signature::LINEAR, "")?;
+        signature::verify(&self.settings.secrets, &delivery.body, &code)?;
+        // The header `Linear-Timestamp` is not signed; only the body's field counts, in milliseconds.
+        let signed: Option<Signed> = loose::read(&delivery.body).map_err(|_| Refusal::NotJson)?;
+        let millis = signed.and_then(|signed| signed.timestamp.0).ok_or(Refusal::TimestampInvalid)?;
+        let millis = i64::try_from(millis).map_err(|_| Refusal::TimestampInvalid)?;
+        signature::within(Timestamp::from_millis(millis), now, self.settings.timestamp_tolerance)
+    }
+
+    fn read(&self, delivery: &Delivery) -> Result<Reading, Refusal> {
+        let payload: Option<Payload<'_>> = loose::read(&delivery.body).map_err(|_| Refusal::NotJson)?;
+        let payload = payload.unwrap_or_default();
+        let facts = facts(&payload);
+        let delivery_id = delivery.headers.text(DELIVERY).filter(|id| !id.is_empty());
+        Ok(Reading {
+            payload: delivery.body.clone(),
+            delivery_id: delivery_id.map_or_else(|| body_hash(&delivery.body), str::to_owned),
+            hook: None,
+            fingerprint: fingerprint(&payload),
+            ignored: self.settings.ignores(&facts),
+            headers: stored(&delivery.headers, &STORED),
+            facts,
+        })
+    }
+
+    fn headers(&self) -> &'static [&'static str] {
+        const READ: [&str; 5] = {
+            let [a, b, c, d] = STORED;
+            [a, b, c, d, signature::LINEAR]
+        };
+        &READ
+    }
+}
+
+/// Linear names types in camel case (`AgentSessionEvent`); facts say `agent_session`.
+fn type_name(kind: &str) -> String {
+    let mut name = String::new();
+    for letter in kind.strip_suffix("Event").filter(|rest| !rest.is_empty()).unwrap_or(kind).chars() {
+        if letter.is_ascii_uppercase() && name.ends_with(|last: char| last.is_ascii_lowercase()) {
+            name.push('_');
+        }
+        name.push(letter.to_ascii_lowercase());
+    }
+    name
+}
+
+fn facts(payload: &Payload<'_>) -> Facts {
+    let mut facts = Facts {
+        event_type: type_name(payload.kind.as_str()),
+        action: payload.action.owned(),
+        sender: payload.actor.get(|actor| actor.name.owned()),
+        sender_is_bot: payload
+            .actor
+            .get(|actor| Some(matches!(actor.kind.as_str(), "OauthClient" | "Integration")))
+            .unwrap_or(false),
+        changes: changes(payload.updated_from),
+        ..Facts::default()
+    };
+    if let Some(entity) = &payload.data.0 {
+        of_entity(&mut facts, entity);
+    }
+    if let Some(session) = &payload.agent_session.0 {
+        of_session(&mut facts, session, payload.agent_activity.0.as_ref());
+    }
+    facts.linear_ticket = facts.subject.clone().filter(|subject| !ticket::tickets(subject, "", "").is_empty());
+    facts.linear_tickets = facts.linear_ticket.iter().cloned().collect();
+    facts.fair_key = facts.team.clone();
+    facts.correlation_keys = facts.issue_id.iter().map(|id| format!("linear:issue:{id}")).collect();
+    if let Some(Value::String(session)) = facts.more.get("agent_session_id") {
+        facts.correlation_keys.push(format!("linear:agent_session:{session}"));
+    }
+    facts
+}
+
+fn of_entity(facts: &mut Facts, entity: &Entity<'_>) {
+    let (name, codegen) = (|person: &Person<'_>| person.name.owned(), |person: &Person<'_>| Some(is_agent(person)));
+    facts.title = entity.title.owned();
+    facts.subject = entity.identifier.owned();
+    facts.state = entity.state.get(|state| state.name.owned());
+    facts.state_type = entity.state.get(|state| state.kind.owned());
+    facts.priority = entity.priority.0;
+    facts.team = entity.team.get(|team| team.key.owned());
+    facts.assignee = entity.assignee.get(name);
+    facts.delegate = entity.delegate.get(name);
+    facts.assigned_to_codegen =
+        [&entity.assignee, &entity.delegate].into_iter().any(|person| person.get(codegen) == Some(true));
+    facts.author = entity.creator.get(name).or_else(|| entity.user.get(name));
+    match facts.event_type.as_str() {
+        "issue" => facts.issue_id = entity.id.owned(),
+        _ => {
+            facts.issue_id = entity.issue_id.owned();
+            if facts.event_type == "comment" {
+                facts.more.extend(entity.id.owned().map(|id| ("comment_id".to_owned(), id.into())));
+            }
+        }
+    }
+    if let Some(issue) = &entity.issue.0 {
+        of_issue(facts, issue);
+    }
+}
+
+fn of_session(facts: &mut Facts, session: &Session<'_>, activity: Option<&Activity<'_>>) {
+    facts.issue_id = session.issue_id.owned();
+    facts.author = session.creator.get(|creator| creator.name.owned());
+    facts.more.extend(session.id.owned().map(|id| ("agent_session_id".to_owned(), id.into())));
+    facts.more.extend(
+        activity.and_then(|activity| activity.id.owned()).map(|id| ("agent_activity_id".to_owned(), id.into())),
+    );
+    facts.more.extend(
+        activity.and_then(|activity| activity.signal.owned()).map(|signal| ("signal".to_owned(), signal.into())),
+    );
+    if let Some(issue) = &session.issue.0 {
+        of_issue(facts, issue);
+    }
+}
+
+fn of_issue(facts: &mut Facts, issue: &Issue<'_>) {
+    facts.issue_id = issue.id.owned().or_else(|| facts.issue_id.take());
+    facts.subject = issue.identifier.owned().or_else(|| facts.subject.take());
+    facts.title = facts.title.take().or_else(|| issue.title.owned());
+    facts.team = issue.team.get(|team| team.key.owned()).or_else(|| facts.team.take());
+}
+
+fn is_agent(person: &Person<'_>) -> bool {
+    is_codegen(person.name.as_str()) || is_codegen(person.email.as_str())
+}
+
+/// What changed is what `updatedFrom` has a key for; its value is what was there before, `null` if nothing was.
+fn changes(updated_from: Option<&RawValue>) -> BTreeMap<String, Value> {
+    updated_from.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
+}
+
+/// Whether a retry carries the same delivery id is not documented, so the content decides as well.
+fn fingerprint(payload: &Payload<'_>) -> Option<Fingerprint> {
+    let what = payload
+        .data
+        .get(|entity| entity.id.owned())
+        .or_else(|| payload.agent_session.get(|session| session.id.owned()))?;
+    let when = payload.data.get(|entity| entity.updated_at.owned()).or_else(|| payload.created_at.owned())?;
+    let activity = payload.agent_activity.get(|activity| activity.id.owned()).unwrap_or_default();
+    let changed = payload.updated_from.map_or_else(String::new, |raw| body_hash(raw.get().as_bytes()));
+    let (kind, action) = (payload.kind.as_str().to_owned(), payload.action.as_str().to_owned());
+    Some(Fingerprint(vec![kind, action, what, when, activity, changed]))
+}

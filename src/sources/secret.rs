@@ -1,0 +1,65 @@
+//! Secrets of senders: kept keyed and ready, never printed.
+
+use std::fmt;
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+/// One currently valid secret of a source.
+#[derive(Clone)]
+pub struct Secret {
+    /// The keyed state, so that a delivery only hashes its own bytes.
+    keyed: Hmac<Sha256>,
+    /// The state keyed for Standard Webhooks, whose secrets are written in base64 after `whsec_`.
+    standard: Hmac<Sha256>,
+    /// For bearer tokens: comparing hashes of equal length in constant time tells nothing of the token.
+    digest: [u8; 32],
+}
+
+impl Secret {
+    /// The secret `text`, as the sender was given it.
+    pub fn new(text: &str) -> Self {
+        let standard = text.strip_prefix("whsec_").and_then(decode_base64).unwrap_or_else(|| text.as_bytes().to_vec());
+        Self { keyed: keyed(text.as_bytes()), standard: keyed(&standard), digest: Sha256::digest(text).into() }
+    }
+
+    /// Whether `code` is the HMAC-SHA256 of `bytes`, compared in constant time.
+    pub fn signs(&self, bytes: &[u8], code: &[u8]) -> bool {
+        self.keyed.clone().chain_update(bytes).verify_slice(code).is_ok()
+    }
+
+    /// The same with the key of Standard Webhooks.
+    pub fn signs_standard(&self, parts: &[&[u8]], code: &[u8]) -> bool {
+        let mut mac = self.standard.clone();
+        parts.iter().for_each(|part| mac.update(part));
+        mac.verify_slice(code).is_ok()
+    }
+
+    /// Whether `token` is the secret itself.
+    pub fn is(&self, token: &str) -> bool {
+        let given: [u8; 32] = Sha256::digest(token).into();
+        self.digest.ct_eq(&given).into()
+    }
+
+    /// The HMAC-SHA256 of `bytes`, for whoever sends.
+    pub fn sign(&self, bytes: &[u8]) -> [u8; 32] {
+        self.keyed.clone().chain_update(bytes).finalize().into_bytes().into()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(***)")
+    }
+}
+
+/// HMAC takes keys of any length (RFC 2104): longer than a block they are hashed first.
+fn keyed(key: &[u8]) -> Hmac<Sha256> {
+    Hmac::new_from_slice(key).unwrap_or_else(|_| Hmac::new(&Default::default()))
+}
+
+fn decode_base64(text: &str) -> Option<Vec<u8>> {
+    use base64::Engine;
+    base64::engine::general_purpose::STANDARD.decode(text).ok()
+}

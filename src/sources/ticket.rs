@@ -1,0 +1,87 @@
+//! Finds Linear tickets such as `ENG-45` in text and in branch names.
+
+/// What looks like a ticket and is none: names of standards, encodings, algorithms and advisories.
+const NOT_TEAMS: [&str; 34] = [
+    "UTF", "SHA", "CVE", "CWE", "GHSA", "ISO", "RFC", "HTTP", "TLS", "SSL", "AES", "RSA", "MD", "ES", "ECMA", "IEEE",
+    "IPV", "BASE", "UUID", "GPT", "CRC", "HMAC", "PEP", "PKCS", "ECDSA", "WINDOWS", "LATIN", "KOI", "ASCII", "UCS",
+    "ARM", "PR", "COVID", "FIPS",
+];
+
+/// Words that branches put before a number, and that are no team's key either.
+const NOT_TEAMS_IN_BRANCHES: [&str; 16] = [
+    "PATCH", "RELEASE", "ISSUE", "FEATURE", "FEAT", "FIX", "BUG", "BUGFIX", "HOTFIX", "VERSION", "REV", "TEST", "STEP",
+    "PHASE", "PART", "DAY",
+];
+
+/// Letters in a team's key at least and at most.
+const TEAM: std::ops::RangeInclusive<usize> = 2..=10;
+/// Digits in a ticket's number at most.
+const MOST_DIGITS: usize = 6;
+
+/// All tickets named in title, body and branch, in this order, each once and in upper case. In prose
+/// only upper case counts; in a branch, which tools write in lower case, both do.
+pub fn tickets(title: &str, body: &str, branch: &str) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    let in_branch = in_text(branch, true);
+    for ticket in in_text(title, false).chain(in_text(body, false)).chain(in_branch) {
+        if !found.contains(&ticket) {
+            found.push(ticket);
+        }
+    }
+    found
+}
+
+fn in_text(text: &str, any_case: bool) -> impl Iterator<Item = String> + '_ {
+    text.match_indices('-').filter_map(move |(dash, _)| ticket_at(text, dash, any_case))
+}
+
+/// The ticket whose dash is at `dash`, if there is one.
+fn ticket_at(text: &str, dash: usize, any_case: bool) -> Option<String> {
+    let (before, after) = (text.get(..dash)?, text.get(dash + 1..)?);
+    let is_team = |c: char| if any_case { c.is_ascii_alphabetic() } else { c.is_ascii_uppercase() };
+    let team_start =
+        before.rfind(|c| !is_team(c)).map_or(0, |at| at + before[at..].chars().next().map_or(1, char::len_utf8));
+    let team = before.get(team_start..)?;
+    let number_end = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());
+    let number = after.get(..number_end)?;
+    let ends_word = |c: char| !c.is_alphanumeric() && c != '_';
+    let starts = before.get(..team_start)?.chars().next_back().is_none_or(|c| ends_word(c) && c != '-');
+    let ends = match after.get(number_end..)?.chars().next() {
+        None => true,
+        // `CVE-2024-1234` and dates go on with a number; in a branch words follow: `eng-45-fix`.
+        Some('-') => !after.get(number_end + 1..)?.starts_with(|c: char| c.is_ascii_digit()),
+        Some('.') => !after.get(number_end + 1..)?.starts_with(|c: char| c.is_ascii_digit()),
+        Some(c) => ends_word(c),
+    };
+    let sized = TEAM.contains(&team.len()) && (1..=MOST_DIGITS).contains(&number.len()) && !number.starts_with('0');
+    let team = team.to_ascii_uppercase();
+    let is_word = NOT_TEAMS.contains(&team.as_str()) || any_case && NOT_TEAMS_IN_BRANCHES.contains(&team.as_str());
+    (sized && starts && ends && !is_word).then(|| format!("{team}-{number}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tickets_are_found_where_people_write_them() {
+        let check = |title, body, branch, expect: &[&str]| {
+            assert_eq!(tickets(title, body, branch), expect, "{title}|{body}|{branch}")
+        };
+        check("ENG-45: fix", "", "", &["ENG-45"]);
+        check("[ENG-45] fix", "see ZAM-7 and ENG-45.", "", &["ENG-45", "ZAM-7"]);
+        check("", "", "codegen/zam-526-fix-x", &["ZAM-526"]);
+        check("", "", "zam-526", &["ZAM-526"]);
+        check("", "", "feature/ENG-45", &["ENG-45"]);
+        check("", "", "patch-1", &[]);
+        check("", "", "release-2024", &[]);
+        check("fix eng-45", "", "", &[]);
+        check("UTF-8, SHA-256, SHA-1, CVE-2024-3094, ISO-8601, RFC-2104, HTTP-2, AES-128", "", "", &[]);
+        check("bump CVE-2024", "", "fix-utf-8-and-sha-256", &[]);
+        check("XENG-45x, ENG-45_b, A-1, ENG-0, ENG-1234567", "", "", &[]);
+        check("é-ENG-45", "", "", &[]);
+        check("éENG-45 «ENG-46»", "", "", &["ENG-46"]);
+        check("", "https://linear.app/acme/issue/ENG-45/title", "", &["ENG-45"]);
+        check("release ENG-1.2", "", "", &[]);
+    }
+}
