@@ -13,6 +13,7 @@ use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer};
 use anyhow::Context;
 use pointsman_actors::deduplicator::actor::Windows;
+use pointsman_actors::event::SourceName;
 use pointsman_actors::ids::RandomIds;
 use pointsman_actors::receiver::admission::Limits;
 use pointsman_actors::router::actor::{CurrentRules, Rules};
@@ -22,7 +23,10 @@ use pointsman_actors::time::{Clock, SystemClock};
 use pointsman_actors::tree::{Ports, Tree};
 use tokio::sync::Notify;
 
+use crate::config::Loaded;
+use crate::config::settings::WebhookSettings;
 use crate::http::{self, AdminToken, Edge, Inlet, Readiness};
+use crate::sources::{self, Secret, SourceSettings};
 use crate::stores::memory::MemoryStore;
 use crate::stores::sled::SledStore;
 
@@ -84,6 +88,50 @@ pub enum End {
     Asked,
     /// A component whose row says so was given up.
     Halted,
+}
+
+/// What to start for a configuration that was read and checked.
+pub fn plan(loaded: &Loaded) -> anyhow::Result<Plan> {
+    let settings = &loaded.settings;
+    let backend = match settings.backend {
+        crate::config::settings::Backend::Sled => Backend::Sled,
+        crate::config::settings::Backend::Memory => Backend::Memory,
+    };
+    Ok(Plan {
+        data_dir: settings.data_dir.clone(),
+        backend,
+        listen: settings.listen,
+        workers: settings.workers,
+        read_timeout: settings.read_timeout,
+        grace_period: settings.grace_period,
+        inlets: settings.webhooks.iter().filter_map(inlet).collect(),
+        windows: Windows { delivery: settings.delivery_window, occurrence: settings.occurrence_window },
+        limits: Limits {
+            requests: settings.max_in_flight,
+            body_bytes: settings.max_bytes_in_flight,
+            address_bytes: settings.max_bytes_per_address,
+            backlog: settings.max_backlog,
+        },
+        rules: Rules::default(),
+        admin_token: settings.admin_token.as_ref().map(|token| token.expose().to_owned()),
+        guard_metrics: settings.guard_metrics,
+    })
+}
+
+fn inlet(settings: &WebhookSettings) -> Option<Inlet> {
+    let source = sources::build(SourceSettings {
+        name: SourceName::new(settings.name),
+        secrets: settings.secrets.iter().map(|secret| Secret::new(secret.expose())).collect(),
+        events: settings.events.clone(),
+        timestamp_tolerance: settings.timestamp_tolerance,
+        allow_unsigned: settings.allow_unsigned,
+    })?;
+    Some(Inlet {
+        source,
+        path: settings.path.clone(),
+        max_body: usize::try_from(settings.max_body).unwrap_or(usize::MAX),
+        addresses: settings.addresses.clone(),
+    })
 }
 
 /// Starts a server on the current actix system. It answers when this returns.

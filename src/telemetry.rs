@@ -13,10 +13,13 @@ pub enum Format {
     Json,
 }
 
+/// What other crates say at start-up is no news; a `target=level` pair brings it back.
+const QUIET: &str = "actix_server=warn,actix_web=warn,sled=warn";
+
 /// Starts logging at `level` (`error`, `warn`, `info`, `debug`, `trace`, or `target=level` pairs) to
 /// standard error.
 pub fn start(level: &str, format: Format) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(level)?;
+    let filter = EnvFilter::try_new(format!("{QUIET},{level}"))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     let started = match format {
         Format::Text => builder.try_init(),

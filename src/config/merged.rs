@@ -204,7 +204,9 @@ impl Merged {
                 self.read_value(&format!("{path}.{name}"), value, file, known, problems);
             }
         } else {
-            let nearest = nearest(path, known.iter().map(|key| key.path.as_str()).chain(["routes", "workflows"]));
+            let keys = known.iter().map(|key| key.path.as_str());
+            let sections = keys.clone().filter_map(|key| key.rsplit_once('.').map(|(section, _)| section));
+            let nearest = nearest(path, keys.chain(sections).chain(["routes", "workflows"]));
             problems.push(Problem { key: path.to_owned(), origin: origin(), reason: format!("unknown key{nearest}") });
         }
     }

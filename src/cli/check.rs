@@ -1,0 +1,52 @@
+//! `pointsman check`
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::Cli;
+use crate::{boot, config};
+
+/// Checks configuration and routes without starting anything.
+#[derive(Args)]
+pub struct Check {
+    /// List every key with its value and where it came from; secrets are hidden
+    #[arg(long)]
+    all: bool,
+    /// Print a configuration file with every key and its default, and check nothing
+    #[arg(long)]
+    print_sample: bool,
+}
+
+impl Check {
+    pub(super) fn run(&self, cli: &Cli) -> anyhow::Result<ExitCode> {
+        if self.print_sample {
+            print!("{}", config::merged::sample());
+            return Ok(ExitCode::SUCCESS);
+        }
+        let loaded = cli.load(Vec::new())?;
+        let plan = boot::plan(&loaded)?;
+        if self.all {
+            for (key, value, origin) in loaded.merged.listing() {
+                println!("{key} = {value}  ({origin})");
+            }
+            println!();
+        }
+        let file = loaded.file.as_ref().map_or_else(|| "no file".to_owned(), |file| file.display().to_string());
+        println!("configuration: ok ({file})");
+        println!("listen:        http://{}", plan.listen);
+        println!("data:          {}", plan.data_dir.display());
+        for source in &loaded.settings.webhooks {
+            let signed = if source.allow_unsigned {
+                "unsigned".to_owned()
+            } else {
+                format!("{} secret(s)", source.secrets.len())
+            };
+            println!("source:        {:<12} POST {}  {signed}", source.name, source.path);
+        }
+        if loaded.settings.webhooks.is_empty() {
+            println!("source:        none is on; set a secret such as GITHUB_WEBHOOK_SECRET");
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

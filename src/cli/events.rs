@@ -1,0 +1,121 @@
+//! `pointsman events`
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use serde_json::Value;
+
+use super::client::Client;
+use super::{Cli, Target};
+
+/// Looks at events.
+#[derive(Subcommand)]
+pub enum Events {
+    /// List events, newest first
+    List(List),
+    /// Show one event with its verdict, facts and payload
+    Show(Show),
+}
+
+/// Which events.
+#[derive(Args)]
+pub struct List {
+    #[command(flatten)]
+    target: Target,
+    /// Of this source
+    #[arg(long)]
+    source: Option<String>,
+    /// Of this type
+    #[arg(long = "type")]
+    event_type: Option<String>,
+    /// With this action
+    #[arg(long)]
+    action: Option<String>,
+    /// With this status: ignored, duplicate, pending, started, unrouted
+    #[arg(long)]
+    status: Option<String>,
+    /// About this subject, such as owner/repo#12 or ENG-45
+    #[arg(long)]
+    subject: Option<String>,
+    /// Received at or after this time, such as 2026-11-24T10:00:00Z
+    #[arg(long)]
+    since: Option<String>,
+    /// Received before this time
+    #[arg(long)]
+    until: Option<String>,
+    /// Whose delivery id, subject, title, sender or repository contains this text
+    #[arg(long, short)]
+    query: Option<String>,
+    /// At most so many, up to 500
+    #[arg(long, default_value_t = 20)]
+    limit: u32,
+    /// Print the answer as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Which event.
+#[derive(Args)]
+pub struct Show {
+    #[command(flatten)]
+    target: Target,
+    /// The event's id
+    id: String,
+}
+
+impl Events {
+    pub(super) fn run(&self, cli: &Cli) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::List(list) => list.run(cli),
+            Self::Show(show) => {
+                let event = Client::of(cli, &show.target)?.get(&format!("/api/v1/events/{}", show.id), &[])?;
+                println!("{}", serde_json::to_string_pretty(&event)?);
+                Ok(ExitCode::SUCCESS)
+            }
+        }
+    }
+}
+
+impl List {
+    fn run(&self, cli: &Cli) -> anyhow::Result<ExitCode> {
+        let filters = [
+            ("source", &self.source),
+            ("type", &self.event_type),
+            ("action", &self.action),
+            ("status", &self.status),
+            ("subject", &self.subject),
+            ("since", &self.since),
+            ("until", &self.until),
+            ("q", &self.query),
+        ];
+        let mut query: Vec<(&str, String)> =
+            filters.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect();
+        query.push(("limit", self.limit.to_string()));
+        let list = Client::of(cli, &self.target)?.get("/api/v1/events", &query)?;
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(&list)?);
+            return Ok(ExitCode::SUCCESS);
+        }
+        let events = list.get("items").and_then(Value::as_array).cloned().unwrap_or_default();
+        for event in &events {
+            println!("{}", line(event));
+        }
+        if events.is_empty() {
+            println!("no such event");
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn line(event: &Value) -> String {
+    let text = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or("-");
+    let kind = match event.get("action").and_then(Value::as_str) {
+        Some(action) => format!("{}.{action}", text("type")),
+        None => text("type").to_owned(),
+    };
+    let reason = event.pointer("/verdict/reason").or_else(|| event.pointer("/verdict/of")).and_then(Value::as_str);
+    let reason = reason.map_or_else(String::new, |reason| format!("  {reason}"));
+    let (id, at, source, subject, status) =
+        (text("id"), text("receivedAt"), text("source"), text("subject"), text("status"));
+    format!("{id}  {at}  {source:<11} {kind:<28} {subject:<24} {status}{reason}")
+}

@@ -1,0 +1,97 @@
+//! The command line: one file per subcommand, one line each in [`Command`] and [`execute`].
+
+mod check;
+mod client;
+mod events;
+mod send;
+mod serve;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+use crate::config::{self, Flags, Loaded};
+
+/// Takes signed webhooks, makes each durable before it answers, and drives workflows from them.
+#[derive(Parser)]
+#[command(name = "pointsman", version, about, propagate_version = true)]
+struct Cli {
+    /// Configuration file [default: ./config.toml, if it is there]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where everything durable lives [default: ./data]
+    #[arg(long, global = true, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server
+    Serve(serve::Serve),
+    /// Check configuration and routes, and say what is on
+    Check(check::Check),
+    /// Send a signed sample, as a provider would
+    Send(send::Send),
+    /// Look at events: did it arrive, what became of it, and why
+    #[command(subcommand)]
+    Events(events::Events),
+    /// Print a completion script for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Where a running server is, for the commands that talk to one.
+#[derive(Args)]
+struct Target {
+    /// Address of the server [default: the one in the data directory]
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    /// Token of the operator API [default: POINTSMAN_ADMIN_TOKEN, or the one in the data directory]
+    #[arg(long, value_name = "TOKEN", env = "POINTSMAN_ADMIN_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+}
+
+/// Runs the program.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    // Fails only when one is installed already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    match execute(&cli) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("pointsman: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
+    match &cli.command {
+        Command::Serve(serve) => serve.run(cli),
+        Command::Check(check) => check.run(cli),
+        Command::Send(send) => send.run(cli),
+        Command::Events(events) => events.run(cli),
+        Command::Completions { shell } => {
+            clap_complete::generate(*shell, &mut Cli::command(), "pointsman", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+impl Cli {
+    /// The configuration, with what the command line overrides.
+    fn load(&self, mut values: Vec<(&'static str, &'static str, String)>) -> anyhow::Result<Loaded> {
+        values.extend(self.data_dir.iter().map(|dir| ("--data-dir", "server.data_dir", dir.display().to_string())));
+        let environment: BTreeMap<String, String> = std::env::vars_os()
+            .filter_map(|(name, text)| Some((name.into_string().ok()?, text.into_string().ok()?)))
+            .collect();
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(config::load(&environment, &Flags { file: self.config.clone(), values }, cores)?)
+    }
+}

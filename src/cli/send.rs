@@ -1,0 +1,86 @@
+//! `pointsman send`
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use pointsman_actors::time::{Clock, SystemClock};
+use serde_json::Value;
+
+use super::client::Client;
+use super::{Cli, Target};
+use crate::sources::Secret;
+
+/// Sends a signed sample to a running server, with the secret of this configuration.
+#[derive(Args)]
+pub struct Send {
+    #[command(flatten)]
+    target: Target,
+    /// The source: github, linear, codegen or claude-code
+    #[arg(default_value = "github")]
+    source: String,
+    /// GitHub's event type
+    #[arg(long, default_value = "pull_request")]
+    event: String,
+    /// The payload; a small sample without it
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// The delivery id; a new one without it
+    #[arg(long, value_name = "ID")]
+    delivery: Option<String>,
+}
+
+/// A pull request of Codegen, as far as facts ask for it.
+const PULL_REQUEST: &str = include_str!("samples/pull_request.json");
+const LINEAR: &str = include_str!("samples/linear_issue.json");
+const CODEGEN: &str = include_str!("samples/codegen_generation.json");
+const CLAUDE_CODE: &str = include_str!("samples/claude_code_stop.json");
+
+impl Send {
+    pub(super) fn run(&self, cli: &Cli) -> anyhow::Result<ExitCode> {
+        let settings = cli.load(Vec::new())?.settings;
+        let source = settings.webhooks.iter().find(|source| source.name == self.source);
+        let Some(source) = source else {
+            bail!("the source `{}` is not on here; set its secret as the server has it", self.source);
+        };
+        let body = self.body()?;
+        let secret = source.secrets.first().map(|secret| Secret::new(secret.expose()));
+        let code = secret.map(|secret| hex::encode(secret.sign(&body))).unwrap_or_default();
+        let delivery = self.delivery.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
+        let mut headers =
+            vec![("content-type", "application/json".to_owned()), ("user-agent", "pointsman-send".to_owned())];
+        headers.extend(match source.name {
+            "github" => vec![
+                ("x-hub-signature-256", format!("sha256={code}")),
+                ("x-github-event", self.event.clone()),
+                ("x-github-delivery", delivery),
+                ("x-github-hook-id", "1".to_owned()),
+            ],
+            "linear" => vec![("linear-signature", code), ("linear-delivery", delivery)],
+            "codegen" => vec![("x-codegen-signature", format!("sha256={code}"))],
+            _ => vec![("x-claude-signature", format!("sha256={code}"))],
+        });
+        let (status, answer) = Client::of(cli, &self.target)?.deliver(&source.path, &headers, body)?;
+        println!("{status} {answer}");
+        Ok(if status == 200 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    fn body(&self) -> anyhow::Result<Vec<u8>> {
+        let text = match (&self.file, self.source.as_str()) {
+            (Some(file), _) => {
+                return std::fs::read(file).with_context(|| format!("`{}` cannot be read", file.display()));
+            }
+            (None, "github") => PULL_REQUEST,
+            (None, "linear") => LINEAR,
+            (None, "codegen") => CODEGEN,
+            (None, _) => CLAUDE_CODE,
+        };
+        let mut sample: Value = serde_json::from_str(text)?;
+        if let Some(timestamp) = sample.get_mut("webhookTimestamp") {
+            // Linear signs when it sent.
+            *timestamp = SystemClock::new().now().millis().into();
+        }
+        Ok(serde_json::to_vec(&sample)?)
+    }
+}
