@@ -7,6 +7,7 @@ use std::time::Duration;
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, Supervised, WrapFuture};
 use tokio::sync::oneshot;
 
+use super::pacing::{self, LONGEST_WAIT, Step};
 use super::state::LogState;
 use crate::mailbox::{Door, Letter, Room};
 use crate::store::{Answer, Intake, Store, StoreError, Transition};
@@ -41,24 +42,53 @@ pub struct EventLog {
     state: Arc<LogState>,
     waiting: VecDeque<Waiting>,
     in_hand: bool,
+    /// How many the last batch had.
+    last: usize,
+    /// Counts the batches that were held, so that a late end of one is recognised.
+    hold: Option<u64>,
+    holds: u64,
 }
 
 impl EventLog {
     /// A log on `store` that tells `state` whether it can write.
     pub fn new(store: Arc<dyn Store>, state: Arc<LogState>) -> Self {
-        Self { store, state, waiting: VecDeque::new(), in_hand: false }
+        Self { store, state, waiting: VecDeque::new(), in_hand: false, last: 0, hold: None, holds: 0 }
     }
 
-    fn commit_what_is_ready(&mut self, ctx: &mut Context<Self>) {
-        if self.in_hand || self.waiting.is_empty() {
-            return;
-        }
+    fn go_on(&mut self, ctx: &mut Context<Self>) {
         if !self.state.is_writable() {
             self.refuse_all(&StoreError::Unavailable(self.state.reason()));
+        }
+        if self.in_hand {
             return;
         }
+        match pacing::next(self.waiting.len(), self.last, false) {
+            Step::Rest => {}
+            Step::Commit => self.commit(ctx),
+            Step::Hold => self.hold(ctx),
+        }
+    }
+
+    fn hold(&mut self, ctx: &mut Context<Self>) {
+        if self.hold.is_some() {
+            return;
+        }
+        self.holds += 1;
+        let this = self.holds;
+        self.hold = Some(this);
+        let long_enough = tokio::time::sleep(LONGEST_WAIT).into_actor(self);
+        ctx.spawn(long_enough.map(move |(), log, ctx| {
+            if log.hold == Some(this) && pacing::next(log.waiting.len(), log.last, true) == Step::Commit {
+                log.commit(ctx);
+            }
+        }));
+    }
+
+    fn commit(&mut self, ctx: &mut Context<Self>) {
         self.in_hand = true;
+        self.hold = None;
         let (transitions, askers) = self.take_batch();
+        self.last = transitions.len();
         let commit = self.store.commit(transitions);
         ctx.spawn(commit.into_actor(self).map(|result, log, ctx| log.answer(result, askers, ctx)));
     }
@@ -83,7 +113,7 @@ impl EventLog {
                 for (asker, answer) in askers.into_iter().zip(answers) {
                     asker.tell(Ok(answer));
                 }
-                self.commit_what_is_ready(ctx);
+                self.go_on(ctx);
             }
             Err(error) => {
                 tracing::error!(store = self.store.name(), %error, "the event log cannot write; deliveries are refused until it can");
@@ -114,7 +144,7 @@ impl EventLog {
         ctx.spawn(attempts.into_actor(self).map(|(), log, ctx| {
             tracing::info!(store = log.store.name(), "the event log can write again");
             log.state.can_write();
-            log.commit_what_is_ready(ctx);
+            log.go_on(ctx);
         }));
     }
 }
@@ -137,7 +167,7 @@ impl Actor for EventLog {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         if self.state.is_writable() {
-            self.commit_what_is_ready(ctx);
+            self.go_on(ctx);
         } else {
             self.recover(ctx);
         }
@@ -148,6 +178,7 @@ impl Supervised for EventLog {
     /// The batch in hand is lost with the fall and its askers are told; what waits is kept.
     fn restarting(&mut self, _: &mut Context<Self>) {
         self.in_hand = false;
+        self.hold = None;
     }
 }
 
@@ -157,7 +188,7 @@ impl Handler<Letter<Commit>> for EventLog {
     fn handle(&mut self, letter: Letter<Commit>, ctx: &mut Context<Self>) {
         let (commit, room) = letter.keep_room();
         self.waiting.push_back(Waiting { commit, room });
-        self.commit_what_is_ready(ctx);
+        self.go_on(ctx);
     }
 }
 

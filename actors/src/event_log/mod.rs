@@ -2,5 +2,6 @@
 //! and one flush, then everybody is answered.
 
 pub mod actor;
+pub mod pacing;
 pub mod record;
 pub mod state;
