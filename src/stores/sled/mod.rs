@@ -11,6 +11,7 @@ mod claims;
 mod filter;
 mod open;
 mod read;
+mod sync;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -31,6 +32,7 @@ use batch::{Applied, BatchBuilder, BatchError};
 use claims::Claims;
 pub use open::OpenError;
 use open::{Mark, Opened, Trees, open};
+use sync::Sync;
 
 /// The store.
 pub struct SledStore {
@@ -73,13 +75,13 @@ impl SledStore {
     /// Opens or creates the store in `directory`. Dedup claims are kept for `keep_claims`, the longest
     /// window that is asked for.
     pub fn open(directory: &Path, keep_claims: Duration) -> Result<Arc<Self>, OpenError> {
-        let Opened { trees, claims, counts, mark } = open(directory, keep_claims)?;
+        let Opened { trees, claims, counts, mark, sync } = open(directory, keep_claims)?;
         let (jobs, inbox) = mpsc::channel();
         let shared = Arc::new(Shared { trees: RwLock::new(Some(trees)), counts: Mutex::new(counts) });
         let writer = Writer {
             directory: directory.to_owned(),
             keep_claims,
-            kept: Some(Kept { claims, mark }),
+            kept: Some(Kept { claims, mark, sync }),
             shared: Arc::clone(&shared),
         };
         let writer = std::thread::Builder::new()
@@ -189,6 +191,7 @@ struct Writer {
 struct Kept {
     claims: Claims,
     mark: Mark,
+    sync: Sync,
 }
 
 impl Writer {
@@ -232,13 +235,14 @@ impl Writer {
 
     fn recover(&mut self) -> Result<(), StoreError> {
         self.close();
-        let Opened { trees, claims, counts, mark } =
+        let Opened { trees, claims, counts, mark, mut sync } =
             open(&self.directory, self.keep_claims).map_err(|error| unavailable(&error))?;
         trees.meta.insert("recovered", b"1").map_err(|error| unavailable(&error))?;
         trees.db.flush().map_err(|error| unavailable(&error))?;
+        sync.sync().map_err(|error| unavailable(&error))?;
         *self.shared.trees.write().unwrap_or_else(PoisonError::into_inner) = Some(trees);
         *self.shared.counts.lock().unwrap_or_else(PoisonError::into_inner) = counts;
-        self.kept = Some(Kept { claims, mark });
+        self.kept = Some(Kept { claims, mark, sync });
         Ok(())
     }
 
@@ -248,11 +252,12 @@ impl Writer {
 
     fn commit(&mut self, transitions: Vec<Transition>) -> Result<Vec<Answer>, StoreError> {
         let trees = self.trees()?;
-        let Kept { claims, mark } = self.kept.as_mut().ok_or_else(closed)?;
+        let Kept { claims, mark, sync } = self.kept.as_mut().ok_or_else(closed)?;
         let counts = *self.shared.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let applied = BatchBuilder::new(&trees, claims, counts).apply(transitions);
         let Applied { answers, counts, draft, newest } = applied.map_err(|error: BatchError| unavailable(&error))?;
         trees.db.flush().map_err(|error| unavailable(&error))?;
+        sync.sync().map_err(|error| unavailable(&error))?;
         mark.set(counts.commits);
         claims.committed(&draft, newest).map_err(|error| unavailable(&error))?;
         *self.shared.counts.lock().unwrap_or_else(PoisonError::into_inner) = counts;
