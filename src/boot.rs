@@ -202,7 +202,26 @@ impl Server {
             );
         }
         let _ = std::fs::remove_file(self.data_dir.join(ADDRESS_FILE));
+        let Self { tree, store, .. } = self;
+        let _ = tokio::task::spawn_blocking(move || {
+            tree.end_threads();
+            drop(tree);
+            let_go(store);
+        })
+        .await;
     }
+}
+
+/// Drops the store when the last worker has let go of it, so that the data directory is free when a
+/// server has stopped. Workers end a moment after the server said so; the wait is bounded.
+fn let_go(store: Arc<dyn Store>) {
+    for _ in 0..1_000 {
+        if Arc::strong_count(&store) == 1 {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    tracing::debug!("somebody still holds the store");
 }
 
 fn open_store(plan: &Plan) -> anyhow::Result<Arc<dyn Store>> {

@@ -15,7 +15,7 @@
 //! drawing and table equal; `/metrics/actors` shows the same table live.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use actix_rt::Arbiter;
@@ -142,7 +142,11 @@ pub struct Tree {
     pub backlog: Door<RouteBacklog>,
     ports: Ports,
     supervisor: Supervisor,
+    threads: Threads,
 }
+
+/// The threads that the tree has started.
+type Threads = Arc<Mutex<Vec<Arbiter>>>;
 
 /// The doors of one HTTP worker.
 #[derive(Clone)]
@@ -163,11 +167,12 @@ impl Tree {
             on_given_up: Arc::clone(&ports.on_given_up),
         };
         let log_state = Arc::new(LogState::default());
-        let log = start_log(&supervisor, &ports, &log_state).await?;
-        let backlog = start_backlog(&supervisor, &ports, &log).await?;
+        let threads = Threads::default();
+        let log = start_log(&supervisor, &ports, &log_state, &threads).await?;
+        let backlog = start_backlog(&supervisor, &ports, &log, &threads).await?;
         let tallies = ports.sources.keys().map(|name| (name.clone(), Tally::default())).collect();
         let gate = Gate::new(ports.limits);
-        Ok(Self { roster, gate, log_state, tallies: Arc::new(tallies), log, backlog, ports, supervisor })
+        Ok(Self { roster, gate, log_state, tallies: Arc::new(tallies), log, backlog, ports, supervisor, threads })
     }
 
     /// Starts the components of HTTP worker `number`, on whose thread this must be called.
@@ -198,6 +203,17 @@ impl Tree {
         self.log.drain().await;
     }
 
+    /// Ends the tree's threads and with them its components; blocks until they have ended.
+    pub fn end_threads(&self) {
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in &threads {
+            thread.stop();
+        }
+        for thread in threads {
+            let _ = thread.join();
+        }
+    }
+
     fn shared(&self) -> Shared {
         Shared {
             gate: Arc::clone(&self.gate),
@@ -210,29 +226,44 @@ impl Tree {
     }
 }
 
-async fn start_log(supervisor: &Supervisor, ports: &Ports, state: &Arc<LogState>) -> Result<LogDoor, NotTaken> {
+async fn start_log(
+    supervisor: &Supervisor,
+    ports: &Ports,
+    state: &Arc<LogState>,
+    threads: &Threads,
+) -> Result<LogDoor, NotTaken> {
     let [.., row] = &TABLE;
     let log = EventLog::new(Arc::clone(&ports.store), Arc::clone(state));
     let supervisor = supervisor.clone();
-    on_thread_of(row, move || LogDoor::new(supervisor.supervise(row, "", log).door())).await
+    on_thread_of(row, threads, move || LogDoor::new(supervisor.supervise(row, "", log).door())).await
 }
 
-async fn start_backlog(supervisor: &Supervisor, ports: &Ports, log: &LogDoor) -> Result<Door<RouteBacklog>, NotTaken> {
+async fn start_backlog(
+    supervisor: &Supervisor,
+    ports: &Ports,
+    log: &LogDoor,
+    threads: &Threads,
+) -> Result<Door<RouteBacklog>, NotTaken> {
     let [.., row, _] = &TABLE;
     let Ports { store, rules, clock, .. } = ports.clone();
     let backlog = Backlog::new(store, log.clone(), rules, clock);
     let supervisor = supervisor.clone();
-    on_thread_of(row, move || supervisor.supervise(row, "", backlog).door()).await
+    on_thread_of(row, threads, move || supervisor.supervise(row, "", backlog).door()).await
 }
 
 /// Runs `start` on a new thread with the name of the row's thread.
-async fn on_thread_of<T: Send + 'static>(row: &Row, start: impl FnOnce() -> T + Send + 'static) -> Result<T, NotTaken> {
+async fn on_thread_of<T: Send + 'static>(
+    row: &Row,
+    threads: &Threads,
+    start: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, NotTaken> {
     let (started, done) = oneshot::channel();
     let arbiter = Arbiter::new();
     tracing::debug!(component = row.component, thread = row.thread.name(), "starting");
     arbiter.spawn_fn(move || {
         let _ = started.send(start());
     });
+    threads.lock().unwrap_or_else(PoisonError::into_inner).push(arbiter);
     done.await.map_err(|_| NotTaken::Closed)
 }
 

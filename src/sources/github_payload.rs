@@ -224,7 +224,7 @@ fn of_push(facts: &mut Facts, envelope: &Envelope<'_>) {
         Some(branch) => ("branch", branch),
         None => ("tag", git_ref.strip_prefix("refs/tags/").unwrap_or(git_ref)),
     };
-    facts.head_ref = Some(name.to_owned());
+    facts.head_ref = Some(name.to_owned()).filter(|name| !name.is_empty());
     facts.head_sha = envelope.after.owned().filter(|_| !envelope.deleted.0);
     set_tickets(facts, ticket::tickets("", "", name));
     facts.more.insert("ref_type".to_owned(), kind.into());

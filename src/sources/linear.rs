@@ -177,13 +177,14 @@ impl Source for Linear {
     }
 }
 
-/// Linear names types in camel case (`AgentSessionEvent`); facts say `agent_session`.
+/// Linear names types in camel case (`AgentSessionEvent`, `IssueSLA`); facts say `agent_session`, `issue_sla`.
 fn type_name(kind: &str) -> String {
-    let mut name = String::new();
+    let (mut name, mut after_lower) = (String::new(), false);
     for letter in kind.strip_suffix("Event").filter(|rest| !rest.is_empty()).unwrap_or(kind).chars() {
-        if letter.is_ascii_uppercase() && name.ends_with(|last: char| last.is_ascii_lowercase()) {
+        if letter.is_ascii_uppercase() && after_lower {
             name.push('_');
         }
+        after_lower = letter.is_ascii_lowercase();
         name.push(letter.to_ascii_lowercase());
     }
     name

@@ -96,7 +96,7 @@ fn the_vector_of_standard_webhooks_is_right() {
     let check = |signature: &str, at, expect: Result<(), Refusal>| {
         assert_eq!(standard(signature, at).map(|_| ()), expect, "{signature} at {at}");
     };
-    let seconds = |seconds| Timestamp::from_millis((1_614_265_330 + seconds) * 1000);
+    let seconds = |seconds: i64| Timestamp::from_millis((1_614_265_330 + seconds) * 1000);
     check(right, NOW, Ok(()));
     check(&format!("{wrong} {right}"), NOW, Ok(()));
     check(&format!("v1a,xyz {right} v2,abc"), NOW, Ok(()));

@@ -5,7 +5,7 @@
 
 use std::process::Command;
 
-use crate::server::{TestServer, plan, until};
+use crate::server::{TestServer, until};
 
 const INSIDE: &str = "POINTSMAN_IT_SMALL_DISK";
 
@@ -32,12 +32,11 @@ async fn on_a_small_disk(directory: &str) {
     let directory = tempfile::tempdir_in(directory).unwrap();
     let ballast = directory.path().parent().unwrap().join("ballast");
     let server = TestServer::start_in(directory, "").await;
-    let _ = plan;
     let mut acknowledged = Vec::new();
     assert_eq!(server.github("push", "first", "1", b"{}").await.status, 200);
     acknowledged.push("first".to_owned());
     fill(&ballast);
-    let noise: String = (0..200_000).map(|n| char::from(b'a' + ((n * n + n / 7) % 26) as u8)).collect();
+    let noise: String = (0..200_000_u64).map(|n| char::from(b'a' + ((n * n + n / 7) % 26) as u8)).collect();
     let mut n = 0;
     until("the disk to be full", async || {
         n += 1;

@@ -79,8 +79,11 @@ async fn a_component_that_falls_at_every_start_escalates_as_its_row_says() {
             vitals.rehearse(Drill::EveryStart);
         }
         until(row.component, async || {
-            join_all((0..16).map(|n| server.github("push", &format!("{}-{n}", uuid::Uuid::new_v4()), "1", b"{}")))
-                .await;
+            join_all(
+                (0..16)
+                    .map(async |n| server.github("push", &format!("{}-{n}", uuid::Uuid::new_v4()), "1", b"{}").await),
+            )
+            .await;
             instances.iter().all(|vitals| vitals.life() == Life::GivenUp)
         })
         .await;
