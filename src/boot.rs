@@ -21,7 +21,7 @@ use pointsman_actors::store::Store;
 use pointsman_actors::supervisor::{Escalation, Row};
 use pointsman_actors::time::{Clock, SystemClock};
 use pointsman_actors::tree::{Ports, Tree};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::config::Loaded;
 use crate::config::settings::WebhookSettings;
@@ -167,7 +167,7 @@ pub async fn start(plan: Plan) -> anyhow::Result<Server> {
         inlets: Arc::new(plan.inlets),
         read_timeout: plan.read_timeout,
     };
-    let (address, handle) = listen(plan.listen, plan.workers, plan.grace_period, shared)?;
+    let (address, handle) = listen(plan.listen, plan.workers, plan.grace_period, shared).await?;
     let data_dir = plan.data_dir;
     std::fs::write(data_dir.join(ADDRESS_FILE), address.to_string()).context("`server.addr` cannot be written")?;
     Ok(Server { address, tree, store, handle, halt, grace_period: plan.grace_period, data_dir })
@@ -243,7 +243,7 @@ fn on_given_up(halt: Arc<Notify>, readiness: Arc<Readiness>) -> pointsman_actors
     })
 }
 
-fn listen(
+async fn listen(
     address: SocketAddr,
     workers: usize,
     grace_period: Duration,
@@ -252,10 +252,11 @@ fn listen(
     let listener = TcpListener::bind(address)
         .with_context(|| format!("cannot listen on {address}; is another server there? set `server.port`"))?;
     let address = listener.local_addr()?;
-    let started = AtomicUsize::new(0);
-    let counter = Arc::new(started);
+    let (counter, started) = (AtomicUsize::new(0), Arc::new(Semaphore::new(0)));
+    let (counter, start) = (Arc::new(counter), Arc::clone(&started));
     let server = HttpServer::new(move || {
         let doors = shared.tree.start_worker(counter.fetch_add(1, Ordering::Relaxed));
+        start.add_permits(1);
         App::new().configure(http::routes(Edge::new(shared.clone(), doors)))
     })
     .workers(workers)
@@ -265,6 +266,8 @@ fn listen(
     .run();
     let handle = server.handle();
     actix_rt::spawn(server);
+    // Every worker has its components before anybody is told that the server is there.
+    let _ = started.acquire_many(u32::try_from(workers).unwrap_or(1)).await;
     Ok((address, handle))
 }
 

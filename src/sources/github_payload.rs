@@ -333,14 +333,11 @@ pub fn fingerprint(event: &str, envelope: &Envelope<'_>) -> Option<Fingerprint> 
             let body = body_hash(review.body.as_str().as_bytes());
             parts.extend([number(review.id), text(&review.state), text(&review.submitted_at), body]);
         }
-        "workflow_run" | "workflow_job" | "check_run" => {
+        // A check run has no `updated_at` and can be completed again, so it is compared as a whole.
+        "workflow_run" | "workflow_job" => {
             let check = envelope.check()?;
             parts.extend([number(check.id), number(check.run_attempt), text(&check.status)]);
             parts.extend([text(&check.conclusion), text(&check.updated_at)]);
-            // Without a time two requests for a rerun or an action look alike.
-            if event != "workflow_run" && check.updated_at.0.is_none() && envelope.action.as_str() != "completed" {
-                return None;
-            }
         }
         _ => return None,
     }

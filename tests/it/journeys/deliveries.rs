@@ -55,11 +55,13 @@ async fn all_of_githubs_examples_are_events_once() {
     assert_eq!(server.events_stored().await, 329);
 
     let through_another_hook = send("b", "2").await;
-    for (first, other) in first.iter().zip(&through_another_hook) {
+    for (number, other) in through_another_hook.iter().enumerate() {
         assert_eq!(other.body["status"], "duplicate");
-        assert_ne!(other.body["eventId"], first.body["eventId"]);
         let event = server.get(&format!("/api/v1/events/{}", other.body["eventId"].as_str().unwrap())).await;
-        assert_eq!(event.body["verdict"], json!({"status": "duplicate", "of": first.body["eventId"]}));
+        assert_eq!(event.body["verdict"]["status"], "duplicate");
+        // Some examples show one occurrence twice (with and without an installation); the first is the one.
+        let of = first.iter().position(|answer| answer.body["eventId"] == event.body["verdict"]["of"]).unwrap();
+        assert!(of <= number && examples[of].0 == examples[number].0, "{number} is a duplicate of {of}");
     }
     assert_eq!(server.events_stored().await, 658);
     let metrics = server.get("/metrics").await.body;
