@@ -43,8 +43,6 @@ pub struct Applied {
     pub counts: Counts,
     /// The claims that it adds.
     pub draft: Draft,
-    /// The newest point in time in it.
-    pub newest: Timestamp,
 }
 
 impl<'a> BatchBuilder<'a> {
@@ -66,9 +64,9 @@ impl<'a> BatchBuilder<'a> {
     pub fn apply(mut self, transitions: Vec<Transition>) -> Result<Applied, BatchError> {
         let answers = transitions.into_iter().map(|each| self.add(each)).collect::<Result<Vec<_>, _>>()?;
         self.counts.commits += 1;
-        self.claims.complete(&mut self.draft, self.newest)?;
+        self.claims.complete(&mut self.draft, self.newest);
         self.write()?;
-        Ok(Applied { answers, counts: self.counts, draft: self.draft, newest: self.newest })
+        Ok(Applied { answers, counts: self.counts, draft: self.draft })
     }
 
     fn add(&mut self, transition: Transition) -> Result<Answer, BatchError> {
@@ -153,12 +151,13 @@ impl<'a> BatchBuilder<'a> {
     }
 
     fn write(&self) -> sled::Result<()> {
-        let Trees { events, claims, filters, pending, meta, .. } = self.trees;
+        let Trees { events, blocks, filters, recent, pending, meta, .. } = self.trees;
         let counts = counts_to_bytes(&self.counts);
-        (events, claims, filters, pending, meta)
-            .transaction(|(events, claims, filters, pending, meta)| {
+        (events, blocks, filters, recent, pending, meta)
+            .transaction(|(events, blocks, filters, recent, pending, meta)| {
                 events.apply_batch(&self.events)?;
-                claims.apply_batch(&self.draft.claims)?;
+                blocks.apply_batch(&self.draft.blocks)?;
+                recent.apply_batch(&self.draft.recent)?;
                 filters.apply_batch(&self.draft.filters)?;
                 pending.apply_batch(&self.pending)?;
                 meta.insert("counts", counts.as_slice())?;

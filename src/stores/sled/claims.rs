@@ -1,12 +1,14 @@
 //! First claims of dedup keys, kept where writing and looking up stay cheap however many there are.
 //!
-//! Random keys in one tree get slower as it grows, because every write lands in another leaf. So
-//! claims are written in segments of a fixed number, one after the other, each with a filter in
-//! memory: a write is always at the end, a look-up reads the tree only where a filter says "maybe",
-//! and what has expired is a range. The filter of a full segment is stored, so that a start reads a
-//! few filters instead of all keys.
+//! Keys are hashes. Written one by one, each would land in another leaf of a tree: the leaves are
+//! evicted by the events that stream past them and read back, and the tree gets slower as it grows. So
+//! nothing here is written where it hashes to. What is claimed goes into the segment that is being
+//! filled: a table in memory, made durable by one row a batch, in the order of arrival. A full segment
+//! is written once, as blocks sorted by key, with a filter that stays in memory; then its rows are
+//! removed. A look-up reads one block, and only of segments whose filter says "maybe". What has expired
+//! is a whole segment.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use pointsman_actors::deduplicator::fingerprint::{HookKey, Key};
@@ -17,8 +19,16 @@ use sled::{Batch, Tree};
 
 use super::filter::Filter;
 
-/// Claims in a segment: its filter is 128 KiB, and a start scans one segment that is not full.
+/// Claims in a segment: a table of a few megabytes, a filter of 128 KiB, blocks written within some
+/// milliseconds.
 pub const SEGMENT: usize = 65_536;
+
+/// Blocks of a full segment, picked by the first bits of a key: about 64 claims or 3 KiB in each.
+const BLOCKS: usize = 1 << BLOCK_BITS;
+const BLOCK_BITS: u32 = 10;
+
+/// Bytes of a claim as it is stored: key, event, time, whether there is a hook, hook.
+const ENTRY: usize = 16 + 16 + 8 + 1 + 8;
 
 /// Who claimed a key first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,47 +41,58 @@ pub struct FirstClaim {
     pub hook: Option<HookKey>,
 }
 
-impl FirstClaim {
-    fn to_bytes(self) -> Vec<u8> {
-        let mut bytes = self.event.bytes().to_vec();
-        bytes.extend_from_slice(&self.at.millis().to_be_bytes());
-        if let Some(HookKey(hook)) = self.hook {
-            bytes.extend_from_slice(&hook.to_be_bytes());
-        }
-        bytes
-    }
-
-    fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (event, rest) = bytes.split_first_chunk::<16>()?;
-        let (at, hook) = rest.split_first_chunk::<8>()?;
-        Some(Self {
-            event: EventId::from_bytes(*event),
-            at: Timestamp::from_millis(i64::from_be_bytes(*at)),
-            hook: hook.first_chunk::<8>().map(|hook| HookKey(u64::from_be_bytes(*hook))),
-        })
-    }
+fn encode(key: &Key, first: &FirstClaim, into: &mut Vec<u8>) {
+    into.extend_from_slice(&key.0);
+    into.extend_from_slice(first.event.bytes());
+    into.extend_from_slice(&first.at.millis().to_be_bytes());
+    into.push(u8::from(first.hook.is_some()));
+    into.extend_from_slice(&first.hook.map_or(0, |HookKey(hook)| hook).to_be_bytes());
 }
 
-struct Segment {
+fn decode(entries: &[u8]) -> impl Iterator<Item = (Key, FirstClaim)> + '_ {
+    let (entries, _) = entries.as_chunks::<ENTRY>();
+    entries.iter().filter_map(|entry| {
+        let (key, rest) = entry.split_first_chunk::<16>()?;
+        let (event, rest) = rest.split_first_chunk::<16>()?;
+        let (at, rest) = rest.split_first_chunk::<8>()?;
+        let (has_hook, hook) = rest.split_first()?;
+        let hook = u64::from_be_bytes(*hook.first_chunk::<8>()?);
+        let first = FirstClaim {
+            event: EventId::from_bytes(*event),
+            at: Timestamp::from_millis(i64::from_be_bytes(*at)),
+            hook: (*has_hook == 1).then_some(HookKey(hook)),
+        };
+        Some((Key(*key), first))
+    })
+}
+
+fn block_of(key: &Key) -> u16 {
+    let [a, b, ..] = key.0;
+    u16::from_be_bytes([a, b]) >> (16 - BLOCK_BITS)
+}
+
+/// The row of a segment: the segment's number, then the block's or the batch's.
+fn row(segment: u32, within: u32) -> [u8; 8] {
+    ((u64::from(segment) << 32) | u64::from(within)).to_be_bytes()
+}
+
+/// A full segment.
+struct Full {
     number: u32,
     newest: Timestamp,
-    len: usize,
     filter: Filter,
 }
 
-impl Segment {
-    fn new(number: u32) -> Self {
-        Self { number, newest: Timestamp::default(), len: 0, filter: Filter::for_keys(SEGMENT) }
+impl Full {
+    fn of(number: u32, entries: impl Iterator<Item = (Key, FirstClaim)>) -> Self {
+        let mut full = Self { number, newest: Timestamp::default(), filter: Filter::for_keys(SEGMENT) };
+        for (key, first) in entries {
+            full.filter.add(&key);
+            full.newest = full.newest.max(first.at);
+        }
+        full
     }
 
-    fn key(&self, key: &Key) -> [u8; 20] {
-        let mut bytes = [0; 20];
-        let whole = self.number.to_be_bytes().into_iter().chain(key.0);
-        bytes.iter_mut().zip(whole).for_each(|(to, from)| *to = from);
-        bytes
-    }
-
-    /// As it is stored when it is full: the newest time in it, then the filter's bits.
     fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = self.newest.millis().to_be_bytes().to_vec();
         bytes.extend_from_slice(&self.filter.to_bytes());
@@ -81,34 +102,29 @@ impl Segment {
     fn from_bytes(number: u32, bytes: &[u8]) -> Option<Self> {
         let (newest, bits) = bytes.split_first_chunk::<8>()?;
         let newest = Timestamp::from_millis(i64::from_be_bytes(*newest));
-        Some(Self { number, newest, len: SEGMENT, filter: Filter::from_bytes(bits)? })
+        Some(Self { number, newest, filter: Filter::from_bytes(bits)? })
     }
 
-    /// From the claims themselves: the segment that is being filled, or one whose filter is damaged.
-    fn scan(number: u32, claims: &Tree) -> sled::Result<Self> {
-        let mut segment = Self::new(number);
-        for row in claims.scan_prefix(number.to_be_bytes()) {
-            let (key, value) = row?;
-            let Some(key) = key.last_chunk::<16>() else { continue };
-            let at = FirstClaim::from_bytes(&value).map_or(Timestamp::default(), |first| first.at);
-            segment.note(&Key(*key), at);
-        }
-        Ok(segment)
+    /// From its blocks, when its stored filter is damaged.
+    fn read_again(number: u32, blocks: &Tree) -> sled::Result<Self> {
+        let rows = blocks.scan_prefix(number.to_be_bytes()).values().collect::<sled::Result<Vec<_>>>()?;
+        Ok(Self::of(number, rows.iter().flat_map(|row| decode(row))))
     }
+}
 
-    fn note(&mut self, key: &Key, at: Timestamp) {
-        self.filter.add(key);
-        self.len += 1;
-        self.newest = self.newest.max(at);
-    }
+/// The segment that is being filled.
+struct Filling {
+    number: u32,
+    entries: HashMap<Key, FirstClaim>,
+    rows: u32,
 }
 
 /// All claims that have not expired.
 pub struct Claims {
-    claims: Tree,
-    filters: Tree,
-    /// Oldest first; the last one is being filled.
-    segments: Vec<Segment>,
+    blocks: Tree,
+    /// Oldest first.
+    full: Vec<Full>,
+    filling: Filling,
     /// How long claims are kept: the longest window that is asked for.
     keep: Duration,
 }
@@ -117,43 +133,52 @@ pub struct Claims {
 /// becomes part of [`Claims`] only when it was committed.
 #[derive(Default)]
 pub struct Draft {
-    /// Changes of the tree of claims.
-    pub claims: Batch,
+    /// Changes of the tree of blocks.
+    pub blocks: Batch,
     /// Changes of the tree of filters.
     pub filters: Batch,
+    /// Changes of the tree of rows.
+    pub recent: Batch,
     added: HashMap<Key, FirstClaim>,
-    order: Vec<Key>,
+    filled: Option<Full>,
+    expired: bool,
 }
 
 impl Claims {
-    /// Opens the claims in these two trees.
-    pub fn open(claims: Tree, filters: Tree, keep: Duration) -> sled::Result<Self> {
-        let mut segments = Vec::new();
-        for row in &filters {
-            let (number, bytes) = row?;
+    /// Opens the claims in these trees.
+    pub fn open(blocks: Tree, filters: &Tree, recent: &Tree, keep: Duration) -> sled::Result<Self> {
+        let mut full = Vec::new();
+        for stored in filters {
+            let (number, bytes) = stored?;
             let Some(number) = number.first_chunk::<4>().map(|number| u32::from_be_bytes(*number)) else { continue };
-            let stored = Segment::from_bytes(number, &bytes);
-            segments.push(stored.map_or_else(|| Segment::scan(number, &claims), Ok)?);
+            full.push(Full::from_bytes(number, &bytes).map_or_else(|| Full::read_again(number, &blocks), Ok)?);
         }
-        let filling = segments.last().map_or(0, |last| last.number + 1);
-        segments.push(Segment::scan(filling, &claims)?);
-        Ok(Self { claims, filters, segments, keep })
+        let mut filling = Filling { number: 0, entries: HashMap::new(), rows: 0 };
+        filling.number = full.last().map_or(0, |last: &Full| last.number + 1);
+        for stored in recent {
+            let (place, entries) = stored?;
+            if let Some(place) = place.first_chunk::<8>().map(|place| u64::from_be_bytes(*place)) {
+                // All segments may have expired; the rows still know which one is being filled.
+                filling.number = u32::try_from(place >> 32).unwrap_or(filling.number);
+                filling.rows = u32::try_from(place & u64::from(u32::MAX)).unwrap_or(0) + 1;
+                filling.entries.extend(decode(&entries));
+            }
+        }
+        Ok(Self { blocks, full, filling, keep })
     }
 
     /// Who claimed this key first, if the claim still holds at `at`.
     pub fn first(&self, draft: &Draft, claim: &Claim, at: Timestamp) -> sled::Result<Option<FirstClaim>> {
         let holds = |first: &FirstClaim| at.since(first.at) < claim.window;
-        if let Some(first) = draft.added.get(&claim.key).filter(|first| holds(first)) {
+        let recent = draft.added.get(&claim.key).or_else(|| self.filling.entries.get(&claim.key));
+        if let Some(first) = recent.filter(|first| holds(first)) {
             return Ok(Some(*first));
         }
-        let recent = self
-            .segments
-            .iter()
-            .rev()
-            .take_while(|segment| at.since(segment.newest) < claim.window || segment.len == 0);
-        for segment in recent.filter(|segment| segment.filter.may_hold(&claim.key)) {
-            let found = self.claims.get(segment.key(&claim.key))?;
-            if let Some(first) = found.as_deref().and_then(FirstClaim::from_bytes).filter(holds) {
+        let in_window = self.full.iter().rev().take_while(|segment| at.since(segment.newest) < claim.window);
+        for segment in in_window.filter(|segment| segment.filter.may_hold(&claim.key)) {
+            let block = self.blocks.get(row(segment.number, block_of(&claim.key).into()))?;
+            let found = block.as_deref().and_then(|block| decode(block).find(|(key, _)| *key == claim.key));
+            if let Some((_, first)) = found.filter(|(_, first)| holds(first)) {
                 return Ok(Some(first));
             }
         }
@@ -162,68 +187,58 @@ impl Claims {
 
     /// Claims a key in a draft.
     pub fn claim(&self, draft: &mut Draft, key: Key, first: FirstClaim) {
-        if let Some(filling) = self.segments.last() {
-            draft.claims.insert(&filling.key(&key)[..], first.to_bytes());
-            draft.added.insert(key, first);
-            draft.order.push(key);
+        draft.added.insert(key, first);
+    }
+
+    /// Completes a draft: its row, or the whole segment if it is full with it; and the removal of the
+    /// oldest segment if that has expired.
+    pub fn complete(&self, draft: &mut Draft, now: Timestamp) {
+        if draft.added.is_empty() {
+            return;
+        }
+        if self.filling.entries.len() + draft.added.len() >= SEGMENT {
+            self.write_segment(draft);
+        } else {
+            let mut entries = Vec::with_capacity(draft.added.len() * ENTRY);
+            draft.added.iter().for_each(|(key, first)| encode(key, first, &mut entries));
+            draft.recent.insert(&row(self.filling.number, self.filling.rows)[..], entries);
+        }
+        if let Some(oldest) = self.full.first().filter(|oldest| now.since(oldest.newest) > self.keep) {
+            draft.expired = true;
+            draft.filters.remove(&oldest.number.to_be_bytes());
+            (0..BLOCKS as u32).for_each(|block| draft.blocks.remove(&row(oldest.number, block)[..]));
         }
     }
 
-    /// Completes a draft: closes the segment if it is full with it, and removes some of what has
-    /// expired, so that each batch cleans up about as much as it adds.
-    pub fn complete(&self, draft: &mut Draft, now: Timestamp) -> sled::Result<()> {
-        let Some(filling) = self.segments.last() else { return Ok(()) };
-        if filling.len + draft.order.len() >= SEGMENT {
-            draft.filters.insert(&filling.number.to_be_bytes(), self.with(draft).to_bytes());
+    fn write_segment(&self, draft: &mut Draft) {
+        let all = || self.filling.entries.iter().chain(&draft.added).map(|(key, first)| (*key, *first));
+        let mut blocks = BTreeMap::<u16, Vec<u8>>::new();
+        // A key that expired and was claimed again is in both; the later claim, of the draft, stays.
+        let sorted: BTreeMap<Key, FirstClaim> = all().collect();
+        sorted.iter().for_each(|(key, first)| encode(key, first, blocks.entry(block_of(key)).or_default()));
+        for (block, entries) in blocks {
+            draft.blocks.insert(&row(self.filling.number, block.into())[..], entries);
         }
-        let Some(oldest) = self.segments.first().filter(|oldest| self.is_expired(oldest, now)) else { return Ok(()) };
-        let mut left = 2 * draft.order.len() + 1;
-        for row in self.claims.scan_prefix(oldest.number.to_be_bytes()) {
-            if left == 0 {
-                return Ok(());
-            }
-            draft.claims.remove(row?.0);
-            left -= 1;
-        }
-        draft.filters.remove(&oldest.number.to_be_bytes());
-        Ok(())
+        let full = Full::of(self.filling.number, all());
+        draft.filters.insert(&full.number.to_be_bytes(), full.to_bytes());
+        (0..self.filling.rows).for_each(|batch| draft.recent.remove(&row(self.filling.number, batch)[..]));
+        draft.filled = Some(full);
     }
 
     /// Takes over a draft that was committed.
-    pub fn committed(&mut self, draft: &Draft, now: Timestamp) -> sled::Result<()> {
-        if let Some(filling) = self.segments.last_mut() {
-            for key in &draft.order {
-                filling.note(key, draft.added.get(key).map_or(now, |first| first.at));
+    pub fn committed(&mut self, draft: Draft) {
+        if draft.expired && !self.full.is_empty() {
+            self.full.remove(0);
+        }
+        match draft.filled {
+            Some(full) => {
+                self.filling = Filling { number: full.number + 1, entries: HashMap::new(), rows: 0 };
+                self.full.push(full);
             }
-            if filling.len >= SEGMENT {
-                let next = filling.number + 1;
-                self.segments.push(Segment::new(next));
+            None => {
+                self.filling.rows += u32::from(!draft.added.is_empty());
+                self.filling.entries.extend(draft.added);
             }
         }
-        let gone = match self.segments.first() {
-            Some(oldest) if self.is_expired(oldest, now) => !self.filters.contains_key(oldest.number.to_be_bytes())?,
-            _ => false,
-        };
-        if gone {
-            self.segments.remove(0);
-        }
-        Ok(())
-    }
-
-    fn with(&self, draft: &Draft) -> Segment {
-        let mut whole = Segment::new(0);
-        if let Some(filling) = self.segments.last() {
-            whole.number = filling.number;
-            whole.newest = filling.newest;
-            whole.filter = filling.filter.clone();
-        }
-        for key in &draft.order {
-            whole.note(key, draft.added.get(key).map_or(whole.newest, |first| first.at));
-        }
-        whole
-    }
-
-    fn is_expired(&self, segment: &Segment, now: Timestamp) -> bool {
-        segment.len >= SEGMENT && now.since(segment.newest) > self.keep
     }
 }

@@ -255,11 +255,11 @@ impl Writer {
         let Kept { claims, mark, sync } = self.kept.as_mut().ok_or_else(closed)?;
         let counts = *self.shared.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let applied = BatchBuilder::new(&trees, claims, counts).apply(transitions);
-        let Applied { answers, counts, draft, newest } = applied.map_err(|error: BatchError| unavailable(&error))?;
+        let Applied { answers, counts, draft } = applied.map_err(|error: BatchError| unavailable(&error))?;
         trees.db.flush().map_err(|error| unavailable(&error))?;
         sync.sync().map_err(|error| unavailable(&error))?;
         mark.set(counts.commits);
-        claims.committed(&draft, newest).map_err(|error| unavailable(&error))?;
+        claims.committed(draft);
         *self.shared.counts.lock().unwrap_or_else(PoisonError::into_inner) = counts;
         Ok(answers)
     }

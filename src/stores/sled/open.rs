@@ -30,10 +30,12 @@ pub struct Trees {
     pub db: Db,
     /// Event id → record.
     pub events: Tree,
-    /// Segment and key → first claim.
-    pub claims: Tree,
+    /// Full segment and block → its claims.
+    pub blocks: Tree,
     /// Full segment → its filter.
     pub filters: Tree,
+    /// Segment that is being filled and batch → the batch's claims.
+    pub recent: Tree,
     /// Event id of a pending event → lease.
     pub pending: Tree,
     /// Key of what was damaged → the bytes that were found.
@@ -141,14 +143,15 @@ fn open_trees(path: &Path, keep_claims: Duration) -> sled::Result<(Trees, Claims
         .open()?;
     let trees = Trees {
         events: db.open_tree("events")?,
-        claims: db.open_tree("claims")?,
+        blocks: db.open_tree("blocks")?,
         filters: db.open_tree("filters")?,
+        recent: db.open_tree("recent")?,
         pending: db.open_tree("pending")?,
         damaged: db.open_tree("damaged")?,
         meta: db.open_tree("meta")?,
         db,
     };
-    let claims = Claims::open(trees.claims.clone(), trees.filters.clone(), keep_claims)?;
+    let claims = Claims::open(trees.blocks.clone(), &trees.filters, &trees.recent, keep_claims)?;
     let counts = trees.meta.get("counts")?.and_then(|row| counts_from_bytes(&row)).unwrap_or_default();
     Ok((trees, claims, counts))
 }
