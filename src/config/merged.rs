@@ -180,34 +180,28 @@ impl Merged {
             match (name.as_str(), value) {
                 ("routes", toml::Value::Array(routes)) => self.routes = routes,
                 ("workflows", toml::Value::Table(workflows)) => self.workflows = workflows,
-                (_, value) => self.read_value(&name, &value, file, known, problems),
+                (_, value) => self.read_value(&name, &value, &mut Reading { file, known, problems }),
             }
         }
     }
 
-    fn read_value(
-        &mut self,
-        path: &str,
-        value: &toml::Value,
-        file: &str,
-        known: &[Known],
-        problems: &mut Vec<Problem>,
-    ) {
-        let origin = || Origin::File(line_of(file, path));
+    fn read_value(&mut self, path: &str, value: &toml::Value, reading: &mut Reading<'_>) {
+        let origin = Origin::File(line_of(reading.file, path));
+        let known = reading.known;
         if let Some(key) = known.iter().find(|key| key.path == path) {
             let value = key.kind.from_toml(value).map_err(|reason| with_value(key.kind, value, &reason));
-            self.set(key, value, origin(), problems);
+            self.set(key, value, origin, reading.problems);
         } else if let toml::Value::Table(table) = value
-            && (known.iter().any(|key| is_below(&key.path, path)))
+            && known.iter().any(|key| is_below(&key.path, path))
         {
             for (name, value) in table {
-                self.read_value(&format!("{path}.{name}"), value, file, known, problems);
+                self.read_value(&format!("{path}.{name}"), value, reading);
             }
         } else {
             let keys = known.iter().map(|key| key.path.as_str());
             let sections = keys.clone().filter_map(|key| key.rsplit_once('.').map(|(section, _)| section));
             let nearest = nearest(path, keys.chain(sections).chain(["routes", "workflows"]));
-            problems.push(Problem { key: path.to_owned(), origin: origin(), reason: format!("unknown key{nearest}") });
+            reading.problems.push(Problem { key: path.to_owned(), origin, reason: format!("unknown key{nearest}") });
         }
     }
 
@@ -240,6 +234,13 @@ impl Merged {
             problems.push(Problem { key: name.clone(), origin: Origin::Variable(name.clone()), reason });
         }
     }
+}
+
+/// The file that is being read, and what is found in it.
+struct Reading<'a> {
+    file: &'a str,
+    known: &'a [Known],
+    problems: &'a mut Vec<Problem>,
 }
 
 fn is_below(path: &str, section: &str) -> bool {

@@ -268,7 +268,7 @@ impl Checker<'_> {
     }
 
     fn addresses(&mut self, path: &str) -> Vec<IpNet> {
-        let everywhere = self.flag("validator.ip_whitelist").then(|| "validator.allowed_ips");
+        let everywhere = self.flag("validator.ip_whitelist").then_some("validator.allowed_ips");
         let path = if self.list(path).is_empty() { everywhere.unwrap_or(path) } else { path };
         let mut networks = Vec::new();
         for text in self.list(path) {

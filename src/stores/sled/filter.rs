@@ -54,7 +54,7 @@ fn positions(key: &Key, words: usize) -> impl Iterator<Item = (usize, u64)> + us
     let whole = u128::from_be_bytes(key.0);
     let (high, low) = ((whole >> 64) as u64, whole as u64);
     let blocks = (words as u64 * 64) / BLOCK_BITS;
-    let block = (u128::from(high) * u128::from(blocks) >> 64) as u64;
+    let block = ((u128::from(high) * u128::from(blocks)) >> 64) as u64;
     (0..PROBES).map(move |probe| {
         // Nine bits for each probe, from a walk that visits all of `low`.
         let bit = low.rotate_left(probe * 9).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - 9);

@@ -5,6 +5,8 @@
 //! that says 200. The server is ended with SIGKILL after a random time and started again on the same
 //! data. In the end the log is read whole and held against the notes.
 
+#![allow(clippy::indexing_slicing, reason = "JSON answers: what is missing is null")]
+
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
