@@ -4,9 +4,14 @@
 //! may always put one more. Here the bound is a semaphore. A permit travels inside the [`Letter`] and
 //! goes back when the letter is dropped, whether it was handled, cancelled, or lost in a panic. The
 //! depth of a mailbox is therefore known without counting, and draining it is taking all permits.
+//!
+//! A component that works in batches has a [`Basket`] beside its mailbox: senders put things in, under
+//! the same permits, and wake the component only when there are as many as it waits for. A component
+//! with its hands full is not woken for every single one.
 
+use std::collections::VecDeque;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use actix::dev::ToEnvelope;
 use actix::{Actor, Addr, Handler, Message, Recipient};
@@ -118,14 +123,6 @@ where
         Ok(())
     }
 
-    /// Waits for room, hands the message over, and does not wait for an answer.
-    pub async fn post(&self, message: M) -> Result<(), NotTaken> {
-        let room = Arc::clone(&self.room).acquire_owned().await.map_err(|_| NotTaken::Closed)?;
-        let letter = self.letter(Room(room), message)?;
-        self.to.do_send(letter);
-        Ok(())
-    }
-
     /// Waits for room, then for the answer: down the tree only.
     pub async fn ask(&self, message: M) -> Result<M::Result, NotTaken> {
         let room = Arc::clone(&self.room).acquire_owned().await.map_err(|_| NotTaken::Closed)?;
@@ -145,10 +142,7 @@ where
 
     /// Takes no new message and waits until those inside are done.
     pub async fn drain(&self) {
-        let all = u32::try_from(self.vitals.capacity()).unwrap_or(u32::MAX);
-        let taken = self.room.acquire_many(all).await;
-        self.room.close();
-        drop(taken);
+        drain(&self.room, &self.vitals).await;
     }
 
     fn room_now(&self) -> Result<Room, NotTaken> {
@@ -166,4 +160,145 @@ where
             Err(NotTaken::Closed)
         }
     }
+}
+
+/// Wakes a component whose [`Basket`] holds what it waits for. At most one is on its way.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Ready;
+
+/// What waits for a component that works in batches. A fall loses what was taken out, not what is in.
+pub struct Basket<T>(Arc<Mutex<Contents<T>>>);
+
+struct Contents<T> {
+    items: VecDeque<(T, Room)>,
+    /// Wake the component when there are so many; `None` while it needs no waking.
+    wake_at: Option<usize>,
+    closed: bool,
+    /// The component's, once it has started.
+    vitals: Option<Arc<Vitals>>,
+}
+
+impl<T> Clone for Basket<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T> Default for Basket<T> {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Contents { items: VecDeque::new(), wake_at: Some(1), closed: false, vitals: None })))
+    }
+}
+
+impl<T> Basket<T> {
+    /// How many are in it.
+    pub fn len(&self) -> usize {
+        self.contents().items.len()
+    }
+
+    /// Whether nothing is in it.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Takes things out, first come first, until `enough` says so of the last one.
+    pub fn take_until(&self, mut enough: impl FnMut(&T) -> bool) -> Vec<(T, Room)> {
+        let mut contents = self.contents();
+        contents.wake_at = None;
+        let mut taken = Vec::new();
+        while let Some((item, room)) = contents.items.pop_front() {
+            let last = enough(&item);
+            taken.push((item, room));
+            if last {
+                break;
+            }
+        }
+        let vitals = contents.vitals.clone().filter(|_| !taken.is_empty());
+        drop(contents);
+        if let Some(vitals) = vitals {
+            vitals.drill_point();
+        }
+        taken
+    }
+
+    /// Asks to be woken when there are `number`. `false` if there are so many already: then nobody wakes.
+    pub fn wake_at(&self, number: usize) -> bool {
+        let mut contents = self.contents();
+        let wait = contents.items.len() < number;
+        contents.wake_at = wait.then_some(number);
+        wait
+    }
+
+    /// Drops what is in it and takes nothing more.
+    pub fn close(&self) {
+        let mut contents = self.contents();
+        contents.closed = true;
+        let dropped = std::mem::take(&mut contents.items);
+        drop(contents);
+        drop(dropped);
+    }
+
+    fn contents(&self) -> MutexGuard<'_, Contents<T>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where things are put into a component's basket.
+pub struct BasketDoor<T> {
+    basket: Basket<T>,
+    wake: Recipient<Ready>,
+    room: Arc<Semaphore>,
+    vitals: Arc<Vitals>,
+}
+
+impl<T> Clone for BasketDoor<T> {
+    fn clone(&self) -> Self {
+        let Self { basket, wake, room, vitals } = self;
+        Self { basket: basket.clone(), wake: wake.clone(), room: Arc::clone(room), vitals: Arc::clone(vitals) }
+    }
+}
+
+impl<A: Actor> Mailbox<A> {
+    /// A door to the basket that the component was made with.
+    pub fn basket_door<T>(&self, basket: Basket<T>) -> BasketDoor<T>
+    where
+        A: Handler<Ready>,
+        A::Context: ToEnvelope<A, Ready>,
+    {
+        let wake = self.address.clone().recipient();
+        basket.contents().vitals = Some(Arc::clone(&self.vitals));
+        BasketDoor { basket, wake, room: Arc::clone(&self.room), vitals: Arc::clone(&self.vitals) }
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "the bound is the permit of what was put in")]
+impl<T> BasketDoor<T> {
+    /// Waits for room and puts `item` in.
+    pub async fn put(&self, item: T) -> Result<(), NotTaken> {
+        let room = Arc::clone(&self.room).acquire_owned().await.map_err(|_| NotTaken::Closed)?;
+        let mut contents = self.basket.contents();
+        if contents.closed || !self.wake.connected() {
+            return Err(NotTaken::Closed);
+        }
+        contents.items.push_back((item, Room(room)));
+        if contents.wake_at.is_some_and(|number| contents.items.len() >= number) {
+            contents.wake_at = None;
+            drop(contents);
+            self.wake.do_send(Ready);
+        }
+        Ok(())
+    }
+
+    /// Takes nothing more in, and waits until those inside are done.
+    pub async fn drain(&self) {
+        drain(&self.room, &self.vitals).await;
+    }
+}
+
+async fn drain(room: &Semaphore, vitals: &Vitals) {
+    let all = u32::try_from(vitals.capacity()).unwrap_or(u32::MAX);
+    let taken = room.acquire_many(all).await;
+    room.close();
+    drop(taken);
 }

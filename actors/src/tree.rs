@@ -26,7 +26,7 @@ use crate::event::SourceName;
 use crate::event_log::actor::{EventLog, LogDoor};
 use crate::event_log::state::LogState;
 use crate::ids::SharedIds;
-use crate::mailbox::{Door, NotTaken};
+use crate::mailbox::{Basket, Door, NotTaken};
 use crate::receiver::actor::{Admit, Downstream, Receive, Receiver, Shared};
 use crate::receiver::admission::{Gate, Limits};
 use crate::receiver::tally::Tally;
@@ -233,9 +233,10 @@ async fn start_log(
     threads: &Threads,
 ) -> Result<LogDoor, NotTaken> {
     let [.., row] = &TABLE;
-    let log = EventLog::new(Arc::clone(&ports.store), Arc::clone(state));
+    let basket = Basket::default();
+    let log = EventLog::new(Arc::clone(&ports.store), Arc::clone(state), basket.clone());
     let supervisor = supervisor.clone();
-    on_thread_of(row, threads, move || LogDoor::new(supervisor.supervise(row, "", log).door())).await
+    on_thread_of(row, threads, move || LogDoor::new(supervisor.supervise(row, "", log).basket_door(basket))).await
 }
 
 async fn start_backlog(

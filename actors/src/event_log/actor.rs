@@ -1,15 +1,14 @@
 //! The committer: takes what is ready, has it committed at once, answers everybody.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, Supervised, WrapFuture};
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Supervised, WrapFuture};
 use tokio::sync::oneshot;
 
 use super::pacing::{self, LONGEST_WAIT, Step};
 use super::state::LogState;
-use crate::mailbox::{Door, Letter, Room};
+use crate::mailbox::{Basket, BasketDoor, Ready, Room};
 use crate::store::{Answer, Intake, Store, StoreError, Transition};
 
 /// Most transitions in one batch. More would only make the first in it wait longer; with fewer,
@@ -23,24 +22,16 @@ const MOST_BYTES: usize = 4 << 20;
 const RECOVERY_PAUSE: Duration = Duration::from_secs(1);
 
 /// Asks for a transition to be committed. The reply comes when it is durable.
-#[derive(Message)]
-#[rtype(result = "()")]
 pub struct Commit {
     transition: Transition,
     reply: oneshot::Sender<Result<Answer, StoreError>>,
-}
-
-struct Waiting {
-    commit: Commit,
-    /// Held until the answer, so that the depth of the mailbox is what is not yet durable.
-    room: Room,
 }
 
 /// The actor of the event log.
 pub struct EventLog {
     store: Arc<dyn Store>,
     state: Arc<LogState>,
-    waiting: VecDeque<Waiting>,
+    waiting: Basket<Commit>,
     in_hand: bool,
     /// How many the last batch had.
     last: usize,
@@ -50,9 +41,9 @@ pub struct EventLog {
 }
 
 impl EventLog {
-    /// A log on `store` that tells `state` whether it can write.
-    pub fn new(store: Arc<dyn Store>, state: Arc<LogState>) -> Self {
-        Self { store, state, waiting: VecDeque::new(), in_hand: false, last: 0, hold: None, holds: 0 }
+    /// A log on `store` that tells `state` whether it can write, and commits what is put into `waiting`.
+    pub fn new(store: Arc<dyn Store>, state: Arc<LogState>, waiting: Basket<Commit>) -> Self {
+        Self { store, state, waiting, in_hand: false, last: 0, hold: None, holds: 0 }
     }
 
     fn go_on(&mut self, ctx: &mut Context<Self>) {
@@ -63,13 +54,19 @@ impl EventLog {
             return;
         }
         match pacing::next(self.waiting.len(), self.last, false) {
-            Step::Rest => {}
             Step::Commit => self.commit(ctx),
             Step::Hold => self.hold(ctx),
+            Step::Rest if self.waiting.wake_at(1) => {}
+            // Something came in the meantime.
+            Step::Rest => self.go_on(ctx),
         }
     }
 
     fn hold(&mut self, ctx: &mut Context<Self>) {
+        if !self.waiting.wake_at(self.last) {
+            self.commit(ctx);
+            return;
+        }
         if self.hold.is_some() {
             return;
         }
@@ -94,14 +91,16 @@ impl EventLog {
     }
 
     fn take_batch(&mut self) -> (Vec<Transition>, Vec<Asker>) {
-        let (mut transitions, mut askers, mut bytes) = (Vec::new(), Vec::new(), 0);
-        while let Some(Waiting { commit, room }) = self.waiting.pop_front() {
+        let (mut number, mut bytes) = (0, 0);
+        let taken = self.waiting.take_until(|commit| {
+            number += 1;
             bytes += commit.transition.weight();
-            transitions.push(commit.transition);
-            askers.push(Asker { reply: commit.reply, room });
-            if transitions.len() >= MOST_IN_BATCH || bytes >= MOST_BYTES {
-                break;
-            }
+            number >= MOST_IN_BATCH || bytes >= MOST_BYTES
+        });
+        let (mut transitions, mut askers) = (Vec::with_capacity(taken.len()), Vec::with_capacity(taken.len()));
+        for (Commit { transition, reply }, room) in taken {
+            transitions.push(transition);
+            askers.push(Asker { reply, room });
         }
         (transitions, askers)
     }
@@ -128,8 +127,8 @@ impl EventLog {
     }
 
     fn refuse_all(&mut self, error: &StoreError) {
-        for Waiting { commit, room } in self.waiting.drain(..) {
-            Asker { reply: commit.reply, room }.tell(Err(error.clone()));
+        for (Commit { reply, .. }, room) in self.waiting.take_until(|_| false) {
+            Asker { reply, room }.tell(Err(error.clone()));
         }
     }
 
@@ -151,6 +150,7 @@ impl EventLog {
 
 struct Asker {
     reply: oneshot::Sender<Result<Answer, StoreError>>,
+    /// Held until the answer, so that the depth of the mailbox is what is not yet durable.
     room: Room,
 }
 
@@ -182,23 +182,28 @@ impl Supervised for EventLog {
     }
 }
 
-impl Handler<Letter<Commit>> for EventLog {
+impl Drop for EventLog {
+    /// Whoever still waits is told.
+    fn drop(&mut self) {
+        self.waiting.close();
+    }
+}
+
+impl Handler<Ready> for EventLog {
     type Result = ();
 
-    fn handle(&mut self, letter: Letter<Commit>, ctx: &mut Context<Self>) {
-        let (commit, room) = letter.keep_room();
-        self.waiting.push_back(Waiting { commit, room });
+    fn handle(&mut self, _: Ready, ctx: &mut Context<Self>) {
         self.go_on(ctx);
     }
 }
 
 /// The way into the log.
 #[derive(Clone)]
-pub struct LogDoor(Door<Commit>);
+pub struct LogDoor(BasketDoor<Commit>);
 
 impl LogDoor {
-    /// Through this door of an [`EventLog`]'s mailbox.
-    pub fn new(door: Door<Commit>) -> Self {
+    /// Through this door of an [`EventLog`].
+    pub fn new(door: BasketDoor<Commit>) -> Self {
         Self(door)
     }
 
@@ -206,7 +211,7 @@ impl LogDoor {
     pub async fn commit(&self, transition: Transition) -> Result<Answer, StoreError> {
         let gone = || StoreError::Unavailable("the event log fell with this in hand".to_owned());
         let (reply, answer) = oneshot::channel();
-        self.0.post(Commit { transition, reply }).await.map_err(|_| gone())?;
+        self.0.put(Commit { transition, reply }).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
 

@@ -11,6 +11,7 @@ fn fresh() -> (Arc<dyn Store>, TempDir) {
 }
 
 fn reopen(directory: &TempDir) -> Arc<dyn Store> {
+    open::wait_until_released(directory.path());
     SledStore::open(directory.path(), DELIVERY_WINDOW).unwrap()
 }
 
@@ -87,6 +88,7 @@ async fn a_damaged_filter_is_made_again_from_its_blocks() {
 }
 
 fn opened(directory: &TempDir) -> Ready {
+    open::wait_until_released(directory.path());
     let open::Opened { trees, claims, .. } = open::open(directory.path(), DELIVERY_WINDOW).unwrap();
     Ready { trees, claims_kept: claims }
 }
