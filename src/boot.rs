@@ -11,12 +11,13 @@ use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer};
-use anyhow::Context;
+use anyhow::{Context, anyhow, bail};
 use pointsman_actors::deduplicator::actor::Windows;
 use pointsman_actors::event::SourceName;
 use pointsman_actors::ids::RandomIds;
 use pointsman_actors::receiver::admission::Limits;
 use pointsman_actors::router::actor::{CurrentRules, Rules};
+use pointsman_actors::router::routes::{RouteSpec, RouteTable};
 use pointsman_actors::store::Store;
 use pointsman_actors::supervisor::{Escalation, Row};
 use pointsman_actors::time::{Clock, SystemClock};
@@ -24,7 +25,7 @@ use pointsman_actors::tree::{Ports, Tree};
 use tokio::sync::{Notify, Semaphore};
 
 use crate::config::Loaded;
-use crate::config::settings::WebhookSettings;
+use crate::config::settings::{Backend, WebhookSettings};
 use crate::http::{self, AdminToken, Edge, Inlet, Readiness};
 use crate::sources::{self, Secret, SourceSettings};
 use crate::stores::memory::MemoryStore;
@@ -58,15 +59,6 @@ pub struct Plan {
     pub guard_metrics: bool,
 }
 
-/// Which store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Backend {
-    /// Durable, in the data directory.
-    Sled,
-    /// Gone with the process.
-    Memory,
-}
-
 /// A running server.
 pub struct Server {
     /// Where it listens.
@@ -93,13 +85,9 @@ pub enum End {
 /// What to start for a configuration that was read and checked.
 pub fn plan(loaded: &Loaded) -> anyhow::Result<Plan> {
     let settings = &loaded.settings;
-    let backend = match settings.backend {
-        crate::config::settings::Backend::Sled => Backend::Sled,
-        crate::config::settings::Backend::Memory => Backend::Memory,
-    };
     Ok(Plan {
         data_dir: settings.data_dir.clone(),
-        backend,
+        backend: settings.backend,
         listen: settings.listen,
         workers: settings.workers,
         read_timeout: settings.read_timeout,
@@ -112,10 +100,26 @@ pub fn plan(loaded: &Loaded) -> anyhow::Result<Plan> {
             address_bytes: settings.max_bytes_per_address,
             backlog: settings.max_backlog,
         },
-        rules: Rules::default(),
+        rules: rules(loaded)?,
         admin_token: settings.admin_token.as_ref().map(|token| token.expose().to_owned()),
         guard_metrics: settings.guard_metrics,
     })
+}
+
+/// Routes and workflows of the configuration. What cannot be executed is refused, with all that is
+/// wrong at once.
+fn rules(loaded: &Loaded) -> anyhow::Result<Rules> {
+    let merged = &loaded.merged;
+    if let Some(name) = merged.workflows.keys().next() {
+        bail!("workflows.{name}: this version cannot execute workflows; remove the section `workflows`");
+    }
+    let specs = merged.routes.iter().enumerate().map(|(index, route)| {
+        route.clone().try_into::<RouteSpec>().with_context(|| format!("routes, number {} of the file", index + 1))
+    });
+    let routes = RouteTable::compile(specs.collect::<anyhow::Result<_>>()?, &|_| false)
+        .map_err(|errors| anyhow!(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))
+        .context("the routes cannot be used")?;
+    Ok(Rules { routes, ..Rules::default() })
 }
 
 fn inlet(settings: &WebhookSettings) -> Option<Inlet> {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use pointsman::boot::{self, Server};
-use pointsman::config::{Merged, Settings};
+use pointsman::config::{Loaded, Merged, Settings};
 use pointsman::sources::Secret;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -89,6 +89,11 @@ impl TestServer {
 }
 
 pub fn plan(directory: &Path, toml: &str) -> boot::Plan {
+    boot::plan(&loaded(directory, toml)).unwrap()
+}
+
+/// A configuration with all four sources on.
+pub fn loaded(directory: &Path, toml: &str) -> Loaded {
     let sources = ["GITHUB", "LINEAR", "CODEGEN", "CLAUDE_CODE"];
     let mut environment: std::collections::BTreeMap<String, String> =
         sources.iter().map(|source| (format!("{source}_WEBHOOK_SECRET"), SECRET.to_owned())).collect();
@@ -103,7 +108,7 @@ pub fn plan(directory: &Path, toml: &str) -> boot::Plan {
     }
     let (merged, mut problems) = Merged::merge(toml, &environment, &[]);
     let settings = Settings::check(&merged, 2, &mut problems).unwrap_or_else(|| panic!("{problems:?}"));
-    boot::plan(&pointsman::config::Loaded { merged, settings, file: None }).unwrap()
+    Loaded { merged, settings, file: None }
 }
 
 pub fn sign(body: &[u8]) -> String {

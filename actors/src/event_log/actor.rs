@@ -49,6 +49,7 @@ impl EventLog {
     fn go_on(&mut self, ctx: &mut Context<Self>) {
         if !self.state.is_writable() {
             self.refuse_all(&StoreError::Unavailable(self.state.reason()));
+            return;
         }
         if self.in_hand {
             return;
@@ -127,8 +128,10 @@ impl EventLog {
     }
 
     fn refuse_all(&mut self, error: &StoreError) {
-        for (Commit { reply, .. }, room) in self.waiting.take_until(|_| false) {
-            Asker { reply, room }.tell(Err(error.clone()));
+        while !self.waiting.wake_at(1) {
+            for (Commit { reply, .. }, room) in self.waiting.take_until(|_| false) {
+                Asker { reply, room }.tell(Err(error.clone()));
+            }
         }
     }
 

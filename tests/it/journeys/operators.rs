@@ -99,3 +99,17 @@ async fn a_generated_token_lies_in_the_data_directory_for_its_owner_only() {
     server.stop().await;
     assert!(!directory.path().join("server.addr").exists());
 }
+
+#[test]
+fn rules_that_cannot_be_executed_are_refused_by_name() {
+    let check = |toml: &str, expect: &str| {
+        let loaded = crate::server::loaded(std::path::Path::new("."), toml);
+        let error = format!("{:#}", pointsman::boot::plan(&loaded).err().unwrap());
+        assert!(error.contains(expect), "{error}");
+    };
+    let route = "[[routes]]\nname = \"r\"\nsource = \"github\"\nevent = \"push\"\n";
+    check(&format!("{route}workflow = \"w\""), "route `r`, workflow: there is no workflow `w`");
+    check(route, "routes, number 1 of the file: missing field `workflow`");
+    check(&format!("{route}workflow = \"w\"\nwhne = \"x\""), "unknown field `whne`");
+    check("[workflows.w]\ntimeout = \"1m\"", "workflows.w: this version cannot execute workflows");
+}

@@ -31,6 +31,9 @@ struct Options {
     /// Clients at once
     #[arg(long, default_value_t = 16)]
     clients: u32,
+    /// End it with SIGTERM instead, and expect exit code 0
+    #[arg(long)]
+    term: bool,
     /// The same seed gives the same times and repetitions
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -79,6 +82,17 @@ async fn start(binary: &Path, data: &Path) -> anyhow::Result<Running> {
         }
     }
     bail!("the server did not come up within 30 s")
+}
+
+/// Ends a server: with SIGKILL there is no goodbye, with SIGTERM it ends in order.
+fn end(child: &mut Child, term: bool) -> anyhow::Result<std::process::ExitStatus> {
+    if term {
+        let pid = rustix::process::Pid::from_child(child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+    } else {
+        child.kill()?;
+    }
+    Ok(child.wait()?)
 }
 
 /// One client's life in one round: new deliveries, and now and then an earlier one again.
@@ -153,8 +167,8 @@ async fn main() -> anyhow::Result<()> {
             .map(|client| actix_rt::spawn(send(http.clone(), server.base.clone(), round, client, Arc::clone(&notes))))
             .collect();
         tokio::time::sleep(Duration::from_millis(chance.random_range(30..500))).await;
-        // SIGKILL: no goodbye.
-        server.child.kill()?;
+        let ended = end(&mut server.child, options.term)?;
+        anyhow::ensure!(!options.term || ended.success(), "after SIGTERM the server ended with {ended}");
         for client in clients {
             renamed += client.await??;
         }
@@ -168,7 +182,7 @@ async fn main() -> anyhow::Result<()> {
         .count();
     let doubled = log.values().filter(|events| events.len() > 1).count();
     println!(
-        "{} kills, {} deliveries acknowledged, {} in the log: {lost} acknowledged lost, {doubled} doubled, {renamed} answered with another id",
+        "{} ends, {} deliveries acknowledged, {} in the log: {lost} acknowledged lost, {doubled} doubled, {renamed} answered with another id",
         options.rounds,
         notes.len(),
         log.len()
