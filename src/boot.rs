@@ -4,6 +4,7 @@
 //! the configuration.
 
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -140,7 +141,8 @@ fn inlet(settings: &WebhookSettings) -> Option<Inlet> {
 
 /// Starts a server on the current actix system. It answers when this returns.
 pub async fn start(plan: Plan) -> anyhow::Result<Server> {
-    std::fs::create_dir_all(&plan.data_dir).with_context(|| {
+    // Payloads are nobody else's business.
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&plan.data_dir).with_context(|| {
         format!("the data directory `{}` cannot be made; set `server.data_dir`", plan.data_dir.display())
     })?;
     let store = open_store(&plan)?;

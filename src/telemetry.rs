@@ -1,5 +1,6 @@
 //! Logs: set up once, by the binary.
 
+use std::io::IsTerminal;
 use std::panic::PanicHookInfo;
 
 use tracing_subscriber::EnvFilter;
@@ -21,6 +22,7 @@ const QUIET: &str = "actix_server=warn,actix_web=warn,sled=warn";
 pub fn start(level: &str, format: Format) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(format!("{QUIET},{level}"))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let builder = builder.with_ansi(std::io::stderr().is_terminal());
     let started = match format {
         Format::Text => builder.try_init(),
         Format::Json => builder.json().flatten_event(true).try_init(),
