@@ -12,25 +12,28 @@ use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer};
-use anyhow::{Context, anyhow, bail};
+use anyhow::Context;
 use pointsman_actors::deduplicator::actor::Windows;
 use pointsman_actors::event::SourceName;
 use pointsman_actors::ids::RandomIds;
 use pointsman_actors::receiver::admission::Limits;
-use pointsman_actors::router::actor::{CurrentRules, Rules};
-use pointsman_actors::router::routes::{RouteSpec, RouteTable};
+use pointsman_actors::executor::port::Actions;
+use pointsman_actors::router::actor::CurrentRules;
 use pointsman_actors::store::Store;
 use pointsman_actors::supervisor::{Escalation, Row};
 use pointsman_actors::time::{Clock, SystemClock};
 use pointsman_actors::tree::{Ports, Tree};
 use tokio::sync::{Notify, Semaphore};
 
+use crate::actions;
 use crate::config::Loaded;
 use crate::config::settings::{Backend, WebhookSettings};
 use crate::http::{self, AdminToken, Edge, Inlet, Readiness};
+use crate::integrations::Integrations;
 use crate::sources::{self, Secret, SourceSettings};
 use crate::stores::memory::MemoryStore;
 use crate::stores::sled::SledStore;
+use crate::workflows::{self, Compiled};
 
 /// Everything that starting needs, decided before.
 pub struct Plan {
@@ -52,8 +55,12 @@ pub struct Plan {
     pub windows: Windows,
     /// How much may be in flight.
     pub limits: Limits,
-    /// Routes and workflows.
-    pub rules: Rules,
+    /// Workflows, and the routes that start them.
+    pub compiled: Compiled,
+    /// What steps can do.
+    pub actions: Actions,
+    /// Runs that may be at work at once.
+    pub slots: usize,
     /// The operator's token; without one it is read from, or generated into, the data directory.
     pub admin_token: Option<String>,
     /// Whether health and metrics ask for it.
@@ -86,6 +93,10 @@ pub enum End {
 /// What to start for a configuration that was read and checked.
 pub fn plan(loaded: &Loaded) -> anyhow::Result<Plan> {
     let settings = &loaded.settings;
+    let path = loaded.passed_on.iter().find(|(name, _)| name == "PATH").map(|(_, path)| path.as_str());
+    let clock = Arc::new(SystemClock::new());
+    let integrations = Integrations::from_settings(&settings.integrations, loaded.passed_on.clone(), path, clock);
+    let actions = actions::all(&integrations);
     Ok(Plan {
         data_dir: settings.data_dir.clone(),
         backend: settings.backend,
@@ -101,26 +112,12 @@ pub fn plan(loaded: &Loaded) -> anyhow::Result<Plan> {
             address_bytes: settings.max_bytes_per_address,
             backlog: settings.max_backlog,
         },
-        rules: rules(loaded)?,
+        compiled: workflows::compile(loaded, &actions)?,
+        actions,
+        slots: settings.max_concurrent,
         admin_token: settings.admin_token.as_ref().map(|token| token.expose().to_owned()),
         guard_metrics: settings.guard_metrics,
     })
-}
-
-/// Routes and workflows of the configuration. What cannot be executed is refused, with all that is
-/// wrong at once.
-fn rules(loaded: &Loaded) -> anyhow::Result<Rules> {
-    let merged = &loaded.merged;
-    if let Some(name) = merged.workflows.keys().next() {
-        bail!("workflows.{name}: this version cannot execute workflows; remove the section `workflows`");
-    }
-    let specs = merged.routes.iter().enumerate().map(|(index, route)| {
-        route.clone().try_into::<RouteSpec>().with_context(|| format!("routes, number {} of the file", index + 1))
-    });
-    let routes = RouteTable::compile(specs.collect::<anyhow::Result<_>>()?, &|_| false)
-        .map_err(|errors| anyhow!(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))
-        .context("the routes cannot be used")?;
-    Ok(Rules { routes, ..Rules::default() })
 }
 
 fn inlet(settings: &WebhookSettings) -> Option<Inlet> {
@@ -153,7 +150,10 @@ pub async fn start(plan: Plan) -> anyhow::Result<Server> {
         sources: Arc::new(
             plan.inlets.iter().map(|inlet| (inlet.source.name().clone(), Arc::clone(&inlet.source))).collect(),
         ),
-        rules: CurrentRules::new(plan.rules),
+        rules: CurrentRules::new(plan.compiled.rules),
+        catalog: plan.compiled.catalog,
+        actions: plan.actions,
+        slots: plan.slots,
         windows: plan.windows,
         limits: plan.limits,
         clock: clock.clone(),
@@ -161,7 +161,7 @@ pub async fn start(plan: Plan) -> anyhow::Result<Server> {
         on_given_up: on_given_up(Arc::clone(&halt), Arc::clone(&readiness)),
     })
     .await
-    .context("a component did not start")?;
+    .context("the components did not start")?;
     let shared = http::Shared {
         tree: tree.clone(),
         store: Arc::clone(&store),
@@ -184,6 +184,9 @@ pub const ADDRESS_FILE: &str = "server.addr";
 /// The file in the data directory that holds a generated operator's token.
 pub const TOKEN_FILE: &str = "admin.token";
 
+/// What the log may take after the grace period to make durable what is inside.
+const LAST_FLUSH: Duration = Duration::from_secs(5);
+
 impl Server {
     /// Serves until `asked` comes, or until a component that nothing goes without is given up. Then
     /// nobody new is let in, those inside are answered, and all that is inside is made durable.
@@ -202,7 +205,7 @@ impl Server {
         tracing::info!(grace = ?self.grace_period, "shutting down: no new deliveries, answering those inside");
         // Within the grace period those inside are answered; then they are cut off.
         self.handle.stop(true).await;
-        if tokio::time::timeout(self.grace_period, self.tree.drain()).await.is_err() {
+        if tokio::time::timeout(self.grace_period + LAST_FLUSH, self.tree.drain(self.grace_period)).await.is_err() {
             tracing::warn!(
                 "the event log did not finish within the grace period; nobody was told that what it held is durable"
             );

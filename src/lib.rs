@@ -8,3 +8,4 @@ pub mod process;
 pub mod sources;
 pub mod stores;
 pub mod telemetry;
+pub mod workflows;

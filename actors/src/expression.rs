@@ -71,6 +71,46 @@ impl Expression {
     }
 }
 
+/// A compiled template: text with expressions in it, or one expression whose value keeps its type.
+#[derive(Debug)]
+pub struct Template(Form);
+
+#[derive(Debug)]
+enum Form {
+    /// `{{ expression }}` and nothing else.
+    Value(Expression),
+    /// Anything else; rendered from its source, which was checked.
+    Text(String),
+}
+
+impl Template {
+    /// Compiles `text`, which may name only the variables in `allowed`, as in [`Expression::compile`].
+    pub fn compile(text: &str, allowed: &dyn Fn(&str) -> bool) -> Result<Self, ExpressionError> {
+        let whole = text.trim().strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}"));
+        if let Some(expression) = whole.filter(|inside| !inside.contains("{{") && !inside.contains("}}")) {
+            return Expression::compile(expression.trim(), allowed).map(|expression| Self(Form::Value(expression)));
+        }
+        let wrong = |reason: String| ExpressionError { text: text.to_owned(), reason };
+        let compiled = LANGUAGE.template_from_str(text).map_err(|error| wrong(describe(&error)))?;
+        let names: BTreeSet<String> = compiled.undeclared_variables(true).into_iter().collect();
+        match names.iter().find(|name| !allowed(name)) {
+            Some(unknown) => Err(wrong(format!("`{unknown}` is not known here"))),
+            None => Ok(Self(Form::Text(text.to_owned()))),
+        }
+    }
+
+    /// Fills it in.
+    pub fn render(&self, variables: &Value) -> Result<serde_json::Value, ExpressionError> {
+        match &self.0 {
+            Form::Value(expression) => expression.evaluate_to_json(variables),
+            Form::Text(text) => LANGUAGE
+                .render_str(text, variables)
+                .map(serde_json::Value::String)
+                .map_err(|error| ExpressionError { text: text.clone(), reason: describe(&error) }),
+        }
+    }
+}
+
 impl std::fmt::Debug for Expression {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Expression").field(&self.text).finish()
@@ -99,6 +139,17 @@ mod tests {
         assert_eq!(evaluate("facts.title"), serde_json::json!("x"));
         assert_eq!(evaluate("payload"), serde_json::Value::Null);
         assert_eq!(evaluate("payload.deep.down"), serde_json::Value::Null);
+    }
+
+    #[test]
+    fn a_template_of_one_expression_keeps_its_type() {
+        let variables = context!(facts => context!(title => "x", number => 7));
+        let render = |text| Template::compile(text, &facts).unwrap().render(&variables).unwrap();
+        assert_eq!(render("{{ facts.number }}"), serde_json::json!(7));
+        assert_eq!(render("{{ facts.title }}#{{ facts.number }}"), serde_json::json!("x#7"));
+        assert_eq!(render("plain"), serde_json::json!("plain"));
+        assert!(Template::compile("a {{ facts.titel }}", &facts).is_err());
+        assert!(Template::compile("a {{ facts.title", &facts).is_err());
     }
 
     #[test]

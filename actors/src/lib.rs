@@ -7,16 +7,21 @@
 //! What this crate never does: speak HTTP, open a database, call a provider, read the environment.
 
 pub mod deduplicator;
+pub mod dispatcher;
 pub mod event;
 pub mod event_log;
+pub mod executor;
 pub mod expression;
 pub mod ids;
 pub mod mailbox;
 pub mod receiver;
 pub mod refusal;
 pub mod router;
+pub mod run;
 pub mod store;
 pub mod supervisor;
 pub mod time;
+pub mod timer;
 pub mod tree;
 pub mod validator;
+pub mod workflow;

@@ -15,7 +15,8 @@ use serde::Serialize;
 use crate::deduplicator::fingerprint::{HookKey, Key};
 use crate::event::{Event, Verdict};
 use crate::event_log::record::Record;
-use crate::ids::EventId;
+use crate::ids::{EventId, RunId};
+use crate::run::{Entry, RunHead, RunRecord, RunRef, RunStatus, StoredRun};
 use crate::time::Timestamp;
 
 /// An answer that comes later, from whichever thread the store lives on.
@@ -41,6 +42,18 @@ pub trait Store: Send + Sync + 'static {
     /// Up to `limit` pending events whose lease has passed at `now`, with their payloads, claimed
     /// until `until` under the lease that stands beside each.
     fn take_pending(&self, limit: usize, now: Timestamp, until: Timestamp) -> Later<Vec<(Event, Lease)>>;
+
+    /// One run with its journal.
+    fn run(&self, id: RunId) -> Later<Option<StoredRun>>;
+
+    /// Runs, newest first, without journals.
+    fn runs(&self, query: RunQuery) -> Later<Page<(RunRecord, RunHead), RunRef>>;
+
+    /// Up to `limit` runs that are not over, in the order of their start, only those after `after`.
+    fn open_runs(&self, after: Option<RunRef>, limit: usize) -> Later<Vec<OpenRun>>;
+
+    /// The content of a definition that was kept.
+    fn definition(&self, hash: &str) -> Later<Option<String>>;
 
     /// The durable counts, current at every call and without walking anything.
     fn counts(&self) -> Counts;
@@ -74,6 +87,26 @@ pub enum Transition {
         lease: Lease,
         /// What became of it.
         verdict: Verdict,
+        /// The runs that it starts.
+        runs: Vec<RunRecord>,
+    },
+    /// A run's journal grows.
+    Advance {
+        /// The run.
+        run: RunRef,
+        /// How many entries the journal must have; with any other number nothing happens.
+        revision: u32,
+        /// What is added.
+        entries: Vec<Entry>,
+        /// The sum of it all.
+        head: RunHead,
+    },
+    /// A definition that runs may be pinned to is kept for good. Keeping it again changes nothing.
+    KeepDefinition {
+        /// Hash of the content.
+        hash: String,
+        /// The content.
+        content: String,
     },
 }
 
@@ -92,6 +125,19 @@ pub struct Intake {
     pub record: Record,
     /// That verdict.
     pub verdict: Verdict,
+    /// The runs that it starts in that case.
+    pub runs: Vec<RunRecord>,
+}
+
+/// A run that is not over.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OpenRun {
+    /// Its name in the store.
+    pub run: RunRef,
+    /// Its workflow.
+    pub workflow: String,
+    /// When it must be looked at next.
+    pub wake: Option<Timestamp>,
 }
 
 /// A key that may be claimed once within a window.
@@ -189,6 +235,40 @@ impl EventQuery {
     }
 }
 
+/// Which runs to list.
+#[derive(Clone, Debug, Default)]
+pub struct RunQuery {
+    /// Of this workflow.
+    pub workflow: Option<String>,
+    /// With this status.
+    pub status: Option<RunStatus>,
+    /// About this subject.
+    pub subject: Option<String>,
+    /// Started by this event.
+    pub event: Option<EventId>,
+    /// Started at or after this point.
+    pub since: Option<Timestamp>,
+    /// Started before this point.
+    pub until: Option<Timestamp>,
+    /// At most so many.
+    pub limit: usize,
+    /// Only those older than this one.
+    pub before: Option<RunRef>,
+}
+
+impl RunQuery {
+    /// Whether this run is one of those asked for.
+    pub fn matches(&self, run: &RunRecord, head: &RunHead) -> bool {
+        self.workflow.as_ref().is_none_or(|workflow| *workflow == run.workflow)
+            && self.status.is_none_or(|status| status == head.status)
+            && self.subject.as_ref().is_none_or(|subject| Some(subject) == run.subject.as_ref())
+            && self.event.is_none_or(|event| event == run.event)
+            && self.since.is_none_or(|since| run.started_at >= since)
+            && self.until.is_none_or(|until| run.started_at < until)
+            && self.before.is_none_or(|before| run.reference() < before)
+    }
+}
+
 fn contains_text(event: &Event, text: &str) -> bool {
     let facts = &event.meta.facts;
     [
@@ -231,6 +311,52 @@ pub struct Counts {
     pub damaged: u64,
     /// Batches that were committed.
     pub commits: u64,
+    /// Runs that were started.
+    pub runs: u64,
+    /// Runs that have not begun.
+    pub queued: u64,
+    /// Runs that have begun and are not over.
+    pub active: u64,
+    /// Runs that succeeded.
+    pub succeeded: u64,
+    /// Runs that failed or ran out of time.
+    pub failed: u64,
+    /// Runs that were superseded or cancelled.
+    pub dropped: u64,
+    /// Milliseconds from start to end of all runs that succeeded or failed, declared delays apart.
+    pub run_ms: u64,
+    /// Milliseconds that these spent in declared delays.
+    pub delayed_ms: u64,
+}
+
+impl Counts {
+    /// A run was started.
+    pub fn run_started(&mut self) {
+        self.runs += 1;
+        self.queued += 1;
+    }
+
+    /// A run went from one status to another.
+    pub fn run_moved(&mut self, from: &RunHead, to: &RunHead, started_at: Timestamp) {
+        let place = self.of(from.status);
+        *place = place.saturating_sub(1);
+        *self.of(to.status) += 1;
+        if matches!(to.status, RunStatus::Succeeded | RunStatus::Failed | RunStatus::TimedOut) {
+            let took = u64::try_from(to.updated_at.since(started_at).as_millis()).unwrap_or(u64::MAX);
+            self.run_ms = self.run_ms.saturating_add(took.saturating_sub(to.delayed_ms));
+            self.delayed_ms = self.delayed_ms.saturating_add(to.delayed_ms);
+        }
+    }
+
+    fn of(&mut self, status: RunStatus) -> &mut u64 {
+        match status {
+            RunStatus::Queued => &mut self.queued,
+            RunStatus::Running | RunStatus::Waiting | RunStatus::NeedsDecision | RunStatus::Blocked => &mut self.active,
+            RunStatus::Succeeded => &mut self.succeeded,
+            RunStatus::Failed | RunStatus::TimedOut => &mut self.failed,
+            RunStatus::Cancelled | RunStatus::Superseded => &mut self.dropped,
+        }
+    }
 }
 
 /// Why a store did not do what it was asked.

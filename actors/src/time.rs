@@ -76,6 +76,29 @@ fn millis_of(span: Duration) -> i64 {
     i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
+/// Reads a span of time with its unit: `500ms`, `5s`, `1m30s`, `2h`, `3d`.
+pub fn parse_span(text: &str) -> Option<Duration> {
+    let (mut rest, mut total) = (text.trim(), 0_u64);
+    if rest.is_empty() {
+        return None;
+    }
+    while !rest.is_empty() {
+        let (number, after) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit())?);
+        let (unit, after) = after.split_at(after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len()));
+        let factor = match unit {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            _ => return None,
+        };
+        total = total.checked_add(number.parse::<u64>().ok()?.checked_mul(factor)?)?;
+        rest = after;
+    }
+    Some(Duration::from_millis(total))
+}
+
 /// Where `now` comes from.
 pub trait Clock: Send + Sync + 'static {
     /// The wall clock.

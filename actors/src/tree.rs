@@ -7,6 +7,9 @@
 //! ├── deduplicator   on every HTTP worker
 //! ├── router         on every HTTP worker
 //! ├── backlog        on the work thread; routes what is pending
+//! ├── executor       on the work thread, one for each workflow; drives its runs, asks the three below it
+//! ├── dispatcher     on the work thread; says which runs go on
+//! ├── timer          on the work thread; says when a time has come
 //! └── event_log      on the committer thread; the only one that writes
 //! ```
 //!
@@ -14,17 +17,24 @@
 //! upward go offers and hints, so that two full mailboxes never wait for each other. A test keeps
 //! drawing and table equal; `/metrics/actors` shows the same table live.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use actix_rt::Arbiter;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use crate::deduplicator::actor::{Deduplicator, Windows};
+use crate::dispatcher::actor::Dispatcher;
 use crate::event::SourceName;
 use crate::event_log::actor::{EventLog, LogDoor};
 use crate::event_log::state::LogState;
+use crate::executor::actor::{self as executor, Executor};
+use crate::executor::attempts::Attempts;
+use crate::executor::loading::{Definitions, workflows_with_open_runs};
+use crate::executor::messages::{ExecutorDoors, Executors};
+use crate::executor::port::Actions;
 use crate::ids::SharedIds;
 use crate::mailbox::{Basket, Door, NotTaken};
 use crate::receiver::actor::{Admit, Downstream, Receive, Receiver, Shared};
@@ -32,10 +42,12 @@ use crate::receiver::admission::{Gate, Limits};
 use crate::receiver::tally::Tally;
 use crate::router::actor::{CurrentRules, Router};
 use crate::router::backlog::{Backlog, RouteBacklog};
-use crate::store::Store;
+use crate::store::{Store, StoreError, Transition};
 use crate::supervisor::{Escalation, OnGivenUp, RestartPolicy, Roster, Row, Supervisor, Thread};
 use crate::time::SharedClock;
+use crate::timer::actor::Timer;
 use crate::validator::actor::{Sources, Validator};
+use crate::workflow::catalog::Catalog;
 
 /// Five falls within a minute: more is not an accident, and restarting would hide it.
 const RESTART: RestartPolicy = RestartPolicy { intensity: 5, window: Duration::from_secs(60) };
@@ -47,8 +59,12 @@ const PER_WORKER: usize = 4_096;
 /// default limit, so that the gate refuses before the log is full.
 const TO_COMMIT: usize = 8_192;
 
+/// Messages that may wait for an executor, the dispatcher or the timer: a few for each run at work.
+/// Whoever finds no room waits, tells again, or leaves it to storage.
+const PER_EXECUTOR: usize = 16_384;
+
 /// The components, in the order in which they may ask each other.
-pub static TABLE: [Row; 6] = [
+pub static TABLE: [Row; 9] = [
     Row {
         component: "receiver",
         thread: Thread::HttpWorker,
@@ -90,6 +106,30 @@ pub static TABLE: [Row; 6] = [
         meaning: "pending events stay pending until the next start",
     },
     Row {
+        component: "executor",
+        thread: Thread::Work,
+        capacity: PER_EXECUTOR,
+        restart: RESTART,
+        escalation: Escalation::Park,
+        meaning: "runs of this workflow stand still until the next start; the other workflows go on",
+    },
+    Row {
+        component: "dispatcher",
+        thread: Thread::Work,
+        capacity: PER_EXECUTOR,
+        restart: RESTART,
+        escalation: Escalation::Halt,
+        meaning: "no run can go on: the process ends, so that whoever supervises it starts it again",
+    },
+    Row {
+        component: "timer",
+        thread: Thread::Work,
+        capacity: PER_EXECUTOR,
+        restart: RESTART,
+        escalation: Escalation::Halt,
+        meaning: "no pause would end: the process ends, so that whoever supervises it starts it again",
+    },
+    Row {
         component: "event_log",
         thread: Thread::Committer,
         capacity: TO_COMMIT,
@@ -113,6 +153,12 @@ pub struct Ports {
     pub sources: Sources,
     /// Routes and workflows.
     pub rules: CurrentRules,
+    /// What runs are pinned to.
+    pub catalog: Catalog,
+    /// What steps can do.
+    pub actions: Actions,
+    /// Runs that may be at work at once.
+    pub slots: usize,
     /// How long duplicates are recognised.
     pub windows: Windows,
     /// How much may be in flight.
@@ -140,10 +186,35 @@ pub struct Tree {
     pub log: LogDoor,
     /// Asks for pending events to be routed now.
     pub backlog: Door<RouteBacklog>,
+    /// The executors, by workflow.
+    pub executors: Executors,
     ports: Ports,
     supervisor: Supervisor,
     threads: Threads,
+    ending: Ending,
 }
+
+/// How runs come to rest when the process ends.
+#[derive(Clone, Default)]
+struct Ending {
+    draining: Arc<AtomicBool>,
+    /// Attempts that are not settled.
+    in_flight: Arc<AtomicUsize>,
+}
+
+/// Why the tree does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A component ended at once.
+    #[error("a component did not start: {0}")]
+    Component(#[from] NotTaken),
+    /// The store did not do what starting needs.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// How often a tree that comes to rest looks whether it has.
+const REST: Duration = Duration::from_millis(5);
 
 /// The threads that the tree has started.
 type Threads = Arc<Mutex<Vec<Arbiter>>>;
@@ -158,21 +229,31 @@ pub struct WorkerDoors {
 }
 
 impl Tree {
-    /// Starts everything that is not on an HTTP worker, in reading order.
-    pub async fn start(ports: Ports) -> Result<Self, NotTaken> {
+    /// Starts everything that is not on an HTTP worker, from the bottom of the drawing to its top.
+    pub async fn start(ports: Ports) -> Result<Self, StartError> {
         let roster = Roster::default();
         let supervisor = Supervisor {
             roster: roster.clone(),
             clock: Arc::clone(&ports.clock),
             on_given_up: Arc::clone(&ports.on_given_up),
         };
-        let log_state = Arc::new(LogState::default());
-        let threads = Threads::default();
+        let (log_state, threads, ending) = (Arc::new(LogState::default()), Threads::default(), Ending::default());
         let log = start_log(&supervisor, &ports, &log_state, &threads).await?;
-        let backlog = start_backlog(&supervisor, &ports, &log, &threads).await?;
-        let tallies = ports.sources.keys().map(|name| (name.clone(), Tally::default())).collect();
+        keep_definitions(&ports, &log).await?;
+        let start = StartWork {
+            workflows: workflows(&ports).await?,
+            supervisor: supervisor.clone(),
+            attempts: on_new_thread(&threads, tokio::runtime::Handle::current).await?,
+            executors: Executors::default(),
+            log: log.clone(),
+            ending: ending.clone(),
+            ports: ports.clone(),
+        };
+        let executors = start.executors.clone();
+        let backlog = on_new_thread(&threads, move || start.start()).await?;
+        let tallies = Arc::new(ports.sources.keys().map(|name| (name.clone(), Tally::default())).collect());
         let gate = Gate::new(ports.limits);
-        Ok(Self { roster, gate, log_state, tallies: Arc::new(tallies), log, backlog, ports, supervisor, threads })
+        Ok(Self { roster, gate, log_state, tallies, log, backlog, executors, ports, supervisor, threads, ending })
     }
 
     /// Starts the components of HTTP worker `number`, on whose thread this must be called.
@@ -190,6 +271,7 @@ impl Tree {
             validator: validator.door(),
             deduplicator: deduplicator.door(),
             router: router.door(),
+            executors: self.executors.clone(),
             log: self.log.clone(),
         };
         let (row, name) = keep(receiver);
@@ -197,10 +279,25 @@ impl Tree {
         WorkerDoors { admit: receiver.door(), receive: receiver.door() }
     }
 
-    /// Lets nobody in, and waits until all that is inside is durable.
-    pub async fn drain(&self) {
+    /// Lets nobody in, begins no further attempt, and waits until those in flight have ended and all that
+    /// is inside is durable. What does not end in time is in doubt, and resolved by the next start.
+    pub async fn drain(&self, patience: Duration) {
         self.gate.drain();
+        self.ending.draining.store(true, Ordering::SeqCst);
+        let at_rest = async {
+            while self.ending.in_flight.load(Ordering::SeqCst) > 0 {
+                tokio::time::sleep(REST).await;
+            }
+        };
+        if tokio::time::timeout(patience, at_rest).await.is_err() {
+            tracing::warn!("attempts did not end within the grace period; they are in doubt and resolved by the next start");
+        }
         self.log.drain().await;
+    }
+
+    /// Attempts that are not settled.
+    pub fn attempts_in_flight(&self) -> usize {
+        self.ending.in_flight.load(Ordering::SeqCst)
     }
 
     /// Ends the tree's threads and with them its components; blocks until they have ended.
@@ -236,31 +333,90 @@ async fn start_log(
     let basket = Basket::default();
     let log = EventLog::new(Arc::clone(&ports.store), Arc::clone(state), basket.clone());
     let supervisor = supervisor.clone();
-    on_thread_of(row, threads, move || LogDoor::new(supervisor.supervise(row, "", log).basket_door(basket))).await
+    on_new_thread(threads, move || LogDoor::new(supervisor.supervise(row, "", log).basket_door(basket))).await
 }
 
-async fn start_backlog(
-    supervisor: &Supervisor,
-    ports: &Ports,
-    log: &LogDoor,
-    threads: &Threads,
-) -> Result<Door<RouteBacklog>, NotTaken> {
-    let [.., row, _] = &TABLE;
-    let Ports { store, rules, clock, .. } = ports.clone();
-    let backlog = Backlog::new(store, log.clone(), rules, clock);
-    let supervisor = supervisor.clone();
-    on_thread_of(row, threads, move || supervisor.supervise(row, "", backlog).door()).await
+/// Every run is pinned to a definition, so that is durable before anything can be started.
+async fn keep_definitions(ports: &Ports, log: &LogDoor) -> Result<(), StoreError> {
+    for definition in ports.catalog.all() {
+        if ports.store.definition(&definition.hash).await?.is_none() {
+            let (hash, content) = (definition.hash.clone(), definition.content.clone());
+            log.commit(Transition::KeepDefinition { hash, content }).await?;
+        }
+    }
+    Ok(())
 }
 
-/// Runs `start` on a new thread with the name of the row's thread.
-async fn on_thread_of<T: Send + 'static>(
-    row: &Row,
+/// The workflows of the configuration, and those that are in it no more but have open runs.
+async fn workflows(ports: &Ports) -> Result<BTreeSet<String>, StoreError> {
+    let mut workflows: BTreeSet<String> = ports.catalog.all().map(|definition| definition.name.clone()).collect();
+    workflows.extend(workflows_with_open_runs(ports.store.as_ref()).await?);
+    Ok(workflows)
+}
+
+/// Starts what lives on the work thread.
+struct StartWork {
+    workflows: BTreeSet<String>,
+    supervisor: Supervisor,
+    /// Where attempts are made.
+    attempts: tokio::runtime::Handle,
+    executors: Executors,
+    log: LogDoor,
+    ending: Ending,
+    ports: Ports,
+}
+
+impl StartWork {
+    fn start(self) -> Door<RouteBacklog> {
+        let [_, _, _, _, backlog, executor, dispatcher, timer, _] = &TABLE;
+        let Ports { store, rules, clock, slots, .. } = self.ports.clone();
+        let times = Timer::new(Arc::clone(&store), self.executors.clone(), Arc::clone(&clock));
+        let times = self.supervisor.supervise(timer, "", times);
+        let queue = Dispatcher::new(slots, self.executors.clone(), Arc::clone(&self.ending.draining));
+        let queue = self.supervisor.supervise(dispatcher, "", queue);
+        let shared = executor::Shared {
+            store: Arc::clone(&store),
+            log: self.log.clone(),
+            dispatcher: queue.door(),
+            timer: times.door(),
+            executors: self.executors.clone(),
+            actions: Arc::clone(&self.ports.actions),
+            definitions: Definitions::of(&self.ports.catalog),
+            clock: Arc::clone(&clock),
+            draining: Arc::clone(&self.ending.draining),
+        };
+        for workflow in &self.workflows {
+            self.start_executor(executor, workflow, shared.clone());
+        }
+        let pending = Backlog::new(store, self.log, rules, self.executors, clock);
+        self.supervisor.supervise(backlog, "", pending).door()
+    }
+
+    fn start_executor(&self, row: &'static Row, workflow: &str, shared: executor::Shared) {
+        let missed = Arc::new(Notify::new());
+        let attempts = Attempts::new(self.attempts.clone(), Arc::clone(&self.ending.in_flight));
+        let executor = Executor::new(workflow, shared, attempts, Arc::clone(&missed));
+        let mailbox = self.supervisor.supervise(row, workflow, executor);
+        let doors = ExecutorDoors {
+            started: mailbox.door(),
+            told: mailbox.door(),
+            wake: mailbox.door(),
+            ended: mailbox.door(),
+            take_down: mailbox.door(),
+            report: mailbox.door(),
+            missed,
+        };
+        self.executors.enter(workflow, doors);
+    }
+}
+
+/// Runs `start` on a new thread of the tree.
+async fn on_new_thread<T: Send + 'static>(
     threads: &Threads,
     start: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, NotTaken> {
     let (started, done) = oneshot::channel();
     let arbiter = Arbiter::new();
-    tracing::debug!(component = row.component, thread = row.thread.name(), "starting");
     arbiter.spawn_fn(move || {
         let _ = started.send(start());
     });

@@ -49,6 +49,31 @@ pub struct Loaded {
     pub settings: Settings,
     /// The file that was read, if any.
     pub file: Option<PathBuf>,
+    /// The variables that programs which we start may see: where they find things, never a secret.
+    pub passed_on: Vec<(String, String)>,
+}
+
+/// Variables that programs which we start may see.
+const PASSED_ON: [&str; 14] = [
+    "PATH",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "TMPDIR",
+    "ANTHROPIC_BASE_URL",
+    "CLAUDE_CONFIG_DIR",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "NO_PROXY",
+    "https_proxy",
+    "http_proxy",
+    "no_proxy",
+];
+
+/// Those of them that are set.
+pub fn passed_on(environment: &BTreeMap<String, String>) -> Vec<(String, String)> {
+    PASSED_ON.iter().filter_map(|name| Some(((*name).to_owned(), environment.get(*name)?.clone()))).collect()
 }
 
 /// Reads and checks the configuration.
@@ -62,7 +87,9 @@ pub fn load(environment: &BTreeMap<String, String>, flags: &Flags, cores: usize)
     };
     let (merged, mut problems) = Merged::merge(&text, environment, &flags.values);
     match Settings::check(&merged, cores, &mut problems) {
-        Some(settings) if problems.is_empty() => Ok(Loaded { merged, settings, file }),
+        Some(settings) if problems.is_empty() => {
+            Ok(Loaded { merged, settings, file, passed_on: passed_on(environment) })
+        },
         _ => Err(ConfigErrors(problems)),
     }
 }

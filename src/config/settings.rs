@@ -7,9 +7,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use pointsman_actors::workflow::spec::{Defaults, RetrySpec};
 
 use super::merged::{Merged, Origin, Problem};
 use super::value::Value;
+use crate::integrations::IntegrationSettings;
 use crate::sources;
 
 /// A secret that cannot be printed by accident.
@@ -88,6 +90,16 @@ pub struct Settings {
     pub occurrence_window: Option<Duration>,
     /// The sources that are on.
     pub webhooks: Vec<WebhookSettings>,
+    /// Runs that may be at work at once.
+    pub max_concurrent: usize,
+    /// What workflows do not say themselves.
+    pub workflow_defaults: Defaults,
+    /// Whether pull requests of Codegen are validated.
+    pub auto_validation: bool,
+    /// Pause before a validation.
+    pub pr_validation_delay: Duration,
+    /// What steps call.
+    pub integrations: IntegrationSettings,
     /// The operator's token, when it is given.
     pub admin_token: Option<SecretText>,
     /// Whether health and metrics ask for it.
@@ -148,11 +160,43 @@ impl Checker<'_> {
             delivery_window: self.span("event_deduplicator.delivery_window"),
             occurrence_window: fingerprints.then(|| self.span("event_deduplicator.window")),
             webhooks,
+            max_concurrent: usize::try_from(self.count("workflow.max_concurrent")).unwrap_or(usize::MAX),
+            workflow_defaults: self.workflow_defaults(),
+            auto_validation: self.flag("github_handler.auto_validation"),
+            pr_validation_delay: self.span("github_handler.pr_validation_delay"),
+            integrations: self.integrations(),
             admin_token: self.secret("admin.token", "admin.token_file"),
             guard_metrics: self.flag("admin.guard_metrics"),
             log_level: self.text("logging.level").unwrap_or_else(|| "info".to_owned()),
             log_json: self.text("logging.format").as_deref() == Some("json"),
         })
+    }
+
+    fn workflow_defaults(&self) -> Defaults {
+        let span = |path: &str| format!("{}ms", self.span(path).as_millis());
+        let retries = if self.flag("workflow.retry") { self.count("workflow.max_retries") } else { 0 };
+        Defaults {
+            run_timeout: span("workflow.timeout"),
+            step_timeout: span("event_queue.timeout"),
+            retry: RetrySpec {
+                max_attempts: Some(u32::try_from(retries.saturating_add(1)).unwrap_or(u32::MAX)),
+                base_delay: Some(span("workflow.retry_delay")),
+                max_delay: Some(span("retry_manager.max_delay")),
+                multiplier: Some(self.ratio("retry_manager.backoff_multiplier")),
+                jitter: Some(self.ratio("retry_manager.jitter_factor")),
+                on: None,
+            },
+        }
+    }
+
+    fn integrations(&mut self) -> IntegrationSettings {
+        IntegrationSettings {
+            github_api_url: self.text("integrations.github.api_url").unwrap_or_default(),
+            github_token: self.text("integrations.github.token").map(SecretText),
+            slack_webhook_url: self.text("integrations.slack.webhook_url").map(SecretText),
+            claude_command: self.text("integrations.claude_code.command").unwrap_or_default(),
+            anthropic_api_key: self.text("integrations.claude_code.api_key").map(SecretText),
+        }
     }
 
     fn listen(&mut self) -> Option<SocketAddr> {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use pointsman_actors::time;
+
 /// What a key takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -144,30 +146,8 @@ impl Unit {
 }
 
 /// Reads `"500ms"`, `"5s"`, `"1m30s"`, `"2h"`, `"3d"`.
-pub fn parse_span(text: &str) -> Result<Duration, String> {
-    let wrong = || Kind::Span(Unit::Written).expected().to_owned();
-    let (mut rest, mut total) = (text.trim(), 0_u64);
-    if rest.is_empty() {
-        return Err(wrong());
-    }
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
-        let (number, after) = rest.split_at(digits);
-        let letters = after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len());
-        let (unit, after) = after.split_at(letters);
-        let factor = match unit {
-            "ms" => 1,
-            "s" => 1_000,
-            "m" => 60_000,
-            "h" => 3_600_000,
-            "d" => 86_400_000,
-            _ => return Err(wrong()),
-        };
-        let part = number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor)).ok_or_else(wrong)?;
-        total = total.checked_add(part).ok_or_else(wrong)?;
-        rest = after;
-    }
-    Ok(Duration::from_millis(total))
+fn parse_span(text: &str) -> Result<Duration, String> {
+    time::parse_span(text).ok_or_else(|| Kind::Span(Unit::Written).expected().to_owned())
 }
 
 fn parse_size(text: &str) -> Option<u64> {

@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use pointsman_actors::deduplicator::fingerprint::{HookKey, Key};
 use pointsman_actors::event::{Event, Verdict};
 use pointsman_actors::event_log::record::Record;
-use pointsman_actors::ids::EventId;
+use pointsman_actors::ids::{EventId, RunId};
+use pointsman_actors::run::{Entry, RunHead, RunRecord, RunRef, StoredRun};
 use pointsman_actors::store::{
-    Answer, Claim, Counts, Durability, EventQuery, Intake, Later, Lease, Page, Store, StoreError, Transition,
+    Answer, Claim, Counts, Durability, EventQuery, Intake, Later, Lease, OpenRun, Page, RunQuery, Store, StoreError,
+    Transition,
 };
 use pointsman_actors::time::Timestamp;
 
@@ -21,6 +23,9 @@ struct State {
     events: BTreeMap<EventId, Record>,
     claims: HashMap<Key, FirstClaim>,
     pending: BTreeMap<EventId, Lease>,
+    runs: BTreeMap<RunRef, StoredRun>,
+    run_ids: HashMap<RunId, RunRef>,
+    definitions: HashMap<String, String>,
     counts: Counts,
 }
 
@@ -66,6 +71,24 @@ impl Store for MemoryStore {
         now(self.state().take_pending(limit, at, until))
     }
 
+    fn run(&self, id: RunId) -> Later<Option<StoredRun>> {
+        let state = self.state();
+        let run = state.run_ids.get(&id).and_then(|reference| state.runs.get(reference));
+        now(Ok(run.cloned()))
+    }
+
+    fn runs(&self, query: RunQuery) -> Later<Page<(RunRecord, RunHead), RunRef>> {
+        now(Ok(self.state().runs_page(&query)))
+    }
+
+    fn open_runs(&self, after: Option<RunRef>, limit: usize) -> Later<Vec<OpenRun>> {
+        now(Ok(self.state().open_runs(after, limit)))
+    }
+
+    fn definition(&self, hash: &str) -> Later<Option<String>> {
+        now(Ok(self.state().definitions.get(hash).cloned()))
+    }
+
     fn counts(&self) -> Counts {
         self.state().counts
     }
@@ -95,8 +118,67 @@ impl State {
     fn apply(&mut self, transition: Transition) -> Result<Answer, StoreError> {
         match transition {
             Transition::Intake(intake) => self.take_in(*intake),
-            Transition::Settle { event, lease, verdict } => self.settle(event, lease, &verdict),
+            Transition::Settle { event, lease, verdict, runs } => {
+                let answer = self.settle(event, lease, &verdict)?;
+                if answer == Answer::Applied {
+                    runs.into_iter().for_each(|run| self.start(run));
+                }
+                Ok(answer)
+            }
+            Transition::Advance { run, revision, entries, head } => Ok(self.advance(run, revision, entries, head)),
+            Transition::KeepDefinition { hash, content } => {
+                self.definitions.insert(hash, content);
+                Ok(Answer::Applied)
+            }
         }
+    }
+
+    fn start(&mut self, record: RunRecord) {
+        if self.run_ids.contains_key(&record.id) {
+            return;
+        }
+        let reference = record.reference();
+        self.run_ids.insert(record.id, reference);
+        let head = RunHead::queued(record.started_at);
+        self.runs.insert(reference, StoredRun { record, head, journal: Vec::new() });
+        self.counts.run_started();
+    }
+
+    fn advance(&mut self, run: RunRef, revision: u32, entries: Vec<Entry>, head: RunHead) -> Answer {
+        let Some(stored) = self.runs.get_mut(&run).filter(|stored| stored.head.revision == revision) else {
+            return Answer::Stale;
+        };
+        self.counts.run_moved(&stored.head, &head, run.started_at);
+        stored.journal.extend(entries);
+        stored.head = head;
+        Answer::Applied
+    }
+
+    fn runs_page(&self, query: &RunQuery) -> Page<(RunRecord, RunHead), RunRef> {
+        let mut items = Vec::new();
+        for stored in self.runs.values().rev() {
+            if !query.matches(&stored.record, &stored.head) {
+                continue;
+            }
+            if items.len() == query.limit {
+                let next = items.last().map(|(last, _): &(RunRecord, RunHead)| last.reference());
+                return Page { items, next };
+            }
+            items.push((stored.record.clone(), stored.head.clone()));
+        }
+        Page { items, next: None }
+    }
+
+    fn open_runs(&self, after: Option<RunRef>, limit: usize) -> Vec<OpenRun> {
+        let open = self.runs.iter().filter(|(run, stored)| {
+            !stored.head.status.is_end() && after.is_none_or(|after| **run > after)
+        });
+        let shown = |(run, stored): (&RunRef, &StoredRun)| OpenRun {
+            run: *run,
+            workflow: stored.record.workflow.clone(),
+            wake: stored.head.wake,
+        };
+        open.take(limit).map(shown).collect()
     }
 
     fn take_in(&mut self, intake: Intake) -> Result<Answer, StoreError> {
@@ -124,6 +206,7 @@ impl State {
         if matches!(intake.verdict, Verdict::Pending { .. }) {
             self.pending.insert(intake.id, Lease::default());
         }
+        intake.runs.into_iter().for_each(|run| self.start(run));
         self.store(intake.id, intake.record);
         Ok(Answer::Stored)
     }

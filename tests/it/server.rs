@@ -108,7 +108,7 @@ pub fn loaded(directory: &Path, toml: &str) -> Loaded {
     }
     let (merged, mut problems) = Merged::merge(toml, &environment, &[]);
     let settings = Settings::check(&merged, 2, &mut problems).unwrap_or_else(|| panic!("{problems:?}"));
-    Loaded { merged, settings, file: None }
+    Loaded { merged, settings, file: None, passed_on: Vec::new() }
 }
 
 pub fn sign(body: &[u8]) -> String {

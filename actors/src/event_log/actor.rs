@@ -224,18 +224,23 @@ impl LogDoor {
     }
 }
 
+/// About how many bytes a started run adds.
+const RUN_WEIGHT: usize = 1_024;
+
 impl Transition {
     /// About how many bytes it adds to a batch.
     fn weight(&self) -> usize {
         match self {
             Self::Intake(intake) => intake.weight(),
-            Self::Settle { .. } => 256,
+            Self::Settle { runs, .. } => 256 + runs.len() * RUN_WEIGHT,
+            Self::Advance { entries, .. } => 256 + entries.len() * 512,
+            Self::KeepDefinition { content, .. } => content.len(),
         }
     }
 }
 
 impl Intake {
     fn weight(&self) -> usize {
-        self.record.bytes().len() + 128
+        self.record.bytes().len() + 128 + self.runs.len() * RUN_WEIGHT
     }
 }

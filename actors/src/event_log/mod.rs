@@ -4,4 +4,5 @@
 pub mod actor;
 pub mod pacing;
 pub mod record;
+pub mod sealed;
 pub mod state;

@@ -14,6 +14,7 @@ use super::tally::Outcome;
 use crate::deduplicator::actor::{Identify, Keys};
 use crate::event::{Delivery, EventMeta, Headers, Reading, SourceName, Verdict};
 use crate::event_log::actor::LogDoor;
+use crate::executor::messages::Executors;
 use crate::event_log::record::Sealer;
 use crate::event_log::state::LogState;
 use crate::ids::{EventId, SharedIds};
@@ -69,6 +70,8 @@ pub struct Downstream {
     pub deduplicator: Door<Identify>,
     /// Verdict and runs.
     pub router: Door<RouteEvent>,
+    /// Told of the runs that were started.
+    pub executors: Executors,
     /// Durability.
     pub log: LogDoor,
 }
@@ -113,8 +116,9 @@ impl Receiver {
     fn admit(&self, request: Admit) -> Result<(Admitted, Headers), Refusal> {
         let Admit { source, headers, peer, announced } = request;
         let source = self.shared.sources.get(&source).ok_or(Refusal::UnknownSource)?;
-        let outside =
-            Outside { store_broken: !self.shared.log_state.is_writable(), backlog: self.shared.store.counts().pending };
+        let counts = self.shared.store.counts();
+        let backlog = counts.pending + counts.queued;
+        let outside = Outside { store_broken: !self.shared.log_state.is_writable(), backlog };
         let admitted = self.shared.gate.enter(peer, announced, &outside)?;
         source.inspect(&headers)?;
         Ok((admitted, headers))
@@ -157,13 +161,17 @@ impl Path {
         let keys = self.downstream.deduplicator.ask(identify(&source, &reading)).await.map_err(fell)?;
         let meta = Arc::new(self.meta(&delivery, &reading));
         let routed = self.route(&meta, &reading).await;
+        let runs = routed.runs.clone();
         let intake = self.intake(&meta, &reading, keys, routed)?;
         let answer = self.downstream.log.commit(Transition::Intake(Box::new(intake))).await.map_err(cannot_write)?;
         let (event, outcome) = match answer {
             Answer::Redelivered { of } => (of, Outcome::Redelivered),
             Answer::Duplicate { .. } => (meta.id, Outcome::Duplicate),
             _ if reading.ignored.is_some() => (meta.id, Outcome::Ignored),
-            _ => (meta.id, Outcome::Accepted),
+            _ => {
+                self.downstream.executors.started(runs);
+                (meta.id, Outcome::Accepted)
+            }
         };
         Ok(Receipt { event, outcome, took: self.shared.clock.now().since(received_at) })
     }
@@ -202,6 +210,7 @@ impl Path {
             occurrence: keys.occurrence,
             record: record.map_err(|_| Refusal::StoreUnavailable)?,
             verdict: routed.verdict,
+            runs: routed.runs,
         })
     }
 }

@@ -74,7 +74,7 @@ impl Handler<Letter<RouteEvent>> for Router {
     fn handle(&mut self, letter: Letter<RouteEvent>, _: &mut Context<Self>) -> Self::Result {
         let RouteEvent { meta, payload } = letter.open();
         let rules = self.rules.get();
-        let routed = route(&rules.routes, &rules.workflows, &meta, &payload, 0);
+        let routed = route(&rules.routes, &rules.workflows, &meta, &payload, meta.received_at);
         MessageResult(routed)
     }
 }

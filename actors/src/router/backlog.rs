@@ -10,8 +10,9 @@ use super::actor::CurrentRules;
 use super::routing::{Routed, route};
 use crate::event::{Event, Verdict};
 use crate::event_log::actor::LogDoor;
+use crate::executor::messages::Executors;
 use crate::mailbox::Letter;
-use crate::store::{Lease, Store, StoreError, Transition};
+use crate::store::{Answer, Lease, Store, StoreError, Transition};
 use crate::time::{SharedClock, Timestamp};
 
 /// How many pending events are taken at a time.
@@ -43,14 +44,21 @@ struct Work {
     store: Arc<dyn Store>,
     log: LogDoor,
     rules: CurrentRules,
+    executors: Executors,
     clock: SharedClock,
     asked: Notify,
 }
 
 impl Backlog {
-    /// The backlog of `store`.
-    pub fn new(store: Arc<dyn Store>, log: LogDoor, rules: CurrentRules, clock: SharedClock) -> Self {
-        Self { work: Arc::new(Work { store, log, rules, clock, asked: Notify::new() }) }
+    /// The backlog of `store`, whose runs are handed to `executors`.
+    pub fn new(
+        store: Arc<dyn Store>,
+        log: LogDoor,
+        rules: CurrentRules,
+        executors: Executors,
+        clock: SharedClock,
+    ) -> Self {
+        Self { work: Arc::new(Work { store, log, rules, executors, clock, asked: Notify::new() }) }
     }
 }
 
@@ -102,11 +110,16 @@ impl Work {
     async fn settle(&self, event: &Event, mut lease: Lease) -> Result<(), StoreError> {
         let rules = self.rules.get();
         let payload = event.payload.clone().unwrap_or_default();
-        let Routed { verdict, .. } = route(&rules.routes, &rules.workflows, &event.meta, &payload, 0);
+        let now = self.clock.now();
+        let Routed { verdict, runs } = route(&rules.routes, &rules.workflows, &event.meta, &payload, now);
         if matches!(verdict, Verdict::Pending { .. }) {
-            lease.until = next_attempt(self.clock.now(), lease.epoch);
+            lease.until = next_attempt(now, lease.epoch);
         }
-        self.log.commit(Transition::Settle { event: event.meta.id, lease, verdict }).await.map(|_| ())
+        let settle = Transition::Settle { event: event.meta.id, lease, verdict, runs: runs.clone() };
+        if self.log.commit(settle).await? == Answer::Applied {
+            self.executors.started(runs);
+        }
+        Ok(())
     }
 }
 

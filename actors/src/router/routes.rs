@@ -223,7 +223,7 @@ fn is_variable(name: &str) -> bool {
 }
 
 /// Functions of the language that look like variables to its parser.
-const BUILT_IN_FUNCTIONS: [&str; 3] = ["range", "dict", "namespace"];
+pub(crate) const BUILT_IN_FUNCTIONS: [&str; 3] = ["range", "dict", "namespace"];
 
 #[cfg(test)]
 #[path = "routes_tests.rs"]

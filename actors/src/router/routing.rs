@@ -4,12 +4,17 @@ use std::collections::HashMap;
 
 use minijinja::value::Serde;
 use minijinja::{Value, context};
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 
 use super::routes::{Route, RouteTable};
 use crate::event::{EventMeta, Verdict};
 use crate::expression::ExpressionError;
 use crate::ids::RunId;
+use crate::run::RunRecord;
+use crate::time::Timestamp;
+
+/// The replay generation of an event that is routed, however often: only a replay has another.
+const FIRST_ROUTING: u32 = 0;
 
 /// What is known of each workflow when events are routed.
 pub type Workflows = HashMap<String, Availability>;
@@ -29,36 +34,19 @@ pub enum Availability {
     },
 }
 
-/// A run to be started.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RunPlan {
-    /// Its id.
-    pub id: RunId,
-    /// The route that starts it.
-    pub route: String,
-    /// What is started.
-    pub workflow: String,
-    /// The content that it is pinned to.
-    pub definition: String,
-    /// 1 (last) to 10 (first).
-    pub priority: u8,
-    /// What it is given.
-    pub input: Map<String, Json>,
-}
-
 /// What routing an event gave.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Routed {
     /// What became of the event.
     pub verdict: Verdict,
     /// The runs that it starts.
-    pub runs: Vec<RunPlan>,
+    pub runs: Vec<RunRecord>,
 }
 
-/// Routes an event. If a rule fails, the verdict is `pending` and nothing is started: the event is
-/// routed again when the rules have changed.
-pub fn route(table: &RouteTable, workflows: &Workflows, meta: &EventMeta, payload: &[u8], generation: u32) -> Routed {
-    match plan(table, workflows, meta, payload, generation) {
+/// Routes an event at `now`. If a rule fails, the verdict is `pending` and nothing is started: the event
+/// is routed again when the rules have changed.
+pub fn route(table: &RouteTable, workflows: &Workflows, meta: &EventMeta, payload: &[u8], now: Timestamp) -> Routed {
+    match plan(table, workflows, meta, payload, now) {
         Ok(plans) => plans.into_routed(meta),
         Err((route, error)) => {
             let reason = format!("route `{route}` failed: {error}");
@@ -69,7 +57,7 @@ pub fn route(table: &RouteTable, workflows: &Workflows, meta: &EventMeta, payloa
 
 #[derive(Default)]
 struct Plans {
-    runs: Vec<RunPlan>,
+    runs: Vec<RunRecord>,
     unavailable: Vec<String>,
     unmet: Vec<String>,
 }
@@ -104,7 +92,7 @@ fn plan(
     workflows: &Workflows,
     meta: &EventMeta,
     payload: &[u8],
-    generation: u32,
+    now: Timestamp,
 ) -> Result<Plans, (String, ExpressionError)> {
     let mut plans = Plans::default();
     let mut variables = Variables { meta, payload, without_payload: None, with_payload: None };
@@ -116,13 +104,17 @@ fn plan(
             continue;
         }
         match workflows.get(&route.workflow) {
-            Some(Availability::Available { definition }) => plans.runs.push(RunPlan {
-                id: RunId::derive(&route.workflow, meta.id, &route.name, generation),
-                route: route.name.clone(),
+            Some(Availability::Available { definition }) => plans.runs.push(RunRecord {
+                id: RunId::derive(&route.workflow, meta.id, &route.name, FIRST_ROUTING),
                 workflow: route.workflow.clone(),
                 definition: definition.clone(),
+                event: meta.id,
+                route: route.name.clone(),
+                generation: FIRST_ROUTING,
                 priority: route.priority(seen).map_err(failed)?,
+                subject: meta.facts.subject.clone(),
                 input: route.input(seen).map_err(failed)?,
+                started_at: now,
             }),
             Some(Availability::Unavailable { reason }) => {
                 plans.unavailable.push(format!("workflow `{}` is unavailable: {reason}", route.workflow));

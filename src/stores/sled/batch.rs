@@ -3,6 +3,7 @@
 use pointsman_actors::event::Verdict;
 use pointsman_actors::event_log::record::{Damage, Record};
 use pointsman_actors::ids::EventId;
+use pointsman_actors::run::RunRecord;
 use pointsman_actors::store::{Answer, Claim, Counts, Intake, Lease, Occurrence, Transition};
 use pointsman_actors::time::Timestamp;
 use sled::Batch;
@@ -10,6 +11,7 @@ use sled::transaction::{ConflictableTransactionError, TransactionError, Transact
 
 use super::claims::{Claims, Draft, FirstClaim};
 use super::open::{Trees, counts_to_bytes};
+use super::runs::RunRows;
 
 /// Why a batch could not be built or applied.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +31,7 @@ pub struct BatchBuilder<'a> {
     draft: Draft,
     events: Batch,
     pending: Batch,
+    runs: RunRows,
     counts: Counts,
     newest: Timestamp,
     /// Leases that this batch has changed: what comes later in it must see them.
@@ -54,6 +57,7 @@ impl<'a> BatchBuilder<'a> {
             draft: Draft::default(),
             events: Batch::default(),
             pending: Batch::default(),
+            runs: RunRows::default(),
             counts,
             newest: Timestamp::default(),
             leases: std::collections::HashMap::new(),
@@ -72,7 +76,17 @@ impl<'a> BatchBuilder<'a> {
     fn add(&mut self, transition: Transition) -> Result<Answer, BatchError> {
         match transition {
             Transition::Intake(intake) => self.take_in(*intake),
-            Transition::Settle { event, lease, verdict } => self.settle(event, lease, &verdict),
+            Transition::Settle { event, lease, verdict, runs } => {
+                let answer = self.settle(event, lease, &verdict)?;
+                if answer == Answer::Applied {
+                    self.start(&runs)?;
+                }
+                Ok(answer)
+            }
+            Transition::Advance { run, revision, entries, head } => {
+                self.runs.advance(&self.trees.runs, run, (revision, &entries, head), &mut self.counts)
+            }
+            Transition::KeepDefinition { hash, content } => self.runs.keep_definition(&hash, &content),
         }
     }
 
@@ -103,7 +117,12 @@ impl<'a> BatchBuilder<'a> {
             self.counts.pending += 1;
         }
         self.store(intake.id, &intake.record);
+        self.start(&intake.runs)?;
         Ok(Answer::Stored)
+    }
+
+    fn start(&mut self, runs: &[RunRecord]) -> Result<(), BatchError> {
+        runs.iter().try_for_each(|run| self.runs.start(&self.trees.runs, run, &mut self.counts))
     }
 
     fn first(&self, claim: &Claim, at: Timestamp) -> sled::Result<Option<FirstClaim>> {
@@ -151,16 +170,23 @@ impl<'a> BatchBuilder<'a> {
     }
 
     fn write(&self) -> sled::Result<()> {
-        let Trees { events, blocks, filters, recent, pending, meta, .. } = self.trees;
-        let counts = counts_to_bytes(&self.counts);
-        (events, blocks, filters, recent, pending, meta)
-            .transaction(|(events, blocks, filters, recent, pending, meta)| {
-                events.apply_batch(&self.events)?;
-                blocks.apply_batch(&self.draft.blocks)?;
-                recent.apply_batch(&self.draft.recent)?;
-                filters.apply_batch(&self.draft.filters)?;
-                pending.apply_batch(&self.pending)?;
-                meta.insert("counts", counts.as_slice())?;
+        let Trees { events, blocks, filters, recent, pending, meta, runs, .. } = self.trees;
+        let mut trees = vec![events, blocks, filters, recent, pending];
+        let mut batches =
+            vec![&self.events, &self.draft.blocks, &self.draft.filters, &self.draft.recent, &self.pending];
+        if !self.runs.is_empty() {
+            trees.extend(runs.all());
+            batches.extend(self.runs.batches());
+        }
+        let mut counts = Batch::default();
+        counts.insert("counts", counts_to_bytes(&self.counts));
+        trees.push(meta);
+        batches.push(&counts);
+        let trees: Vec<sled::Tree> = trees.into_iter().cloned().collect();
+        trees
+            .as_slice()
+            .transaction(|trees| {
+                trees.iter().zip(&batches).try_for_each(|(tree, batch)| tree.apply_batch(batch))?;
                 Ok::<_, ConflictableTransactionError<()>>(())
             })
             .map_err(|error| match error {

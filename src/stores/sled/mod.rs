@@ -11,6 +11,7 @@ mod claims;
 mod filter;
 mod open;
 mod read;
+mod runs;
 mod sync;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,9 +22,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use pointsman_actors::event::Event;
-use pointsman_actors::ids::EventId;
+use pointsman_actors::ids::{EventId, RunId};
+use pointsman_actors::run::{RunHead, RunRecord, RunRef, StoredRun};
 use pointsman_actors::store::{
-    Answer, Counts, Durability, EventQuery, Later, Lease, Page, Store, StoreError, Transition,
+    Answer, Counts, Durability, EventQuery, Later, Lease, OpenRun, Page, RunQuery, Store, StoreError, Transition,
 };
 use pointsman_actors::time::Timestamp;
 use tokio::sync::oneshot;
@@ -148,6 +150,23 @@ impl Store for SledStore {
 
     fn take_pending(&self, limit: usize, now: Timestamp, until: Timestamp) -> Later<Vec<(Event, Lease)>> {
         self.job(|reply| Job::TakePending(TakePending { limit, now, until }, reply))
+    }
+
+    fn run(&self, id: RunId) -> Later<Option<StoredRun>> {
+        self.read(move |reader| runs::run(&reader.trees.runs, id))
+    }
+
+    fn runs(&self, query: RunQuery) -> Later<Page<(RunRecord, RunHead), RunRef>> {
+        self.read(move |reader| runs::page(&reader.trees.runs, &query))
+    }
+
+    fn open_runs(&self, after: Option<RunRef>, limit: usize) -> Later<Vec<OpenRun>> {
+        self.read(move |reader| runs::open_runs(&reader.trees.runs, after, limit))
+    }
+
+    fn definition(&self, hash: &str) -> Later<Option<String>> {
+        let hash = hash.to_owned();
+        self.read(move |reader| runs::definition(&reader.trees.runs, &hash))
     }
 
     fn counts(&self) -> Counts {

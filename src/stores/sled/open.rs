@@ -10,6 +10,7 @@ use pointsman_actors::store::Counts;
 use sled::{Db, Mode, Tree};
 
 use super::claims::Claims;
+use super::runs::RunTrees;
 use super::sync::Sync;
 
 /// Memory for sled's cache of pages. Its default of 1 GB would be most of a small machine; with much
@@ -38,6 +39,8 @@ pub struct Trees {
     pub recent: Tree,
     /// Event id of a pending event → lease.
     pub pending: Tree,
+    /// Runs.
+    pub runs: RunTrees,
     /// Key of what was damaged → the bytes that were found.
     pub damaged: Tree,
     /// Counts and the layout's version.
@@ -147,12 +150,13 @@ fn open_trees(path: &Path, keep_claims: Duration) -> sled::Result<(Trees, Claims
         filters: db.open_tree("filters")?,
         recent: db.open_tree("recent")?,
         pending: db.open_tree("pending")?,
+        runs: RunTrees::open(&db)?,
         damaged: db.open_tree("damaged")?,
         meta: db.open_tree("meta")?,
         db,
     };
     let claims = Claims::open(trees.blocks.clone(), &trees.filters, &trees.recent, keep_claims)?;
-    let counts = trees.meta.get("counts")?.and_then(|row| counts_from_bytes(&row)).unwrap_or_default();
+    let counts = trees.meta.get("counts")?.map(|row| counts_from_bytes(&row)).unwrap_or_default();
     Ok((trees, claims, counts))
 }
 
@@ -213,26 +217,43 @@ fn explain(error: &sled::Error, directory: &Path, path: PathBuf) -> OpenError {
     }
 }
 
-/// The counts as they are stored: seven numbers, eight bytes each.
+/// The counts as they are stored: numbers of eight bytes each.
 pub fn counts_to_bytes(counts: &Counts) -> Vec<u8> {
-    let Counts { events, redeliveries, duplicates, pending, bytes, damaged, commits } = *counts;
-    [events, redeliveries, duplicates, pending, bytes, damaged, commits]
-        .into_iter()
-        .flat_map(u64::to_be_bytes)
-        .collect()
+    let mut counts = *counts;
+    numbers(&mut counts).into_iter().flat_map(|number| number.to_be_bytes()).collect()
 }
 
-fn counts_from_bytes(row: &[u8]) -> Option<Counts> {
-    let (numbers, _) = row.as_chunks::<8>();
-    let mut numbers = numbers.iter().map(|number| u64::from_be_bytes(*number));
-    let mut next = || numbers.next();
-    Some(Counts {
-        events: next()?,
-        redeliveries: next()?,
-        duplicates: next()?,
-        pending: next()?,
-        bytes: next()?,
-        damaged: next()?,
-        commits: next()?,
-    })
+/// Those of an older version are fewer; what it did not count is zero.
+fn counts_from_bytes(row: &[u8]) -> Counts {
+    let mut counts = Counts::default();
+    let (stored, _) = row.as_chunks::<8>();
+    for (number, stored) in numbers(&mut counts).into_iter().zip(stored) {
+        *number = u64::from_be_bytes(*stored);
+    }
+    counts
+}
+
+/// The counts in the order in which they are stored. New ones are added at the end.
+fn numbers(counts: &mut Counts) -> [&mut u64; 15] {
+    let Counts {
+        events,
+        redeliveries,
+        duplicates,
+        pending,
+        bytes,
+        damaged,
+        commits,
+        runs,
+        queued,
+        active,
+        succeeded,
+        failed,
+        dropped,
+        run_ms,
+        delayed_ms,
+    } = counts;
+    [
+        events, redeliveries, duplicates, pending, bytes, damaged, commits, runs, queued, active, succeeded, failed,
+        dropped, run_ms, delayed_ms,
+    ]
 }

@@ -1,0 +1,332 @@
+//! The life of a run, decision by decision, and through every crash.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::*;
+use crate::executor::port::{Action, ActionInfo, Actions, Attempt, EffectClass, Working};
+use crate::ids::EventId;
+use crate::workflow::spec::Defaults;
+
+struct Nothing(&'static ActionInfo);
+
+impl Action for Nothing {
+    fn info(&self) -> &'static ActionInfo {
+        self.0
+    }
+
+    fn execute(&self, _: Attempt) -> Working<Outcome> {
+        unreachable!("nothing is executed here")
+    }
+}
+
+static LOOK: ActionInfo =
+    ActionInfo { name: "look", class: EffectClass::Pure, on_doubt: OnDoubt::Repeat, parameters: &[], timeout: None };
+static TELL: ActionInfo =
+    ActionInfo { name: "tell", class: EffectClass::Once, on_doubt: OnDoubt::AssumeDone, parameters: &[], timeout: None };
+
+const STEPS: &str = r#"
+timeout = "10m"
+steps = [
+  { name = "pause", action = "delay", with = { duration = "5s" } },
+  { name = "check", action = "look", retry = { max_attempts = 3, base_delay = "1s", jitter = 0.0 } },
+  { name = "say", action = "tell" },
+]
+"#;
+
+fn definition(toml: &str) -> Definition {
+    let all: [&'static ActionInfo; 2] = [&LOOK, &TELL];
+    let actions: Actions = Arc::new(
+        all.map(|info| (info.name, Arc::new(Nothing(info)) as Arc<dyn Action>)).into_iter().collect::<BTreeMap<_, _>>(),
+    );
+    Definition::compile("w", toml::from_str(toml).unwrap(), &Defaults::default(), &actions).unwrap()
+}
+
+fn record() -> RunRecord {
+    let event = EventId::first_at(Timestamp::from_millis(1));
+    RunRecord {
+        id: RunId::derive("w", event, "r", 0),
+        workflow: "w".into(),
+        definition: "d".into(),
+        event,
+        route: "r".into(),
+        generation: 0,
+        priority: 5,
+        subject: None,
+        input: Map::new(),
+        started_at: Timestamp::from_millis(0),
+    }
+}
+
+/// A run as a test drives it.
+struct Story {
+    definition: Definition,
+    run: RunRecord,
+    progress: Progress,
+    journal: Vec<Entry>,
+    now: Timestamp,
+    draining: bool,
+}
+
+impl Story {
+    fn new(toml: &str) -> Self {
+        let run = record();
+        let progress = Progress::new(run.started_at);
+        Self { definition: definition(toml), run, progress, journal: Vec::new(), now: Timestamp::default(), draining: false }
+    }
+
+    /// What happens, and the effects that follow; the fold of the journal must be what was decided on.
+    fn happens(&mut self, happening: &Happening) -> Vec<Effect> {
+        let moment = Moment { now: self.now, draining: self.draining };
+        let decision = decide(&self.run, &self.definition, &self.progress, happening, moment);
+        self.journal.extend(decision.entries.clone());
+        assert_eq!(Progress::of(self.run.started_at, &self.journal), decision.progress);
+        self.progress = decision.progress;
+        decision.effects
+    }
+
+    fn after(&mut self, millis: u64) -> &mut Self {
+        self.now = self.now.plus(Duration::from_millis(millis));
+        self
+    }
+
+    fn done(&mut self, attempt: u32) -> Vec<Effect> {
+        self.happens(&Happening::Ended(attempt, Ok(Success::Done(json!({})))))
+    }
+
+    fn fails(&mut self, attempt: u32, failure: Failure) -> Vec<Effect> {
+        self.happens(&Happening::Ended(attempt, Err(failure)))
+    }
+
+    fn status(&self) -> RunStatus {
+        self.progress.head(self.now).status
+    }
+
+    /// Until the attempt at `check` is in flight.
+    fn at_check(mut self) -> Self {
+        self.happens(&Happening::Go);
+        let effects = self.after(5_000).happens(&Happening::Go);
+        assert_eq!(steps_of(&effects), ["check"]);
+        self
+    }
+
+    /// Until the attempt at `say` is in flight.
+    fn at_say(self) -> Self {
+        let mut story = self.at_check();
+        assert_eq!(steps_of(&story.done(1)), ["say"]);
+        story
+    }
+}
+
+fn steps_of(effects: &[Effect]) -> Vec<&str> {
+    effects.iter().map(|effect| if let Effect::Execute { step, .. } = effect { step.as_str() } else { "abort" }).collect()
+}
+
+fn failure(class: ErrorClass) -> Failure {
+    Failure::new(class, "x")
+}
+
+#[test]
+fn a_run_goes_from_step_to_step_to_its_end() {
+    let mut story = Story::new(STEPS);
+    assert_eq!(story.status(), RunStatus::Queued);
+    assert_eq!(story.happens(&Happening::Go), []);
+    assert_eq!((story.status(), story.progress.head(story.now).wake), (RunStatus::Waiting, Some(story.now.plus(Duration::from_secs(5)))));
+    assert_eq!(story.after(4_999).happens(&Happening::Go), [], "never early");
+    assert_eq!(steps_of(&story.after(1).happens(&Happening::Go)), ["check"]);
+    assert_eq!(story.happens(&Happening::Go), [], "a second go changes nothing");
+    assert_eq!(steps_of(&story.done(1)), ["say"], "the outcome and the next attempt are one decision");
+    assert_eq!(story.done(1), []);
+    assert_eq!(story.status(), RunStatus::Succeeded);
+    assert_eq!(story.progress.delayed_ms, 5_000);
+    let before = story.journal.len();
+    for happening in [Happening::Go, Happening::Woke, Happening::Recovered, Happening::Superseded("x".into())] {
+        assert_eq!(story.happens(&happening), []);
+    }
+    assert_eq!(story.journal.len(), before, "what is over is over");
+}
+
+#[test]
+fn a_failure_is_tried_again_until_the_budget_is_used_up() {
+    let mut story = Story::new(STEPS).at_check();
+    assert_eq!(story.fails(1, failure(ErrorClass::Network)), []);
+    assert_eq!(story.status(), RunStatus::Waiting);
+    assert_eq!(story.done(1), [], "an old attempt changes nothing");
+    assert_eq!(steps_of(&story.after(1_000).happens(&Happening::Go)), ["check"]);
+    story.fails(2, failure(ErrorClass::Network));
+    assert_eq!(steps_of(&story.after(2_000).happens(&Happening::Go)), ["check"]);
+    story.fails(3, failure(ErrorClass::Network));
+    assert_eq!(story.status(), RunStatus::Failed);
+    assert_eq!(story.progress.head(story.now).reason.as_deref(), Some("step `check`: network: x"));
+}
+
+#[test]
+fn what_cannot_get_better_ends_at_once() {
+    let mut story = Story::new(STEPS).at_check();
+    story.fails(1, failure(ErrorClass::Authorization));
+    assert_eq!(story.status(), RunStatus::Failed);
+}
+
+#[test]
+fn doubt_is_resolved_by_the_steps_word_alone() {
+    let mut pure = Story::new(STEPS).at_check();
+    pure.happens(&Happening::Recovered);
+    let effects = pure.happens(&Happening::Go);
+    let Some(Effect::Execute { attempt: 2, key, .. }) = effects.first() else { panic!("{effects:?}") };
+    assert_eq!(*key, format!("{}/check", pure.run.id), "the same key for every attempt");
+    assert_eq!(pure.progress.failures, 0, "a death of the process uses up no attempt");
+
+    let mut once = Story::new(STEPS).at_say();
+    assert_eq!(once.happens(&Happening::Recovered), [], "what must never happen twice is not sent again");
+    assert_eq!(once.status(), RunStatus::Succeeded);
+    assert!(once.journal.iter().any(|entry| matches!(entry.what, What::Succeeded { assumed: true, .. })));
+
+    let mut broken = Story::new(STEPS).at_say();
+    broken.fails(1, failure(ErrorClass::Timeout).in_doubt());
+    assert_eq!(broken.status(), RunStatus::Succeeded);
+
+    let mut refused = Story::new(STEPS).at_say();
+    refused.fails(1, failure(ErrorClass::Network));
+    assert_eq!(refused.status(), RunStatus::Waiting, "what certainly did not happen is tried again");
+
+    let mut parked = Story::new(&STEPS.replace("\"tell\"", "\"tell\", on_doubt = \"park\"")).at_say();
+    parked.happens(&Happening::Recovered);
+    assert_eq!(parked.status(), RunStatus::NeedsDecision);
+    assert_eq!(parked.progress.head(parked.now).wake, None, "its time stands still");
+}
+
+#[test]
+fn a_newer_run_waits_for_the_attempt_in_flight_and_for_nothing_else() {
+    let newer = Happening::Superseded("superseded by run_x".into());
+    let mut queued = Story::new(STEPS);
+    queued.happens(&newer);
+    assert_eq!(queued.status(), RunStatus::Superseded);
+
+    let mut waiting = Story::new(STEPS);
+    waiting.happens(&Happening::Go);
+    waiting.happens(&newer);
+    assert_eq!(waiting.status(), RunStatus::Superseded);
+
+    let mut in_flight = Story::new(STEPS).at_check();
+    assert_eq!(in_flight.happens(&newer), []);
+    assert_eq!(in_flight.status(), RunStatus::Running);
+    assert_eq!(in_flight.done(1), [], "no further effect");
+    assert_eq!(in_flight.status(), RunStatus::Superseded);
+
+    let mut failing = Story::new(STEPS).at_check();
+    failing.happens(&newer);
+    failing.fails(1, failure(ErrorClass::Network));
+    assert_eq!(failing.status(), RunStatus::Superseded, "and no further attempt");
+
+    let mut crashed = Story::new(STEPS).at_check();
+    crashed.happens(&newer);
+    crashed.happens(&Happening::Recovered);
+    assert_eq!(crashed.status(), RunStatus::Superseded);
+}
+
+#[test]
+fn an_old_head_ends_the_run() {
+    let mut story = Story::new(STEPS).at_check();
+    story.happens(&Happening::Ended(1, Ok(Success::Superseded("the head is now b".into()))));
+    assert_eq!(story.status(), RunStatus::Superseded);
+    assert_eq!(story.progress.head(story.now).reason.as_deref(), Some("the head is now b"));
+}
+
+#[test]
+fn time_runs_out_once_and_the_attempt_is_dropped() {
+    let mut story = Story::new(STEPS).at_check();
+    assert_eq!(story.after(594_999).happens(&Happening::Woke), []);
+    assert_eq!(story.status(), RunStatus::Running, "never early");
+    assert_eq!(story.after(1).happens(&Happening::Woke), [Effect::Abort]);
+    assert_eq!(story.status(), RunStatus::TimedOut);
+}
+
+#[test]
+fn a_process_that_ends_begins_no_attempt() {
+    let mut story = Story::new(STEPS).at_check();
+    story.draining = true;
+    assert_eq!(story.done(1), []);
+    assert_eq!(story.progress.phase, Phase::Ready);
+    story.draining = false;
+    assert_eq!(steps_of(&story.happens(&Happening::Go)), ["say"]);
+}
+
+#[test]
+fn what_a_template_cannot_give_fails_the_step_and_not_the_program() {
+    let toml = STEPS.replace("\"5s\"", "\"{{ input.pause }}\"");
+    let mut story = Story::new(&toml);
+    story.happens(&Happening::Go);
+    assert_eq!(story.status(), RunStatus::Failed);
+    let reason = story.progress.head(story.now).reason.unwrap();
+    assert!(reason.contains("is not a span of time"), "{reason}");
+}
+
+#[test]
+fn notes_are_kept_with_the_attempt() {
+    let mut story = Story::new(STEPS).at_check();
+    story.happens(&Happening::Noted(1, json!({"process": 7})));
+    assert!(matches!(&story.progress.phase, Phase::Attempting { notes, .. } if notes == &[json!({"process": 7})]));
+    let before = story.journal.len();
+    story.happens(&Happening::Noted(2, json!({})));
+    assert_eq!(story.journal.len(), before, "of another attempt there is nothing to note");
+}
+
+/// The journal is cut after every entry, the process starts again, and the run goes to its end: no step
+/// whose outcome was recorded is attempted again, what must happen once is attempted once, and every
+/// attempt stands in the journal before its effect.
+#[test]
+fn every_crash_point_leads_to_the_end() {
+    let whole = {
+        let mut story = Story::new(STEPS).at_check();
+        story.fails(1, failure(ErrorClass::Network));
+        story.after(1_000).happens(&Happening::Go);
+        story.happens(&Happening::Noted(2, json!({})));
+        story.done(2);
+        story.done(1);
+        story.journal
+    };
+    for cut in 0..=whole.len() {
+        let mut story = Story::new(STEPS);
+        story.journal = whole[..cut].to_vec();
+        story.progress = Progress::of(story.run.started_at, &story.journal);
+        story.now = story.journal.last().map_or(Timestamp::default(), |last| last.at);
+        let mut in_flight = None;
+        if matches!(story.progress.phase, Phase::Attempting { .. }) {
+            story.happens(&Happening::Recovered);
+        }
+        for _ in 0..20 {
+            if story.progress.is_over() {
+                break;
+            }
+            let effects = match in_flight.take() {
+                Some(attempt) => story.done(attempt),
+                None => story.after(60_000 / 20).happens(&Happening::Go),
+            };
+            for effect in effects {
+                let Effect::Execute { step, attempt, .. } = effect else { panic!("nothing is dropped") };
+                let recorded = story.journal.iter().any(|entry| {
+                    matches!(&entry.what, What::Attempted { step: s, attempt: a, .. } if *s == step && *a == attempt)
+                });
+                assert!(recorded, "cut {cut}: an effect without its entry");
+                in_flight = Some(attempt);
+            }
+        }
+        assert_eq!(story.status(), RunStatus::Succeeded, "cut {cut}");
+        let mut done: Vec<&str> = Vec::new();
+        let mut said = 0;
+        for entry in &story.journal {
+            match &entry.what {
+                What::Attempted { step, .. } => {
+                    assert!(!done.contains(&step.as_str()), "cut {cut}: {step} again after its outcome");
+                    said += u32::from(step == "say");
+                }
+                What::Succeeded { step, .. } => done.push(step),
+                _ => {}
+            }
+        }
+        assert_eq!((done, said), (vec!["pause", "check", "say"], 1), "cut {cut}");
+    }
+}

@@ -1,0 +1,112 @@
+//! What executors are told, and where they are found: there is one for each workflow.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use actix::Message;
+use serde_json::Value as Json;
+use tokio::sync::{Notify, oneshot};
+
+use super::failure::Failure;
+use crate::dispatcher::queue::Order;
+use crate::ids::RunId;
+use crate::mailbox::{Door, NotTaken};
+use crate::run::RunRecord;
+
+/// Runs were started and are durable.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct RunsStarted(pub Vec<RunRecord>);
+
+/// What the dispatcher says to a run.
+#[derive(Message, Clone, Debug)]
+#[rtype(result = "()")]
+pub struct Told(pub Order);
+
+/// A time of a run has come.
+#[derive(Message, Clone, Debug)]
+#[rtype(result = "()")]
+pub struct Wake(pub RunId);
+
+/// An attempt has ended; its outcome lies where it was left.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct AttemptEnded {
+    /// The run.
+    pub run: RunId,
+    /// Number of the attempt.
+    pub attempt: u32,
+}
+
+/// Writes a note of an attempt into the journal; the reply comes when it is durable.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct TakeDown {
+    /// The run.
+    pub run: RunId,
+    /// Number of the attempt.
+    pub attempt: u32,
+    /// The note.
+    pub note: Json,
+    /// Told when it is durable.
+    pub reply: oneshot::Sender<Result<(), Failure>>,
+}
+
+/// Asks for a report of every live run: the dispatcher has forgotten them.
+#[derive(Message, Clone, Debug)]
+#[rtype(result = "()")]
+pub struct ReportAll;
+
+/// The ways into one executor.
+#[derive(Clone)]
+pub struct ExecutorDoors {
+    /// Runs that were started.
+    pub started: Door<RunsStarted>,
+    /// Words of the dispatcher.
+    pub told: Door<Told>,
+    /// Times that have come.
+    pub wake: Door<Wake>,
+    /// Attempts that have ended.
+    pub ended: Door<AttemptEnded>,
+    /// Notes of attempts.
+    pub take_down: Door<TakeDown>,
+    /// Reports.
+    pub report: Door<ReportAll>,
+    /// Has the executor look for runs in storage that it was not told of.
+    pub missed: Arc<Notify>,
+}
+
+/// The executors of a process, by workflow.
+#[derive(Clone, Default)]
+pub struct Executors(Arc<RwLock<HashMap<String, ExecutorDoors>>>);
+
+impl Executors {
+    /// Enters the executor of a workflow.
+    pub fn enter(&self, workflow: &str, doors: ExecutorDoors) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(workflow.to_owned(), doors);
+    }
+
+    /// The executor of a workflow.
+    pub fn of(&self, workflow: &str) -> Result<ExecutorDoors, NotTaken> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(workflow).cloned().ok_or(NotTaken::Closed)
+    }
+
+    /// All of them.
+    pub fn all(&self) -> Vec<ExecutorDoors> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Tells of runs that are durable now. An executor that has no room finds them in storage.
+    pub fn started(&self, runs: Vec<RunRecord>) {
+        let mut by_workflow: HashMap<String, Vec<RunRecord>> = HashMap::new();
+        for run in runs {
+            by_workflow.entry(run.workflow.clone()).or_default().push(run);
+        }
+        for (workflow, runs) in by_workflow {
+            let Ok(executor) = self.of(&workflow) else { continue };
+            if executor.started.offer(RunsStarted(runs)).is_err() {
+                executor.missed.notify_one();
+            }
+        }
+    }
+}

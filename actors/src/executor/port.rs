@@ -1,0 +1,140 @@
+//! What the executor needs from outside: the actions that steps name.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
+
+use super::failure::Failure;
+use crate::ids::RunId;
+
+/// What may be done about an attempt of which nobody knows whether its effect happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EffectClass {
+    /// It changes nothing outside: it is repeated.
+    Pure,
+    /// Doing it twice is as doing it once: it is repeated.
+    Idempotent,
+    /// The provider recognises the key of the step: it is repeated with the same key.
+    Keyed,
+    /// It must never happen twice.
+    Once,
+}
+
+/// What a step says of attempts in doubt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnDoubt {
+    /// Do it again.
+    Repeat,
+    /// Stop and let an operator decide.
+    Park,
+    /// Take it as done, and mark it so.
+    AssumeDone,
+}
+
+/// A value that a step hands to its action under `with`.
+#[derive(Debug)]
+pub struct Parameter {
+    /// Its name.
+    pub name: &'static str,
+    /// The template that is used when the step does not name it; without one the step must.
+    pub default: Option<&'static str>,
+}
+
+/// What is known of an action before it runs.
+#[derive(Debug)]
+pub struct ActionInfo {
+    /// The name that steps write.
+    pub name: &'static str,
+    /// Its effect class.
+    pub class: EffectClass,
+    /// What happens in doubt when the step does not say.
+    pub on_doubt: OnDoubt,
+    /// What it takes.
+    pub parameters: &'static [Parameter],
+    /// Time for one attempt when neither step nor configuration says.
+    pub timeout: Option<Duration>,
+}
+
+/// What an attempt gave.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Success {
+    /// It did what it should; later steps see this as `steps.<name>.output`.
+    Done(Json),
+    /// What the run speaks about is no longer the newest: the run ends as superseded, and nothing was done.
+    Superseded(String),
+}
+
+/// What an attempt ends with.
+pub type Outcome = Result<Success, Failure>;
+
+/// An attempt at work.
+pub type Working<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// One try at a step.
+#[derive(Clone)]
+pub struct Attempt {
+    /// The run.
+    pub run: RunId,
+    /// The step.
+    pub step: String,
+    /// 1 for the first.
+    pub number: u32,
+    /// The same for every attempt of the step: sent along, or left as a mark, so that a repetition can
+    /// be recognised.
+    pub key: String,
+    /// What the step hands over, with all parameters of the action in it.
+    pub with: Map<String, Json>,
+    /// How long it may take; when it is over the attempt is dropped.
+    pub timeout: Duration,
+    /// Where it writes down what must be found after a crash.
+    pub notebook: Notebook,
+}
+
+/// Makes a note of the attempt durable.
+pub type TakeNote = dyn Fn(Json) -> Working<Result<(), Failure>> + Send + Sync;
+
+/// Where an attempt writes down what must be found after a crash, such as a process that it started.
+#[derive(Clone)]
+pub struct Notebook(Arc<TakeNote>);
+
+impl Notebook {
+    /// A notebook whose notes are taken by `take`.
+    pub fn new(take: Arc<TakeNote>) -> Self {
+        Self(take)
+    }
+
+    /// Writes `note` down. It is durable when this returns.
+    pub async fn note(&self, note: Json) -> Result<(), Failure> {
+        (self.0)(note).await
+    }
+}
+
+/// Something that a step can do.
+pub trait Action: Send + Sync + 'static {
+    /// What is known of it.
+    fn info(&self) -> &'static ActionInfo;
+
+    /// Why it cannot be used as this process is configured, in words.
+    fn unavailable(&self) -> Option<String> {
+        None
+    }
+
+    /// Does it. Dropping the future ends the work, and with it every process that it started.
+    fn execute(&self, attempt: Attempt) -> Working<Outcome>;
+
+    /// Ends what an attempt of a former process may have left running, by the notes that it made.
+    fn clean_up(&self, notes: Vec<Json>) -> Working<()> {
+        let _ = notes;
+        Box::pin(std::future::ready(()))
+    }
+}
+
+/// The actions by name.
+pub type Actions = Arc<BTreeMap<&'static str, Arc<dyn Action>>>;

@@ -1,0 +1,301 @@
+//! The vocabulary of runs: what is stored of one, and what its journal says.
+//!
+//! A run is three things in storage: its [`RunRecord`], which never changes; its journal, to which
+//! [`Entry`]s are only added; and its [`RunHead`], the sum of the journal that lists and timers need.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
+
+use crate::executor::failure::Failure;
+use crate::ids::{EventId, RunId};
+use crate::time::Timestamp;
+
+/// What a run was started with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// Its id.
+    pub id: RunId,
+    /// The workflow.
+    pub workflow: String,
+    /// Hash of the definition that it executes, whatever is loaded later.
+    pub definition: String,
+    /// The event that started it.
+    pub event: EventId,
+    /// The route that did.
+    pub route: String,
+    /// 0 for the event's first routing; each replay has the next.
+    #[serde(default)]
+    pub generation: u32,
+    /// 1 (last) to 10 (first).
+    pub priority: u8,
+    /// What it is about: `owner/repo#12`, `ENG-45`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// What it was given.
+    pub input: Map<String, Json>,
+    /// When it was started.
+    pub started_at: Timestamp,
+}
+
+/// Names a run to a store: stores keep runs in the order of their start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RunRef {
+    /// When it was started.
+    pub started_at: Timestamp,
+    /// Its id.
+    pub id: RunId,
+}
+
+impl RunRecord {
+    /// Its name in a store.
+    pub fn reference(&self) -> RunRef {
+        RunRef { started_at: self.started_at, id: self.id }
+    }
+}
+
+/// How a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunStatus {
+    /// It has not begun.
+    Queued,
+    /// An attempt is in flight or about to be.
+    Running,
+    /// It waits for a time.
+    Waiting,
+    /// An attempt is in doubt and an operator must decide.
+    NeedsDecision,
+    /// Its definition cannot be executed by this process.
+    Blocked,
+    /// Every step is done.
+    Succeeded,
+    /// A step failed for good.
+    Failed,
+    /// Its time was up.
+    TimedOut,
+    /// An operator ended it.
+    Cancelled,
+    /// A newer run took its place.
+    Superseded,
+}
+
+impl RunStatus {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::Queued,
+        Self::Running,
+        Self::Waiting,
+        Self::NeedsDecision,
+        Self::Blocked,
+        Self::Succeeded,
+        Self::Failed,
+        Self::TimedOut,
+        Self::Cancelled,
+        Self::Superseded,
+    ];
+
+    /// The stable name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Waiting => "waiting",
+            Self::NeedsDecision => "needs_decision",
+            Self::Blocked => "blocked",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::TimedOut => "timed_out",
+            Self::Cancelled => "cancelled",
+            Self::Superseded => "superseded",
+        }
+    }
+
+    /// Whether nothing more will happen.
+    pub fn is_end(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed | Self::TimedOut | Self::Cancelled | Self::Superseded)
+    }
+}
+
+/// The sum of a run's journal, replaced with every addition to it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunHead {
+    /// How it is.
+    pub status: RunStatus,
+    /// Number of entries in its journal.
+    pub revision: u32,
+    /// The step that it is at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
+    /// Why it is so, in words, when it is not obvious.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When it must be looked at next: the end of a pause, or of its time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wake: Option<Timestamp>,
+    /// When the journal last grew.
+    pub updated_at: Timestamp,
+    /// Milliseconds that it spent in declared delays.
+    #[serde(default)]
+    pub delayed_ms: u64,
+}
+
+impl RunHead {
+    /// The head of a run that was started at this time.
+    pub fn queued(at: Timestamp) -> Self {
+        Self { status: RunStatus::Queued, revision: 0, step: None, reason: None, wake: None, updated_at: at, delayed_ms: 0 }
+    }
+}
+
+/// Something that happened to a run, with its time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    #[serde(flatten)]
+    pub what: What,
+}
+
+impl Entry {
+    /// Whether after this nobody waits for the attempt in flight any more.
+    pub fn settles(&self) -> bool {
+        matches!(
+            self.what,
+            What::Succeeded { .. }
+                | What::Failed { .. }
+                | What::Interrupted { .. }
+                | What::Parked { .. }
+                | What::Ended { .. }
+        )
+    }
+}
+
+/// What an entry of a journal says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "entry", rename_all = "snake_case")]
+pub enum What {
+    /// The run left the queue; its time runs from here.
+    Begun {
+        /// When its time is up.
+        deadline: Timestamp,
+    },
+    /// An attempt was about to leave the process. Written before its effect.
+    Attempted {
+        /// The step.
+        step: String,
+        /// 1 for the first.
+        attempt: u32,
+        /// The same for every attempt of the step.
+        key: String,
+    },
+    /// The attempt in flight wrote something down.
+    Noted {
+        /// The step.
+        step: String,
+        /// The attempt.
+        attempt: u32,
+        /// What it wrote.
+        note: Json,
+    },
+    /// A step is done.
+    Succeeded {
+        /// The step.
+        step: String,
+        /// The attempt; 0 for a delay.
+        attempt: u32,
+        /// What later steps see.
+        output: Json,
+        /// Whether nobody knows and it was taken as done.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        assumed: bool,
+    },
+    /// An attempt failed.
+    Failed {
+        /// The step.
+        step: String,
+        /// The attempt.
+        attempt: u32,
+        /// Why.
+        error: Failure,
+        /// When the next one comes; without it there is none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        retry_at: Option<Timestamp>,
+    },
+    /// The process ended with the attempt in flight; it will be repeated.
+    Interrupted {
+        /// The step.
+        step: String,
+        /// The attempt.
+        attempt: u32,
+    },
+    /// A delay began.
+    Delayed {
+        /// The step.
+        step: String,
+        /// When it ends.
+        until: Timestamp,
+    },
+    /// A newer run takes its place as soon as the attempt in flight has ended.
+    SupersedeAsked {
+        /// By what, in words.
+        reason: String,
+    },
+    /// An attempt is in doubt, and an operator must decide.
+    Parked {
+        /// The step.
+        step: String,
+        /// The attempt.
+        attempt: u32,
+        /// Why, in words.
+        reason: String,
+    },
+    /// Its definition cannot be executed by this process.
+    Blocked {
+        /// Why, in words.
+        reason: String,
+    },
+    /// Its definition can be executed again.
+    Unblocked,
+    /// It is over.
+    Ended {
+        /// How.
+        status: RunStatus,
+        /// Why, in words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+}
+
+/// All that is stored of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredRun {
+    /// What it was started with.
+    pub record: RunRecord,
+    /// The sum of its journal.
+    pub head: RunHead,
+    /// Its journal.
+    pub journal: Vec<Entry>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_are_flat_and_named() {
+        let entry = Entry {
+            at: Timestamp::from_millis(5),
+            what: What::Attempted { step: "a".into(), attempt: 1, key: "k".into() },
+        };
+        let stored = serde_json::to_value(&entry).unwrap();
+        assert_eq!(stored, serde_json::json!({"at": 5, "entry": "attempted", "step": "a", "attempt": 1, "key": "k"}));
+        assert_eq!(serde_json::from_value::<Entry>(stored).unwrap(), entry);
+    }
+
+    #[test]
+    fn statuses_are_stored_by_their_names() {
+        for status in RunStatus::ALL {
+            assert_eq!(serde_json::to_value(status).unwrap(), status.name());
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! The workflows that can be started, and whether they can.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::definition::{DELAY, Definition, DefinitionError};
+use super::spec::{Defaults, WorkflowSpec};
+use crate::executor::port::Actions;
+use crate::router::routing::{Availability, Workflows};
+
+/// All workflows of a configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Catalog(BTreeMap<String, Arc<Definition>>);
+
+impl Catalog {
+    /// Compiles all of them; all that is wrong is reported at once.
+    pub fn compile(
+        specs: BTreeMap<String, WorkflowSpec>,
+        defaults: &Defaults,
+        actions: &Actions,
+    ) -> Result<Self, Vec<DefinitionError>> {
+        let (mut definitions, mut errors) = (BTreeMap::new(), Vec::new());
+        for (name, spec) in specs {
+            match Definition::compile(&name, spec, defaults, actions) {
+                Ok(definition) => _ = definitions.insert(name, Arc::new(definition)),
+                Err(wrong) => errors.extend(wrong),
+            }
+        }
+        if errors.is_empty() { Ok(Self(definitions)) } else { Err(errors) }
+    }
+
+    /// The workflows.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Definition>> {
+        self.0.values()
+    }
+
+    /// The workflow of this name.
+    pub fn get(&self, name: &str) -> Option<&Arc<Definition>> {
+        self.0.get(name)
+    }
+
+    /// What routing must know: a workflow of which an action cannot be used is unavailable, and says why.
+    pub fn availability(&self, actions: &Actions) -> Workflows {
+        self.all().map(|definition| (definition.name.clone(), availability(definition, actions))).collect()
+    }
+}
+
+fn availability(definition: &Definition, actions: &Actions) -> Availability {
+    let reason = definition.steps.iter().filter(|step| step.action != DELAY).find_map(|step| {
+        let action = actions.get(step.action.as_str())?;
+        action.unavailable()
+    });
+    match reason {
+        Some(reason) => Availability::Unavailable { reason },
+        None => Availability::Available { definition: definition.hash.clone() },
+    }
+}

@@ -1,0 +1,358 @@
+//! A definition that can be executed: compiled from what was written, or refused with all that is
+//! wrong. What is accepted here cannot fail at run time for a reason that could have been known.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use minijinja::value::Serde;
+use minijinja::{Value, context};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
+use sha2::{Digest, Sha256};
+
+use super::recipe::Recipe;
+use super::retry::RetryPolicy;
+use super::spec::{ConcurrencySpec, Defaults, OnNewer, RetrySpec, StepSpec, WorkflowSpec};
+use crate::executor::port::{Actions, EffectClass, OnDoubt};
+use crate::expression::{Expression, ExpressionError, Template};
+use crate::ids;
+use crate::run::RunRecord;
+use crate::time::parse_span;
+
+/// The action that the engine does itself: it waits, durably, and holds nothing meanwhile.
+pub const DELAY: &str = "delay";
+
+/// A workflow that can be executed.
+#[derive(Debug)]
+pub struct Definition {
+    /// Its name.
+    pub name: String,
+    /// Hash of its content; runs are pinned to it.
+    pub hash: String,
+    /// Its content, from which it can be compiled again.
+    pub content: String,
+    /// How long a run may take once it has begun.
+    pub timeout: Duration,
+    /// Which runs must not go on side by side.
+    pub concurrency: Option<Concurrency>,
+    /// What is done, in this order.
+    pub steps: Vec<Step>,
+}
+
+/// Which runs must not go on side by side.
+#[derive(Debug)]
+pub struct Concurrency {
+    group: String,
+    key: Template,
+    limit: usize,
+    on_newer: OnNewer,
+    order_by: Option<Expression>,
+}
+
+/// The place of a run among those that it must not go on beside.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Place {
+    /// Name of the group and key within it.
+    pub group: (String, String),
+    /// So many may go on at once.
+    pub limit: usize,
+    /// What happens when a newer one comes.
+    pub on_newer: OnNewer,
+    /// What says which one is newer.
+    pub order: Json,
+}
+
+/// A step that can be executed.
+#[derive(Debug)]
+pub struct Step {
+    /// Its name.
+    pub name: String,
+    /// What it does: an action's name, or [`DELAY`].
+    pub action: String,
+    /// Time for one attempt.
+    pub timeout: Duration,
+    /// When it is tried again.
+    pub retry: RetryPolicy,
+    /// The effect class of its action.
+    pub class: EffectClass,
+    /// What happens in doubt.
+    pub on_doubt: OnDoubt,
+    with: Vec<(String, Recipe)>,
+}
+
+/// What is wrong with a definition.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("workflow `{workflow}`, {key}: {reason}")]
+pub struct DefinitionError {
+    workflow: String,
+    key: String,
+    reason: String,
+}
+
+/// What a run is pinned to.
+#[derive(Serialize, Deserialize)]
+struct Pinned {
+    name: String,
+    step_timeout: String,
+    spec: WorkflowSpec,
+}
+
+impl Definition {
+    /// Compiles what was written. All that is wrong is reported at once.
+    pub fn compile(
+        name: &str,
+        spec: WorkflowSpec,
+        defaults: &Defaults,
+        actions: &Actions,
+    ) -> Result<Self, Vec<DefinitionError>> {
+        let spec = spec.resolved(defaults);
+        let pinned = Pinned { name: name.to_owned(), step_timeout: defaults.step_timeout.clone(), spec };
+        Compiler { workflow: name, actions, errors: Vec::new() }.definition(&pinned)
+    }
+
+    /// Compiles what an earlier process had accepted.
+    pub fn from_content(content: &str, actions: &Actions) -> Result<Self, Vec<DefinitionError>> {
+        let pinned: Pinned = serde_json::from_str(content).map_err(|error| {
+            vec![DefinitionError { workflow: String::new(), key: "content".to_owned(), reason: error.to_string() }]
+        })?;
+        Compiler { workflow: &pinned.name, actions, errors: Vec::new() }.definition(&pinned)
+    }
+
+    /// The place of `run` among those that it must not go on beside.
+    pub fn place_of(&self, run: &RunRecord) -> Result<Option<Place>, ExpressionError> {
+        let Some(concurrency) = &self.concurrency else { return Ok(None) };
+        let variables = variables(run, &Map::new());
+        let key = match concurrency.key.render(&variables)? {
+            Json::String(key) => key,
+            other => other.to_string(),
+        };
+        let order = match &concurrency.order_by {
+            Some(order) => order.evaluate_to_json(&variables)?,
+            None => Json::from(run.started_at.millis()),
+        };
+        Ok(Some(Place {
+            group: (concurrency.group.clone(), key),
+            limit: concurrency.limit,
+            on_newer: concurrency.on_newer,
+            order,
+        }))
+    }
+
+    /// The step of this name.
+    pub fn step(&self, name: &str) -> Option<&Step> {
+        self.steps.iter().find(|step| step.name == name)
+    }
+}
+
+impl Step {
+    /// What the step hands over, with what earlier steps gave.
+    pub fn with(&self, run: &RunRecord, outputs: &Map<String, Json>) -> Result<Map<String, Json>, ExpressionError> {
+        let variables = variables(run, outputs);
+        self.with.iter().map(|(name, recipe)| Ok((name.clone(), recipe.render(&variables)?))).collect()
+    }
+}
+
+/// What the templates of a run see. `outputs` are those of earlier steps, by step.
+fn variables(run: &RunRecord, outputs: &Map<String, Json>) -> Value {
+    let steps: Map<String, Json> =
+        outputs.iter().map(|(name, output)| (name.clone(), serde_json::json!({ "output": output }))).collect();
+    context!(
+        input => Value::from(Serde(&run.input)),
+        steps => Value::from(Serde(&steps)),
+        run => context!(
+            id => run.id.to_string(),
+            workflow => run.workflow.as_str(),
+            event => run.event.to_string(),
+            subject => run.subject.as_deref(),
+            started_at => run.started_at.to_rfc3339(),
+        ),
+    )
+}
+
+struct Compiler<'a> {
+    workflow: &'a str,
+    actions: &'a Actions,
+    errors: Vec<DefinitionError>,
+}
+
+impl Compiler<'_> {
+    fn definition(mut self, pinned: &Pinned) -> Result<Definition, Vec<DefinitionError>> {
+        let spec = &pinned.spec;
+        let timeout = self.span("timeout", spec.timeout.as_deref().unwrap_or_default());
+        if timeout.is_zero() {
+            self.wrong("timeout", "must be longer than nothing");
+        }
+        if spec.steps.is_empty() {
+            self.wrong("steps", "a workflow has at least one step");
+        }
+        let concurrency = spec.concurrency.as_ref().and_then(|spec| self.concurrency(spec));
+        let (mut steps, mut earlier) = (Vec::new(), BTreeSet::new());
+        for step in &spec.steps {
+            steps.extend(self.step(step, &pinned.step_timeout, &earlier));
+            if !earlier.insert(step.name.clone()) {
+                self.wrong(&format!("step `{}`", step.name), "another step has this name");
+            }
+        }
+        self.fits(timeout, &steps);
+        let content = match serde_json::to_string(pinned) {
+            Ok(content) => content,
+            Err(error) => {
+                self.wrong("content", error.to_string());
+                String::new()
+            }
+        };
+        if !self.errors.is_empty() {
+            return Err(self.errors);
+        }
+        let hash = hex(&ids::first_16(&Sha256::digest(&content)));
+        Ok(Definition { name: pinned.name.clone(), hash, content, timeout, concurrency, steps })
+    }
+
+    fn concurrency(&mut self, spec: &ConcurrencySpec) -> Option<Concurrency> {
+        if spec.limit == 0 {
+            self.wrong("concurrency.limit", "must be at least 1");
+        }
+        let known = |name: &str| is_variable(name, &BTreeSet::new());
+        let key = self.keep("concurrency.key", Template::compile(&spec.key, &known));
+        let order_by = spec.order_by.as_ref().map(|text| Expression::compile(text, &known)).transpose();
+        let order_by = self.keep("concurrency.order_by", order_by);
+        Some(Concurrency {
+            group: spec.group.clone(),
+            key: key?,
+            limit: spec.limit,
+            on_newer: spec.on_newer,
+            order_by: order_by?,
+        })
+    }
+
+    fn step(&mut self, spec: &StepSpec, timeout: &str, earlier: &BTreeSet<String>) -> Option<Step> {
+        let at = |key: &str| format!("step `{}`, {key}", spec.name);
+        if spec.name.is_empty() || !spec.name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+            self.wrong(&at("name"), "a name has letters, digits and underscores only");
+        }
+        let known = |name: &str| is_variable(name, earlier);
+        let (class, on_doubt, own_timeout, parameters) = if spec.action == DELAY {
+            (EffectClass::Pure, OnDoubt::Repeat, None, vec![("duration", None)])
+        } else if let Some(action) = self.actions.get(spec.action.as_str()) {
+            let info = action.info();
+            let parameters = info.parameters.iter().map(|parameter| (parameter.name, parameter.default)).collect();
+            (info.class, spec.on_doubt.unwrap_or(info.on_doubt), info.timeout, parameters)
+        } else {
+            let names: Vec<&str> = self.actions.keys().copied().chain([DELAY]).collect();
+            self.wrong(&at("action"), format!("there is no action `{}`; there are {}", spec.action, names.join(", ")));
+            return None;
+        };
+        if class == EffectClass::Once && on_doubt == OnDoubt::Repeat {
+            self.wrong(&at("on_doubt"), "what must never happen twice cannot be repeated; use `park` or `assume_done`");
+        }
+        let with = self.with(spec, &parameters, &known);
+        let timeout = match (&spec.timeout, own_timeout) {
+            (Some(text), _) => self.span(&at("timeout"), text),
+            (None, Some(own)) => own,
+            (None, None) => self.span(&at("timeout"), timeout),
+        };
+        let retry = self.retry(&at("retry"), &spec.retry.clone().unwrap_or_default());
+        let (name, action) = (spec.name.clone(), spec.action.clone());
+        Some(Step { name, action, timeout, retry, class, on_doubt, with })
+    }
+
+    fn with(
+        &mut self,
+        spec: &StepSpec,
+        parameters: &[(&'static str, Option<&'static str>)],
+        known: &dyn Fn(&str) -> bool,
+    ) -> Vec<(String, Recipe)> {
+        let at = |key: &str| format!("step `{}`, with.{key}", spec.name);
+        for name in spec.with.keys().filter(|name| !parameters.iter().any(|(known, _)| known == name)) {
+            let takes: Vec<&str> = parameters.iter().map(|(name, _)| *name).collect();
+            self.wrong(&at(name), format!("`{}` does not take this; it takes {}", spec.action, takes.join(", ")));
+        }
+        let mut with = Vec::new();
+        for (name, default) in parameters {
+            let value = spec.with.get(*name).cloned().or_else(|| default.map(Json::from));
+            let Some(value) = value else {
+                self.wrong(&at(name), format!("`{}` needs this", spec.action));
+                continue;
+            };
+            if let Some(recipe) = self.keep(&at(name), Recipe::compile(&value, known)) {
+                if spec.action == DELAY
+                    && let Some(fixed) = recipe.fixed()
+                {
+                    self.span(&at(name), fixed.as_str().unwrap_or_default());
+                }
+                with.push(((*name).to_owned(), recipe));
+            }
+        }
+        with
+    }
+
+    fn retry(&mut self, key: &str, spec: &RetrySpec) -> RetryPolicy {
+        let max_attempts = spec.max_attempts.unwrap_or(1);
+        if max_attempts == 0 {
+            self.wrong(key, "max_attempts counts the first one and is at least 1");
+        }
+        let multiplier = spec.multiplier.unwrap_or(2.0);
+        if !(1.0..=100.0).contains(&multiplier) {
+            self.wrong(key, "multiplier must be within 1 and 100");
+        }
+        let jitter = spec.jitter.unwrap_or_default();
+        if !(0.0..=1.0).contains(&jitter) {
+            self.wrong(key, "jitter must be within 0 and 1");
+        }
+        let mut span = |name: &str, text: &Option<String>| {
+            text.as_ref().map_or(Duration::ZERO, |text| self.span(&format!("{key}.{name}"), text))
+        };
+        let (base_delay, max_delay) = (span("base_delay", &spec.base_delay), span("max_delay", &spec.max_delay));
+        RetryPolicy { max_attempts, base_delay, max_delay, multiplier, jitter, on: spec.on.clone() }
+    }
+
+    /// Declared delays alone must leave time for the rest.
+    fn fits(&mut self, timeout: Duration, steps: &[Step]) {
+        let delays: Duration = steps.iter().filter_map(Step::fixed_delay).sum();
+        if !timeout.is_zero() && delays >= timeout {
+            self.wrong("timeout", format!("the delays take {delays:?}, the whole run may take {timeout:?}"));
+        }
+    }
+
+    fn span(&mut self, key: &str, text: &str) -> Duration {
+        parse_span(text).unwrap_or_else(|| {
+            self.wrong(key, format!("`{text}` is not a span of time; write it like 500ms, 5s, 10m, 2h or 3d"));
+            Duration::ZERO
+        })
+    }
+
+    fn keep<T>(&mut self, key: &str, compiled: Result<T, ExpressionError>) -> Option<T> {
+        compiled.map_err(|error| self.wrong(key, error.to_string())).ok()
+    }
+
+    fn wrong(&mut self, key: &str, reason: impl Into<String>) {
+        let (workflow, key, reason) = (self.workflow.to_owned(), key.to_owned(), reason.into());
+        self.errors.push(DefinitionError { workflow, key, reason });
+    }
+}
+
+impl Step {
+    fn fixed_delay(&self) -> Option<Duration> {
+        let (_, recipe) = self.with.iter().find(|_| self.action == DELAY)?;
+        parse_span(recipe.fixed()?.as_str()?)
+    }
+}
+
+/// What templates of a step may name: the input, the run, and outputs of `earlier` steps.
+fn is_variable(name: &str, earlier: &BTreeSet<String>) -> bool {
+    let parts: Vec<&str> = name.split('.').collect();
+    match parts.as_slice() {
+        ["input"] | ["input", ..] => true,
+        ["run", "id" | "workflow" | "event" | "subject" | "started_at"] => true,
+        ["steps", step, "output", ..] => earlier.contains(*step),
+        _ => crate::router::routes::BUILT_IN_FUNCTIONS.contains(&name),
+    }
+}
+
+fn hex(bytes: &[u8; 16]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+#[path = "definition_tests.rs"]
+mod tests;

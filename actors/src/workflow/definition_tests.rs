@@ -1,0 +1,130 @@
+//! What is accepted can be executed, and what cannot is named.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::*;
+use crate::executor::port::{Action, ActionInfo, Attempt, Outcome, Parameter, Working};
+use crate::ids::{EventId, RunId};
+use crate::time::Timestamp;
+
+struct Nothing(&'static ActionInfo);
+
+impl Action for Nothing {
+    fn info(&self) -> &'static ActionInfo {
+        self.0
+    }
+
+    fn execute(&self, _: Attempt) -> Working<Outcome> {
+        unreachable!("definitions are only compiled here")
+    }
+}
+
+static CHECK: ActionInfo = ActionInfo {
+    name: "check",
+    class: EffectClass::Pure,
+    on_doubt: OnDoubt::Repeat,
+    parameters: &[Parameter { name: "number", default: Some("{{ input.number }}") }],
+    timeout: Some(Duration::from_secs(300)),
+};
+
+static TELL: ActionInfo = ActionInfo {
+    name: "tell",
+    class: EffectClass::Once,
+    on_doubt: OnDoubt::AssumeDone,
+    parameters: &[Parameter { name: "text", default: None }],
+    timeout: None,
+};
+
+fn actions() -> Actions {
+    let all: [&'static ActionInfo; 2] = [&CHECK, &TELL];
+    Arc::new(all.map(|info| (info.name, Arc::new(Nothing(info)) as Arc<dyn Action>)).into_iter().collect::<BTreeMap<_, _>>())
+}
+
+fn compile(toml: &str) -> Result<Definition, String> {
+    let spec = toml::from_str(toml).map_err(|error| error.to_string())?;
+    Definition::compile("w", spec, &Defaults::default(), &actions())
+        .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+}
+
+const GOOD: &str = r#"
+timeout = "10m"
+concurrency = { group = "g", key = "{{ input.repository }}#{{ input.number }}", on_newer = "cancel", order_by = "input.order" }
+steps = [
+  { name = "pause", action = "delay", with = { duration = "5s" } },
+  { name = "look", action = "check", retry = { max_attempts = 2 } },
+  { name = "say", action = "tell", with = { text = "{{ 'yes' if steps.look.output.ok else 'no' }} of {{ run.id }}" } },
+]
+"#;
+
+fn run(input: Json) -> RunRecord {
+    let event = EventId::first_at(Timestamp::from_millis(1));
+    RunRecord {
+        id: RunId::derive("w", event, "r", 0),
+        workflow: "w".into(),
+        definition: "d".into(),
+        event,
+        route: "r".into(),
+        generation: 0,
+        priority: 5,
+        subject: None,
+        input: input.as_object().unwrap().clone(),
+        started_at: Timestamp::from_millis(7),
+    }
+}
+
+#[test]
+fn a_definition_is_compiled_with_the_defaults_of_action_and_configuration() {
+    let definition = compile(GOOD).unwrap();
+    let [pause, look, say] = &definition.steps[..] else { panic!("three steps") };
+    assert_eq!((pause.action.as_str(), definition.timeout), (DELAY, Duration::from_secs(600)));
+    assert_eq!((look.timeout, look.retry.max_attempts), (Duration::from_secs(300), 2));
+    assert_eq!(look.retry.base_delay, Duration::from_secs(5), "from the configuration");
+    assert_eq!((say.timeout, say.on_doubt), (Duration::from_secs(30), OnDoubt::AssumeDone));
+    let run = run(serde_json::json!({"number": 7, "repository": "o/r", "order": 3}));
+    let outputs = serde_json::json!({"look": {"ok": true}});
+    assert_eq!(look.with(&run, &Map::new()).unwrap()["number"], 7);
+    let text = say.with(&run, outputs.as_object().unwrap()).unwrap();
+    assert_eq!(text["text"], format!("yes of {}", run.id));
+    let place = definition.place_of(&run).unwrap().unwrap();
+    assert_eq!((place.group, place.order), (("g".to_owned(), "o/r#7".to_owned()), Json::from(3)));
+}
+
+#[test]
+fn the_content_is_what_is_pinned() {
+    let definition = compile(GOOD).unwrap();
+    let again = Definition::from_content(&definition.content, &actions()).unwrap();
+    assert_eq!((again.hash.as_str(), again.steps.len()), (definition.hash.as_str(), 3));
+    let other = compile(&GOOD.replace("5s", "6s")).unwrap();
+    assert_ne!(other.hash, definition.hash);
+    let defaults = Defaults { step_timeout: "31s".into(), ..Defaults::default() };
+    let spec = toml::from_str(GOOD).unwrap();
+    let other = Definition::compile("w", spec, &defaults, &actions()).unwrap();
+    assert_ne!(other.hash, definition.hash, "what the configuration decides is pinned with it");
+}
+
+#[test]
+fn what_cannot_be_executed_is_named() {
+    let check = |from: &str, to: &str, expect: &str| {
+        assert!(GOOD.contains(from), "{from}");
+        let error = compile(&GOOD.replace(from, to)).unwrap_err();
+        assert!(error.contains(expect), "{to}: {error}");
+    };
+    check("\"check\"", "\"chek\"", "there is no action `chek`; there are check, tell, delay");
+    check("steps.look.", "steps.later.", "`steps.later.output.ok` is not known here");
+    check("\"look\"", "\"say\"", "another step has this name");
+    check("\"5s\"", "\"soon\"", "`soon` is not a span of time");
+    check("\"5s\"", "\"11m\"", "the delays take 660s, the whole run may take 600s");
+    check("\"10m\"", "\"0s\"", "must be longer than nothing");
+    check("duration =", "period =", "`delay` does not take this; it takes duration");
+    check("duration =", "period =", "`delay` needs this");
+    check("max_attempts = 2", "max_attempts = 0", "is at least 1");
+    check("max_attempts = 2", "multiplier = 0.5", "multiplier must be within");
+    check("max_attempts = 2", "max_attempt = 2", "unknown field `max_attempt`");
+    check("max_attempts = 2", "on = [\"bad luck\"]", "unknown variant `bad luck`");
+    check("action = \"tell\"", "action = \"tell\", on_doubt = \"repeat\"", "cannot be repeated");
+    check("input.order\"", "facts.order\"", "`facts.order` is not known here");
+    check("run.id }}", "run.id", "syntax error");
+    let errors = compile("steps = []").unwrap_err();
+    assert_eq!(errors, "workflow `w`, steps: a workflow has at least one step");
+}

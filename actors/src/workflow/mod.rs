@@ -1,0 +1,8 @@
+//! Workflows as data: how they are written, what is checked before one is accepted, and what a run is
+//! pinned to. Nothing here runs anything.
+
+pub mod catalog;
+pub mod definition;
+pub mod recipe;
+pub mod retry;
+pub mod spec;

@@ -1,0 +1,159 @@
+//! A workflow as it is written in TOML, before anything is checked.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use crate::executor::failure::ErrorClass;
+use crate::executor::port::OnDoubt;
+
+/// A workflow as it is written. Spans of time are texts with a unit, such as `"5s"`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkflowSpec {
+    /// What it is for, in a line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// How long a run may take once it has begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<String>,
+    /// Which runs must not go on side by side.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<ConcurrencySpec>,
+    /// What is done, in this order.
+    #[serde(default)]
+    pub steps: Vec<StepSpec>,
+}
+
+/// Which runs must not go on side by side.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConcurrencySpec {
+    /// Workflows that name the same group share its limit.
+    pub group: String,
+    /// Runs with the same key do; a template.
+    pub key: String,
+    /// So many may go on at once.
+    #[serde(default = "one")]
+    pub limit: usize,
+    /// What happens to the others when a newer one comes.
+    #[serde(default)]
+    pub on_newer: OnNewer,
+    /// What says which one is newer; an expression. Without it the later start does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order_by: Option<String>,
+}
+
+fn one() -> usize {
+    1
+}
+
+/// What happens when a newer run comes into a group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnNewer {
+    /// It waits for its turn.
+    #[default]
+    Queue,
+    /// The older ones end as superseded.
+    Cancel,
+    /// It ends as superseded while an older one goes on.
+    Skip,
+}
+
+/// A step as it is written.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StepSpec {
+    /// Its name, by which later steps see its output.
+    pub name: String,
+    /// What it does.
+    pub action: String,
+    /// What it hands over; texts are templates.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub with: BTreeMap<String, Json>,
+    /// Time for one attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<String>,
+    /// When it is tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<RetrySpec>,
+    /// What happens to an attempt of which nobody knows whether its effect happened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_doubt: Option<OnDoubt>,
+}
+
+/// When a step is tried again. What is not named is taken from the configuration.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RetrySpec {
+    /// Attempts in all; 1 for none but the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_attempts: Option<u32>,
+    /// Pause before the second attempt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base_delay: Option<String>,
+    /// Longest pause.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_delay: Option<String>,
+    /// Growth of the pause from attempt to attempt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub multiplier: Option<f64>,
+    /// Share of the pause that is spread, half of it up and half of it down.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jitter: Option<f64>,
+    /// The failures that are worth another attempt; without it those that may pass by themselves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on: Option<Vec<ErrorClass>>,
+}
+
+/// What the configuration says of what a definition does not.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Defaults {
+    /// Time of a run.
+    pub run_timeout: String,
+    /// Time of an attempt.
+    pub step_timeout: String,
+    /// Retries.
+    pub retry: RetrySpec,
+}
+
+impl Default for Defaults {
+    fn default() -> Self {
+        Self {
+            run_timeout: "5m".to_owned(),
+            step_timeout: "30s".to_owned(),
+            retry: RetrySpec {
+                max_attempts: Some(4),
+                base_delay: Some("5s".to_owned()),
+                max_delay: Some("5m".to_owned()),
+                multiplier: Some(2.0),
+                jitter: Some(0.1),
+                on: None,
+            },
+        }
+    }
+}
+
+impl WorkflowSpec {
+    /// The same with everything named that the configuration decides, so that what a run is pinned to
+    /// does not change with it.
+    #[must_use]
+    pub fn resolved(mut self, defaults: &Defaults) -> Self {
+        self.timeout.get_or_insert_with(|| defaults.run_timeout.clone());
+        for step in &mut self.steps {
+            let given = step.retry.take().unwrap_or_default();
+            let or = defaults.retry.clone();
+            step.retry = Some(RetrySpec {
+                max_attempts: given.max_attempts.or(or.max_attempts),
+                base_delay: given.base_delay.or(or.base_delay),
+                max_delay: given.max_delay.or(or.max_delay),
+                multiplier: given.multiplier.or(or.multiplier),
+                jitter: given.jitter.or(or.jitter),
+                on: given.on.or(or.on),
+            });
+        }
+        self
+    }
+}
