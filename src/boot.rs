@@ -93,9 +93,8 @@ pub enum End {
 /// What to start for a configuration that was read and checked.
 pub fn plan(loaded: &Loaded) -> anyhow::Result<Plan> {
     let settings = &loaded.settings;
-    let path = loaded.passed_on.iter().find(|(name, _)| name == "PATH").map(|(_, path)| path.as_str());
-    let clock = Arc::new(SystemClock::new());
-    let integrations = Integrations::from_settings(&settings.integrations, loaded.passed_on.clone(), path, clock);
+    let integrations =
+        Integrations::new(&settings.integrations, &loaded.passed_on, Arc::new(SystemClock::new()));
     let actions = actions::all(&integrations);
     Ok(Plan {
         data_dir: settings.data_dir.clone(),

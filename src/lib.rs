@@ -1,9 +1,11 @@
 //! pointsman, the library that its binary and its tests are made of.
 
+pub mod actions;
 pub mod boot;
 pub mod cli;
 pub mod config;
 pub mod http;
+pub mod integrations;
 pub mod process;
 pub mod sources;
 pub mod stores;

@@ -3,6 +3,7 @@
 mod check;
 mod client;
 mod events;
+mod runs;
 mod send;
 mod serve;
 
@@ -39,6 +40,9 @@ enum Command {
     /// Look at events: did it arrive, what became of it, and why
     #[command(subcommand)]
     Events(events::Events),
+    /// Look at runs: where is it, what has it done, why did it end
+    #[command(subcommand)]
+    Runs(runs::Runs),
     /// Print a completion script for a shell
     Completions {
         /// Which shell
@@ -77,6 +81,7 @@ fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Check(check) => check.run(cli),
         Command::Send(send) => send.run(cli),
         Command::Events(events) => events.run(cli),
+        Command::Runs(runs) => runs.run(cli),
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "pointsman", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)

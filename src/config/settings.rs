@@ -19,6 +19,11 @@ use crate::sources;
 pub struct SecretText(String);
 
 impl SecretText {
+    /// Takes a secret.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
     /// The secret itself.
     pub fn expose(&self) -> &str {
         &self.0

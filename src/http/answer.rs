@@ -5,6 +5,7 @@ use actix_web::http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use pointsman_actors::refusal::Refusal;
 use pointsman_actors::store::StoreError;
+use pointsman_actors::time::Timestamp;
 use serde::Serialize;
 
 /// The body of an error.
@@ -85,6 +86,25 @@ pub fn not_found(what: &str) -> ApiError {
 /// A parameter that cannot be used.
 pub fn bad_parameter(name: &str, reason: &str) -> ApiError {
     error(StatusCode::BAD_REQUEST, "bad_parameter", &format!("{name}: {reason}"))
+}
+
+/// Items of a list that names no limit.
+const DEFAULT_LIMIT: usize = 50;
+/// Items of a list at most; more is clamped.
+const LARGEST_LIMIT: usize = 500;
+
+/// How many items a list gives.
+pub fn limit(asked: Option<usize>) -> usize {
+    asked.unwrap_or(DEFAULT_LIMIT).clamp(1, LARGEST_LIMIT)
+}
+
+/// A parameter that is a time.
+pub fn time(name: &str, text: Option<String>) -> Result<Option<Timestamp>, ApiError> {
+    let read = |text: String| {
+        Timestamp::from_rfc3339(&text)
+            .ok_or_else(|| bad_parameter(name, "not a time; write it like 2026-11-24T10:00:00Z"))
+    };
+    text.map(read).transpose()
 }
 
 /// A path that leads nowhere.

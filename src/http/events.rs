@@ -2,20 +2,14 @@
 
 use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpRequest, HttpResponse};
-use pointsman_actors::event::Event;
-use pointsman_actors::ids::EventId;
+use pointsman_actors::event::{Event, Verdict};
+use pointsman_actors::ids::{EventId, RunId};
 use pointsman_actors::store::EventQuery;
-use pointsman_actors::time::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Edge;
 use super::answer::{self, ApiError, List};
-
-/// Items of a list that names no limit.
-const DEFAULT_LIMIT: usize = 50;
-/// Items of a list at most; more is clamped.
-const LARGEST_LIMIT: usize = 500;
 
 /// The parameters of the list.
 #[derive(Deserialize)]
@@ -76,6 +70,7 @@ pub async fn status(request: HttpRequest, edge: Data<Edge>, id: Path<String>) ->
         "id": event.meta.id,
         "status": event.verdict.status(),
         "verdict": event.verdict,
+        "runs": runs(&event.verdict),
         "receivedAt": event.meta.received_at.to_rfc3339(),
     })))
 }
@@ -87,12 +82,6 @@ async fn find(edge: &Edge, id: &str) -> Result<Event, ApiError> {
 }
 
 fn query(parameters: Parameters) -> Result<EventQuery, ApiError> {
-    let time = |name: &str, text: Option<String>| match text {
-        None => Ok(None),
-        Some(text) => Timestamp::from_rfc3339(&text)
-            .map(Some)
-            .ok_or_else(|| answer::bad_parameter(name, "not a time; write it like 2026-11-24T10:00:00Z")),
-    };
     let before = match parameters.cursor {
         None => None,
         Some(text) => {
@@ -105,12 +94,20 @@ fn query(parameters: Parameters) -> Result<EventQuery, ApiError> {
         action: parameters.action,
         status: parameters.status,
         subject: parameters.subject,
-        since: time("since", parameters.since)?,
-        until: time("until", parameters.until)?,
+        since: answer::time("since", parameters.since)?,
+        until: answer::time("until", parameters.until)?,
         text: parameters.q,
-        limit: parameters.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, LARGEST_LIMIT),
+        limit: answer::limit(parameters.limit),
         before,
     })
+}
+
+/// The runs that the event started.
+fn runs(verdict: &Verdict) -> &[RunId] {
+    match verdict {
+        Verdict::Started { runs } => runs,
+        _ => &[],
+    }
 }
 
 /// An event as lists show it.
@@ -120,6 +117,7 @@ fn summary(event: &Event) -> Value {
         "id": event.meta.id,
         "status": event.verdict.status(),
         "verdict": event.verdict,
+        "runs": runs(&event.verdict),
         "source": event.meta.source,
         "type": facts.event_type,
         "action": facts.action,

@@ -16,6 +16,8 @@ pub async fn metrics(request: HttpRequest, edge: Data<Edge>) -> Result<HttpRespo
     let now = edge.shared.clock.now();
     let (tree, counts) = (&edge.shared.tree, edge.shared.store.counts());
     let memory = process::memory();
+    // What made way for a newer run neither succeeded nor failed.
+    let finished = counts.succeeded + counts.failed;
     let intake: serde_json::Map<String, Value> = tree
         .tallies
         .iter()
@@ -40,7 +42,22 @@ pub async fn metrics(request: HttpRequest, edge: Data<Edge>) -> Result<HttpRespo
         "eventQueue": {
             "eventsQueued": counts.events,
             "eventsProcessed": counts.events - counts.pending,
-            "queueSize": counts.pending,
+            "eventsCompleted": counts.succeeded,
+            "eventsFailed": counts.failed,
+            "queueSize": counts.pending + counts.queued,
+            "processingCount": tree.attempts_in_flight(),
+        },
+        "workflows": {
+            "runsStarted": counts.runs,
+            "runsQueued": counts.queued,
+            "runsActive": counts.active,
+            "runsSucceeded": counts.succeeded,
+            "runsFailed": counts.failed,
+            "runsDropped": counts.dropped,
+            "attemptsInFlight": tree.attempts_in_flight(),
+            "successRate": ratio(counts.succeeded, finished),
+            "averageProcessingTime": ratio(counts.run_ms, finished),
+            "averageDelayTime": ratio(counts.delayed_ms, finished),
         },
         "eventStore": {
             "backend": edge.shared.store.name(),
@@ -54,6 +71,12 @@ pub async fn metrics(request: HttpRequest, edge: Data<Edge>) -> Result<HttpRespo
         "intake": intake,
         "timestamp": now.to_rfc3339(),
     })))
+}
+
+/// A part of a whole; `null` while there is none.
+#[allow(clippy::cast_precision_loss, reason = "shown, never counted with")]
+fn ratio(part: u64, whole: u64) -> Value {
+    if whole == 0 { Value::Null } else { json!(part as f64 / whole as f64) }
 }
 
 /// `GET /metrics/actors`: the supervision tree's table, live.

@@ -5,6 +5,7 @@ mod auth;
 mod events;
 mod health;
 mod metrics;
+mod runs;
 mod webhooks;
 
 use std::collections::HashMap;
@@ -99,7 +100,9 @@ pub fn routes(edge: Edge) -> impl FnOnce(&mut ServiceConfig) {
                 web::scope("/api/v1")
                     .service(web::resource("/events").get(events::list))
                     .service(web::resource("/events/{id}").get(events::show))
-                    .service(web::resource("/events/{id}/status").get(events::status)),
+                    .service(web::resource("/events/{id}/status").get(events::status))
+                    .service(web::resource("/runs").get(runs::list))
+                    .service(web::resource("/runs/{id}").get(runs::show)),
             )
             .default_service(web::to(answer::nothing_here));
     }

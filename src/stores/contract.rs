@@ -6,8 +6,11 @@ use std::time::Duration;
 use pointsman_actors::deduplicator::fingerprint::{HookKey, Key};
 use pointsman_actors::event::{EventMeta, Facts, SourceName, Verdict};
 use pointsman_actors::event_log::record::Sealer;
-use pointsman_actors::ids::{EventId, Ids, RandomIds};
-use pointsman_actors::store::{Answer, Claim, EventQuery, Intake, Lease, Occurrence, Store, Transition};
+use pointsman_actors::ids::{EventId, Ids, RandomIds, RunId};
+use pointsman_actors::run::{Entry, RunHead, RunRecord, RunRef, RunStatus, What};
+use pointsman_actors::store::{
+    Answer, Claim, EventQuery, Intake, Lease, Occurrence, RunQuery, Store, Transition,
+};
 use pointsman_actors::time::Timestamp;
 
 /// Deliveries are recognised for three days, occurrences for five minutes.
@@ -78,7 +81,32 @@ impl Sample {
                 .map(|(key, hook)| Occurrence { claim: claim(2, key, OCCURRENCE_WINDOW), hook: hook.map(HookKey) }),
             record: Sealer::new().seal(&meta, &self.verdict, &self.payload).unwrap(),
             verdict: self.verdict.clone(),
+            runs: Vec::new(),
         }
+    }
+
+    /// The same, starting a run of each of these workflows.
+    pub fn starting(&self, workflows: &[&str]) -> (Intake, Vec<RunRecord>) {
+        let mut intake = self.intake();
+        let runs: Vec<RunRecord> = workflows.iter().map(|workflow| run(intake.id, workflow, self.at)).collect();
+        intake.verdict = Verdict::Started { runs: runs.iter().map(|run| run.id).collect() };
+        intake.runs = runs.clone();
+        (intake, runs)
+    }
+}
+
+fn run(event: EventId, workflow: &str, started_at: Timestamp) -> RunRecord {
+    RunRecord {
+        id: RunId::derive(workflow, event, "route", 0),
+        workflow: workflow.to_owned(),
+        definition: "d".to_owned(),
+        event,
+        route: "route".to_owned(),
+        generation: 0,
+        priority: 5,
+        subject: Some("o/r#1".to_owned()),
+        input: serde_json::Map::new(),
+        started_at,
     }
 }
 
@@ -154,8 +182,12 @@ pub async fn a_pending_event_is_settled_once(store: Shelf) {
     assert_eq!((event.meta.id, event.payload.as_deref()), (id, Some(&b"{}"[..])));
     assert_eq!(store.take_pending(10, now, until).await.unwrap(), [], "it is claimed");
     let (_, second) = store.take_pending(10, until, until.plus(Duration::from_secs(60))).await.unwrap().remove(0);
-    let settle =
-        |lease: Lease| Transition::Settle { event: id, lease, verdict: Verdict::Unrouted { reason: "now".into() } };
+    let settle = |lease: Lease| Transition::Settle {
+        event: id,
+        lease,
+        verdict: Verdict::Unrouted { reason: "now".into() },
+        runs: Vec::new(),
+    };
     let answers = store.commit(vec![settle(*lease), settle(second), settle(second)]).await.unwrap();
     assert_eq!(
         answers,
@@ -171,7 +203,7 @@ pub async fn a_pending_event_can_stay_pending(store: Shelf) {
     let (_, lease) = store.take_pending(1, START, START).await.unwrap().remove(0);
     let later = START.plus(Duration::from_secs(5));
     let verdict = Verdict::Pending { reason: "still".into() };
-    let settle = Transition::Settle { event: id, lease: Lease { until: later, ..lease }, verdict };
+    let settle = Transition::Settle { event: id, lease: Lease { until: later, ..lease }, verdict, runs: Vec::new() };
     assert_eq!(store.commit(vec![settle]).await.unwrap(), [Answer::Applied]);
     assert_eq!(store.take_pending(1, START, START).await.unwrap(), []);
     assert_eq!(store.take_pending(1, later, later).await.unwrap().len(), 1);
@@ -213,6 +245,141 @@ pub async fn lists_are_filtered(store: Shelf) {
     assert_eq!(list(EventQuery { until, ..EventQuery::default() }).await, ["guid-0"]);
 }
 
+/// Commits an event that starts a run of each of these workflows.
+async fn start(store: &Shelf, sample: &Sample, workflows: &[&str]) -> Vec<RunRecord> {
+    let (intake, runs) = sample.starting(workflows);
+    assert_eq!(store.commit(vec![Transition::Intake(Box::new(intake))]).await.unwrap(), [Answer::Stored]);
+    runs
+}
+
+fn entry(what: What) -> Entry {
+    Entry { at: START, what }
+}
+
+/// A run's journal grows by `entries`, after which it has this status.
+fn advance(run: &RunRecord, revision: u32, entries: Vec<Entry>, status: RunStatus) -> Transition {
+    let grown = revision + u32::try_from(entries.len()).unwrap();
+    let head = RunHead { status, revision: grown, ..RunHead::queued(START) };
+    Transition::Advance { run: run.reference(), revision, entries, head }
+}
+
+pub async fn an_event_and_its_runs_are_one_commit(store: Shelf) {
+    let runs = start(&store, &delivery(1), &["a", "b"]).await;
+    let stored = store.run(runs[0].id).await.unwrap().unwrap();
+    assert_eq!((&stored.record, stored.head.status, stored.journal.len()), (&runs[0], RunStatus::Queued, 0));
+    assert_eq!((store.counts().runs, store.counts().queued), (2, 2));
+    let (again, _) = delivery(1).starting(&["c"]);
+    let answers = store.commit(vec![Transition::Intake(Box::new(again))]).await.unwrap();
+    assert!(matches!(answers[..], [Answer::Redelivered { .. }]));
+    assert_eq!(store.counts().runs, 2, "a redelivery starts nothing");
+    assert_eq!(store.run(RunId::from_bytes([9; 16])).await.unwrap(), None);
+}
+
+pub async fn a_duplicate_starts_nothing(store: Shelf) {
+    answer(&store, delivery(1).reporting(7, None)).await;
+    let (twin, runs) = delivery(2).reporting(7, None).starting(&["a"]);
+    let answers = store.commit(vec![Transition::Intake(Box::new(twin))]).await.unwrap();
+    assert!(matches!(answers[..], [Answer::Duplicate { .. }]));
+    assert_eq!((store.run(runs[0].id).await.unwrap(), store.counts().runs), (None, 0));
+}
+
+pub async fn routing_twice_starts_a_run_once(store: Shelf) {
+    let (_, id) = answer(&store, delivery(1).pending()).await;
+    let started = run(id, "a", START);
+    for _ in 0..2 {
+        let (_, lease) = store.take_pending(1, START, START).await.unwrap().remove(0);
+        let verdict = Verdict::Pending { reason: "still".into() };
+        let runs = vec![started.clone(), started.clone()];
+        let settle = Transition::Settle { event: id, lease: Lease { until: START, ..lease }, verdict, runs };
+        assert_eq!(store.commit(vec![settle]).await.unwrap(), [Answer::Applied]);
+    }
+    assert_eq!((store.counts().runs, store.open_runs(None, 9).await.unwrap().len()), (1, 1));
+}
+
+pub async fn a_journal_grows_at_its_end_only(store: Shelf) {
+    let runs = start(&store, &delivery(1), &["a"]).await;
+    let begun = || entry(What::Begun { deadline: START });
+    let ended = || entry(What::Ended { status: RunStatus::Succeeded, reason: None });
+    let steps = vec![
+        advance(&runs[0], 0, vec![begun()], RunStatus::Running),
+        advance(&runs[0], 0, vec![begun()], RunStatus::Running),
+        advance(&runs[0], 1, vec![ended()], RunStatus::Succeeded),
+    ];
+    let answers = store.commit(steps).await.unwrap();
+    assert_eq!(answers, [Answer::Applied, Answer::Stale, Answer::Applied], "within a batch as well");
+    let late = advance(&runs[0], 1, vec![ended()], RunStatus::Failed);
+    assert_eq!(store.commit(vec![late]).await.unwrap(), [Answer::Stale]);
+    let stored = store.run(runs[0].id).await.unwrap().unwrap();
+    assert_eq!((stored.journal, stored.head.status), (vec![begun(), ended()], RunStatus::Succeeded));
+    assert_eq!(store.open_runs(None, 9).await.unwrap(), []);
+    let counts = store.counts();
+    assert_eq!((counts.runs, counts.queued, counts.active, counts.succeeded), (1, 0, 0, 1));
+}
+
+pub async fn open_runs_are_listed_by_their_start(store: Shelf) {
+    let mut all = Vec::new();
+    for n in 0..5 {
+        all.extend(start(&store, &delivery(n).after(Duration::from_secs(u64::from(n))), &["a"]).await);
+    }
+    let over = entry(What::Ended { status: RunStatus::Failed, reason: None });
+    store.commit(vec![advance(&all[2], 0, vec![over], RunStatus::Failed)]).await.unwrap();
+    let wake = Some(START.plus(Duration::from_secs(9)));
+    let begun = entry(What::Begun { deadline: START });
+    let head = RunHead { status: RunStatus::Waiting, revision: 1, wake, ..RunHead::queued(START) };
+    let waiting = Transition::Advance { run: all[1].reference(), revision: 0, entries: vec![begun], head };
+    store.commit(vec![waiting]).await.unwrap();
+    let first = store.open_runs(None, 2).await.unwrap();
+    let ids = |open: &[pointsman_actors::store::OpenRun]| open.iter().map(|open| open.run.id).collect::<Vec<_>>();
+    assert_eq!((ids(&first), first[1].wake, first[0].workflow.as_str()), (vec![all[0].id, all[1].id], wake, "a"));
+    let rest = store.open_runs(Some(first[1].run), 9).await.unwrap();
+    assert_eq!(ids(&rest), [all[3].id, all[4].id]);
+}
+
+pub async fn runs_are_listed_newest_first_and_filtered(store: Shelf) {
+    let mut all = Vec::new();
+    for n in 0..6 {
+        let workflow = if n % 2 == 0 { "even" } else { "odd" };
+        all.extend(start(&store, &delivery(n).after(Duration::from_secs(u64::from(n))), &[workflow]).await);
+    }
+    let over = entry(What::Ended { status: RunStatus::Failed, reason: None });
+    store.commit(vec![advance(&all[5], 0, vec![over], RunStatus::Failed)]).await.unwrap();
+    let list = async |query: RunQuery| {
+        let limit = if query.limit == 0 { 100 } else { query.limit };
+        let page = store.runs(RunQuery { limit, ..query }).await.unwrap();
+        (page.items.iter().map(|(run, _)| run.id).collect::<Vec<_>>(), page.next)
+    };
+    let expect = |numbers: &[usize]| numbers.iter().map(|n| all[*n].id).collect::<Vec<_>>();
+    let (mut seen, mut before) = (Vec::new(), None::<RunRef>);
+    loop {
+        let (ids, next) = list(RunQuery { limit: 4, before, ..RunQuery::default() }).await;
+        seen.extend(ids);
+        before = next;
+        if before.is_none() {
+            break;
+        }
+    }
+    assert_eq!(seen, expect(&[5, 4, 3, 2, 1, 0]));
+    let odd = RunQuery { workflow: Some("odd".into()), ..RunQuery::default() };
+    assert_eq!(list(odd).await.0, expect(&[5, 3, 1]));
+    let failed = RunQuery { status: Some(RunStatus::Failed), ..RunQuery::default() };
+    assert_eq!(list(failed).await.0, expect(&[5]));
+    let of_event = RunQuery { event: Some(all[3].event), ..RunQuery::default() };
+    assert_eq!(list(of_event).await.0, expect(&[3]));
+    let since = RunQuery { since: Some(all[4].started_at), ..RunQuery::default() };
+    assert_eq!(list(since).await.0, expect(&[5, 4]));
+    let until = RunQuery { until: Some(all[1].started_at), ..RunQuery::default() };
+    assert_eq!(list(until).await.0, expect(&[0]));
+    let nobody = RunQuery { subject: Some("o/r#2".into()), ..RunQuery::default() };
+    assert_eq!(list(nobody).await.0, []);
+}
+
+pub async fn definitions_are_kept(store: Shelf) {
+    let keep = || Transition::KeepDefinition { hash: "h".into(), content: "{}".into() };
+    assert_eq!(store.definition("h").await.unwrap(), None);
+    assert_eq!(store.commit(vec![keep(), keep()]).await.unwrap(), [Answer::Applied, Answer::Applied]);
+    assert_eq!(store.definition("h").await.unwrap().as_deref(), Some("{}"));
+}
+
 /// Runs the whole contract on the store that `$fresh` opens.
 macro_rules! contract {
     ($fresh:expr; $($promise:ident),* $(,)?) => {$(
@@ -233,6 +400,13 @@ macro_rules! contract {
             a_pending_event_can_stay_pending,
             lists_are_newest_first_and_go_on,
             lists_are_filtered,
+            an_event_and_its_runs_are_one_commit,
+            a_duplicate_starts_nothing,
+            routing_twice_starts_a_run_once,
+            a_journal_grows_at_its_end_only,
+            open_runs_are_listed_by_their_start,
+            runs_are_listed_newest_first_and_filtered,
+            definitions_are_kept,
         }
     };
 }

@@ -1,0 +1,25 @@
+//! What steps can do: a file and a line for each.
+
+mod pull_request;
+mod send_notification;
+mod update_pr_status;
+mod validate_pr;
+mod with;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use pointsman_actors::executor::port::{Action, Actions};
+
+use crate::integrations::Integrations;
+
+/// All actions, with what they call.
+pub fn all(integrations: &Integrations) -> Actions {
+    let Integrations { github, slack, claude_code } = integrations.clone();
+    let all: [Arc<dyn Action>; 3] = [
+        Arc::new(validate_pr::ValidatePr::new(github.clone(), claude_code)),
+        Arc::new(update_pr_status::UpdatePrStatus::new(github)),
+        Arc::new(send_notification::SendNotification::new(slack)),
+    ];
+    Arc::new(all.into_iter().map(|action| (action.info().name, action)).collect::<BTreeMap<_, _>>())
+}

@@ -1,0 +1,50 @@
+//! `send_notification`: tells the team. A message that may have been sent is not sent again.
+
+use std::sync::Arc;
+
+use pointsman_actors::executor::port::{
+    Action, ActionInfo, Attempt, EffectClass, OnDoubt, Outcome, Parameter, Success, Working,
+};
+use serde_json::json;
+
+use super::with::With;
+use crate::integrations::slack::Slack;
+
+static INFO: ActionInfo = ActionInfo {
+    name: "send_notification",
+    class: EffectClass::Once,
+    on_doubt: OnDoubt::AssumeDone,
+    parameters: &[Parameter { name: "text", default: None }],
+    timeout: None,
+};
+
+/// The action.
+pub struct SendNotification {
+    slack: Option<Arc<Slack>>,
+}
+
+impl SendNotification {
+    /// Through this channel; without one nobody is told, and the step says so.
+    pub fn new(slack: Option<Arc<Slack>>) -> Self {
+        Self { slack }
+    }
+}
+
+impl Action for SendNotification {
+    fn info(&self) -> &'static ActionInfo {
+        &INFO
+    }
+
+    fn execute(&self, attempt: Attempt) -> Working<Outcome> {
+        let slack = self.slack.clone();
+        Box::pin(async move {
+            let text = With(&attempt.with).text("text")?;
+            let Some(slack) = slack else {
+                let reason = "no notification target is configured; set SLACK_WEBHOOK_URL";
+                return Ok(Success::Done(json!({ "sent": false, "reason": reason })));
+            };
+            slack.post(&text, &attempt.key).await?;
+            Ok(Success::Done(json!({ "sent": true })))
+        })
+    }
+}

@@ -1,0 +1,79 @@
+//! `update_pr_status`: sets the commit status at the head of a pull request. Setting it twice is as
+//! setting it once.
+
+use std::sync::Arc;
+
+use pointsman_actors::executor::failure::{ErrorClass, Failure};
+use pointsman_actors::executor::port::{
+    Action, ActionInfo, Attempt, EffectClass, OnDoubt, Outcome, Parameter, Success, Working,
+};
+use serde_json::json;
+
+use super::pull_request::{self, HEAD_SHA, Head, PR_NUMBER, REPOSITORY, Standing};
+use super::with::With;
+use crate::integrations::github::{GitHub, Status};
+
+static INFO: ActionInfo = ActionInfo {
+    name: "update_pr_status",
+    class: EffectClass::Idempotent,
+    on_doubt: OnDoubt::Repeat,
+    parameters: &[
+        REPOSITORY,
+        PR_NUMBER,
+        HEAD_SHA,
+        Parameter { name: "state", default: None },
+        Parameter { name: "description", default: Some("") },
+        Parameter { name: "context", default: Some("pointsman/validation") },
+        Parameter { name: "target_url", default: Some("") },
+    ],
+    timeout: None,
+};
+
+/// The states that GitHub knows.
+const STATES: [&str; 4] = ["error", "failure", "pending", "success"];
+
+/// The action.
+pub struct UpdatePrStatus {
+    github: Option<Arc<GitHub>>,
+}
+
+impl UpdatePrStatus {
+    /// With this client.
+    pub fn new(github: Option<Arc<GitHub>>) -> Self {
+        Self { github }
+    }
+}
+
+impl Action for UpdatePrStatus {
+    fn info(&self) -> &'static ActionInfo {
+        &INFO
+    }
+
+    fn unavailable(&self) -> Option<String> {
+        self.github.is_none().then(|| pull_request::NOT_CONFIGURED.to_owned())
+    }
+
+    fn execute(&self, attempt: Attempt) -> Working<Outcome> {
+        let github = self.github.clone();
+        Box::pin(async move { update(github.as_deref().ok_or_else(pull_request::not_configured)?, &attempt).await })
+    }
+}
+
+async fn update(github: &GitHub, attempt: &Attempt) -> Result<Success, Failure> {
+    let (head, with) = (Head::of(&attempt.with)?, With(&attempt.with));
+    let status = Status {
+        state: with.text("state")?,
+        context: with.text("context")?,
+        description: with.text_or_empty("description")?,
+        target_url: with.text_or_empty("target_url")?,
+    };
+    if !STATES.contains(&status.state.as_str()) {
+        let message = format!("with.state: `{}` is none of {}", status.state, STATES.join(", "));
+        return Err(Failure::new(ErrorClass::Validation, message));
+    }
+    if let Standing::Old(reason) = head.look(github).await? {
+        return Ok(Success::Superseded(reason));
+    }
+    let set = github.set_status(&head.repository, &head.sha, &status, &attempt.key).await?;
+    Ok(Success::Done(json!({ "state": status.state, "context": status.context, "id": set.get("id") })))
+}

@@ -1,0 +1,61 @@
+//! Reads what a step hands over.
+
+use pointsman_actors::executor::failure::{ErrorClass, Failure};
+use serde_json::{Map, Value as Json};
+
+/// What a step hands over.
+pub struct With<'a>(pub &'a Map<String, Json>);
+
+impl With<'_> {
+    /// A text that is not empty.
+    pub fn text(&self, name: &str) -> Result<String, Failure> {
+        match self.0.get(name) {
+            Some(Json::String(text)) if !text.is_empty() => Ok(text.clone()),
+            other => Err(wrong(name, "a text", other)),
+        }
+    }
+
+    /// A text; empty when there is none.
+    pub fn text_or_empty(&self, name: &str) -> Result<String, Failure> {
+        match self.0.get(name) {
+            None | Some(Json::Null) => Ok(String::new()),
+            Some(Json::String(text)) => Ok(text.clone()),
+            other => Err(wrong(name, "a text", other)),
+        }
+    }
+
+    /// A whole number, also when a template made a text of it.
+    pub fn number(&self, name: &str) -> Result<u64, Failure> {
+        let value = self.0.get(name);
+        let number = value.and_then(|value| value.as_u64().or_else(|| value.as_str()?.trim().parse().ok()));
+        number.ok_or_else(|| wrong(name, "a whole number", value))
+    }
+}
+
+fn wrong(name: &str, expected: &str, found: Option<&Json>) -> Failure {
+    let found = match found {
+        None | Some(Json::Null) => "nothing".to_owned(),
+        Some(found) => found.to_string().chars().take(80).collect(),
+    };
+    Failure::new(ErrorClass::Validation, format!("with.{name}: expected {expected}, found {found}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn values_are_read_or_named() {
+        let values = json!({"a": "x", "n": "12", "m": 7, "e": "", "z": null, "o": {}});
+        let with = With(values.as_object().unwrap());
+        assert_eq!((with.text("a"), with.number("n"), with.number("m")), (Ok("x".into()), Ok(12), Ok(7)));
+        assert_eq!((with.text_or_empty("e"), with.text_or_empty("z")), (Ok(String::new()), Ok(String::new())));
+        let error = |failure: Failure| failure.message;
+        assert_eq!(error(with.text("e").unwrap_err()), "with.e: expected a text, found \"\"");
+        assert_eq!(error(with.number("a").unwrap_err()), "with.a: expected a whole number, found \"x\"");
+        assert_eq!(error(with.text("q").unwrap_err()), "with.q: expected a text, found nothing");
+        assert_eq!(error(with.text_or_empty("o").unwrap_err()), "with.o: expected a text, found {}");
+    }
+}

@@ -1,0 +1,117 @@
+//! Programs that answer, that do not, and that leave something behind.
+
+use std::os::unix::fs::PermissionsExt;
+use std::sync::{Arc, Mutex};
+
+use serde_json::Value as Json;
+use tempfile::TempDir;
+
+use super::*;
+
+const LONG: Duration = Duration::from_secs(60);
+
+/// A program made of a shell script.
+struct Script {
+    directory: TempDir,
+    claude: ClaudeCode,
+}
+
+fn script(text: &str) -> Script {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("claude");
+    std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let passed_on = [("PATH".to_owned(), "/usr/bin:/bin".to_owned())];
+    let command = format!("{} {}", path.display(), directory.path().display());
+    let claude = ClaudeCode::new(&command, &passed_on, Some(&SecretText::new("the key")));
+    Script { directory, claude }
+}
+
+/// A notebook, and what was noted in it.
+fn notebook() -> (Notebook, Arc<Mutex<Vec<Json>>>) {
+    let notes = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&notes);
+    let take = move |note: Json| {
+        kept.lock().unwrap().push(note);
+        Box::pin(std::future::ready(Ok(()))) as pointsman_actors::executor::port::Working<_>
+    };
+    (Notebook::new(Arc::new(take)), notes)
+}
+
+fn group_of(notes: &Mutex<Vec<Json>>) -> u32 {
+    u32::try_from(notes.lock().unwrap()[0]["process"]["pid"].as_u64().unwrap()).unwrap()
+}
+
+/// Waits until nothing of a group is left; a signal takes a moment to be delivered.
+async fn until_gone(group: u32) {
+    for _ in 0..3_000 {
+        if process::members(group).next().is_none() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("something of group {group} is left");
+}
+
+#[actix::test]
+async fn it_gets_the_prompt_and_nothing_of_ours() {
+    let answer = r#"{"is_error":false,"structured_output":{"verdict":"pass","score":90,"issues":[]}}"#;
+    let script = script(&format!("cat > \"$1/prompt\"; env > \"$1/env\"; echo \"$@\" > \"$1/args\"; echo '{answer}'"));
+    let (notebook, notes) = notebook();
+    let verdict = script.claude.judge("the prompt", &notebook, LONG).await.unwrap();
+    assert_eq!(verdict.score, 90);
+    let file = |name: &str| std::fs::read_to_string(script.directory.path().join(name)).unwrap();
+    assert_eq!(file("prompt"), "the prompt");
+    let seen = file("env");
+    let names: Vec<&str> = seen.lines().filter_map(|line| line.split('=').next()).collect();
+    let known = ["PATH", "ANTHROPIC_API_KEY", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "DISABLE_AUTOUPDATER", "PWD", "OLDPWD", "SHLVL", "_"];
+    assert!(names.iter().all(|name| known.contains(name)), "{names:?}");
+    assert!(file("args").contains("--json-schema {\"type\":\"object\""));
+    until_gone(group_of(&notes)).await;
+}
+
+#[actix::test]
+async fn without_its_note_it_gets_no_prompt() {
+    let script = script("cat > \"$1/prompt\"; cat \"$1/prompt\" >&2; exit 1");
+    let take = |_: Json| {
+        let refused = Err(Failure::new(ErrorClass::Temporary, "the log is gone"));
+        Box::pin(std::future::ready(refused)) as pointsman_actors::executor::port::Working<_>
+    };
+    let failure = script.claude.judge("the prompt", &Notebook::new(Arc::new(take)), LONG).await.unwrap_err();
+    assert_eq!(failure.message, "the log is gone");
+    assert!(std::fs::read_to_string(script.directory.path().join("prompt")).unwrap_or_default().is_empty());
+}
+
+#[actix::test]
+async fn one_that_does_not_answer_is_ended_with_all_that_it_started() {
+    let script = script("trap '' TERM; sleep 300 & sleep 300 & wait; wait; sleep 300");
+    let (notebook, notes) = notebook();
+    let failure = script.claude.judge("x", &notebook, Duration::from_millis(200)).await.unwrap_err();
+    assert_eq!(failure.class, ErrorClass::Timeout);
+    until_gone(group_of(&notes)).await;
+}
+
+#[actix::test]
+async fn one_that_nobody_waits_for_is_ended() {
+    let script = script("sleep 300 & wait");
+    let (notebook, notes) = notebook();
+    {
+        let judging = script.claude.judge("x", &notebook, LONG);
+        tokio::pin!(judging);
+        while notes.lock().unwrap().is_empty() {
+            let _ = tokio::time::timeout(Duration::from_millis(10), &mut judging).await;
+        }
+    }
+    until_gone(group_of(&notes)).await;
+}
+
+#[actix::test]
+async fn what_cannot_be_run_is_named() {
+    let passed_on = [("PATH".to_owned(), "/usr/bin:/bin".to_owned())];
+    let claude = |command| ClaudeCode::new(command, &passed_on, None);
+    assert_eq!(claude("sh").unavailable(), None);
+    assert_eq!(claude("/bin/sh -x").unavailable(), None);
+    for missing in ["no-such-program", "/etc/passwd", "/no/such/file", ""] {
+        assert!(claude(missing).unavailable().unwrap().contains("set CLAUDE_CODE_COMMAND"), "{missing}");
+    }
+}

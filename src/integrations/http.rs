@@ -1,0 +1,80 @@
+//! What all calls to providers share: one client, bounded answers, and what a call that got no answer
+//! means.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use pointsman_actors::executor::failure::{ErrorClass, Failure};
+use reqwest::header::HeaderMap;
+use reqwest::{Client, Method, RequestBuilder};
+
+/// A connection that is not there by then will not come.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// GitHub cuts requests off after ten seconds; nobody here answers later than this.
+const WHOLE: Duration = Duration::from_secs(30);
+
+/// Most bytes of an answer that are read, diffs apart.
+const LARGEST_ANSWER: usize = 4 << 20;
+
+/// The client of all providers.
+pub fn client() -> Client {
+    let builder = Client::builder().connect_timeout(CONNECT).timeout(WHOLE).user_agent(USER_AGENT);
+    // Only a TLS backend that is not there fails this, and it is compiled in.
+    builder.build().unwrap_or_default()
+}
+
+/// How we introduce ourselves; GitHub refuses requests without.
+const USER_AGENT: &str = concat!("pointsman/", env!("CARGO_PKG_VERSION"));
+
+/// A provider's answer, read whole or up to a limit.
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body, cut off at the limit.
+    pub body: Bytes,
+    /// Whether it was.
+    pub cut: bool,
+}
+
+/// Sends a request and reads the answer. `what` names it in a failure, without any credential.
+pub async fn send(what: &str, method: &Method, request: RequestBuilder) -> Result<Answer, Failure> {
+    send_up_to(what, method, request, LARGEST_ANSWER).await
+}
+
+/// The same, reading at most `limit` bytes.
+pub async fn send_up_to(
+    what: &str,
+    method: &Method,
+    request: RequestBuilder,
+    limit: usize,
+) -> Result<Answer, Failure> {
+    let failed = |error: reqwest::Error| no_answer(what, method, error);
+    let mut response = request.send().await.map_err(failed)?;
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let (mut body, mut cut) = (Vec::new(), false);
+    while let Some(chunk) = response.chunk().await.map_err(failed)? {
+        let room = limit - body.len();
+        cut = chunk.len() > room;
+        body.extend_from_slice(chunk.get(..room.min(chunk.len())).unwrap_or_default());
+        if cut {
+            break;
+        }
+    }
+    Ok(Answer { status, headers, body: body.into(), cut })
+}
+
+/// What it means that no answer came. A write that had left may have been done.
+fn no_answer(what: &str, method: &Method, error: reqwest::Error) -> Failure {
+    let (never_left, in_time) = (error.is_connect() || error.is_builder(), !error.is_timeout());
+    // The URL may be a credential.
+    let error = error.without_url();
+    let reason = std::iter::successors(std::error::Error::source(&error), |error| error.source())
+        .last()
+        .map_or_else(|| error.to_string(), ToString::to_string);
+    let class = if in_time { ErrorClass::Network } else { ErrorClass::Timeout };
+    let failure = Failure::new(class, format!("{what}: no answer: {reason}"));
+    if never_left || method == Method::GET { failure } else { failure.in_doubt() }
+}

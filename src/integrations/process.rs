@@ -1,0 +1,113 @@
+//! Programs that we start: each in a process group of its own, so that nothing of it is left when it is
+//! ended, and findable after a crash of ours by its id together with the time of its start.
+//!
+//! Source of the fields: proc_pid_stat(5).
+
+use std::path::Path;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use serde_json::{Value as Json, json};
+
+/// What is written down about a process before it is given work.
+pub fn note(pid: u32) -> Option<Json> {
+    let stat = Stat::of(pid)?;
+    Some(json!({ "process": { "pid": pid, "started": stat.started } }))
+}
+
+/// Ends what a process of a former life of ours left running. One that merely has the same id is not
+/// touched: the time of its start differs.
+pub fn end_leftover(note: &Json) {
+    let number = |pointer: &str| note.pointer(pointer).and_then(Json::as_u64);
+    let Some((pid, started)) = number("/process/pid").zip(number("/process/started")) else { return };
+    let Ok(pid) = u32::try_from(pid) else { return };
+    let leader = Stat::of(pid);
+    let is_ours = match &leader {
+        Some(stat) => stat.started == started,
+        // While members of a group live, its number is given to no new process.
+        None => members(pid).next().is_some(),
+    };
+    if is_ours {
+        tracing::warn!(pid, "a program that outlived a former process is ended");
+        end_group(pid, Signal::KILL);
+    }
+}
+
+/// Sends a signal to a whole process group.
+pub fn end_group(leader: u32, signal: Signal) {
+    if let Some(group) = i32::try_from(leader).ok().and_then(Pid::from_raw) {
+        // It may have ended by itself.
+        let _ = kill_process_group(group, signal);
+    }
+}
+
+/// The processes of a group that are not yet gone; one that only waits to be reaped is.
+pub fn members(group: u32) -> impl Iterator<Item = u32> {
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.filter(move |pid| Stat::of(*pid).is_some_and(|stat| stat.group == group && !stat.is_zombie))
+}
+
+struct Stat {
+    is_zombie: bool,
+    group: u32,
+    /// Clock ticks since the machine started.
+    started: u64,
+}
+
+impl Stat {
+    fn of(pid: u32) -> Option<Self> {
+        Self::parse(&std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).ok()?)
+    }
+
+    /// The name in the second field may hold anything, also blanks and parentheses.
+    fn parse(stat: &str) -> Option<Self> {
+        let (_, rest) = stat.rsplit_once(')')?;
+        let fields: Vec<&str> = rest.split_whitespace().collect();
+        // The state is field 3, the group field 5, the start field 22.
+        Some(Self {
+            is_zombie: fields.first() == Some(&"Z"),
+            group: fields.get(2)?.parse().ok()?,
+            started: fields.get(19)?.parse().ok()?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::CommandExt;
+    use std::process::{Child, Command};
+
+    use super::*;
+
+    fn sleeper() -> Child {
+        Command::new("sleep").arg("300").process_group(0).spawn().unwrap()
+    }
+
+    #[test]
+    fn a_leftover_is_found_and_ended() {
+        let mut child = sleeper();
+        let note = note(child.id()).unwrap();
+        end_leftover(&note);
+        assert!(!child.wait().unwrap().success());
+        assert_eq!(members(child.id()).count(), 0);
+        end_leftover(&note);
+    }
+
+    #[test]
+    fn another_process_with_the_same_id_is_not_touched() {
+        let mut child = sleeper();
+        let mut note = note(child.id()).unwrap();
+        note["process"]["started"] = 1.into();
+        end_leftover(&note);
+        assert_eq!(child.try_wait().unwrap(), None);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn a_name_with_parentheses_does_not_confuse() {
+        let rest: Vec<String> = (4..=22).map(|field| field.to_string()).collect();
+        let stat = Stat::parse(&format!("7 (a) b (c) S {}", rest.join(" "))).unwrap();
+        assert_eq!((stat.group, stat.started, stat.is_zombie), (5, 22, false));
+    }
+}
