@@ -1,0 +1,56 @@
+//! `/_control`: the world for other processes.
+//!
+//! ```text
+//! GET  /_control/ledger   every call
+//! GET  /_control/state    {"pulls": […], "statuses": […], "notifications": […]}
+//! POST /_control/pulls    a pull request
+//! POST /_control/heads    {"repository": "o/r", "number": 1, "sha": "…"}
+//! POST /_control/faults   a fault
+//! POST /_control/claude   what claude says from now on
+//! POST /_control/hook     {"url": "…", "secret": "…"}
+//! ```
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use crate::server::{Reply, Request};
+use crate::world::World;
+
+#[derive(Deserialize)]
+struct NewHead {
+    repository: String,
+    number: u64,
+    sha: String,
+}
+
+/// Answers a call.
+pub fn answer(world: &World, request: &Request) -> Reply {
+    match (request.method.as_str(), request.path.as_str()) {
+        ("GET", "/ledger") => Reply::json(200, json!(world.ledger())),
+        ("GET", "/state") => {
+            let state = world.state();
+            let pulls: Vec<_> = state.pulls.values().collect();
+            let shown = json!({"pulls": pulls, "statuses": state.statuses, "notifications": state.notifications});
+            Reply::json(200, shown)
+        }
+        ("POST", "/pulls") => take(request, |pull| world.put_pull(pull)),
+        ("POST", "/heads") => take(request, |NewHead { repository, number, sha }| {
+            world.push_head(&repository, number, &sha);
+        }),
+        ("POST", "/faults") => take(request, |fault| world.plan(fault)),
+        ("POST", "/claude") => take(request, |plan| world.state().claude = plan),
+        ("POST", "/hook") => take(request, |hook| world.state().hook = Some(hook)),
+        _ => Reply::text(404, "no such control"),
+    }
+}
+
+fn take<T: DeserializeOwned>(request: &Request, put: impl FnOnce(T)) -> Reply {
+    match serde_json::from_slice(&request.body) {
+        Ok(value) => {
+            put(value);
+            Reply::json(200, json!({}))
+        }
+        Err(error) => Reply::text(400, &error.to_string()),
+    }
+}

@@ -1,0 +1,23 @@
+//! A small world on loopback: a GitHub, a Slack and a `claude` that keep state, write every call into a
+//! ledger, are strict where the real ones are, and misbehave by plan.
+//!
+//! [`Sandbox`] serves it; tests in the same process look at it through [`World`], other processes through
+//! `/_control` ([`control`]). What is not here is not pretended: an unknown path is a 404 in the ledger.
+
+pub mod claude;
+pub mod control;
+pub mod faults;
+pub mod github;
+pub mod server;
+pub mod slack;
+pub mod world;
+
+pub use faults::{Fault, FaultKind};
+pub use server::Sandbox;
+pub use world::{Call, PullRequest, Status, World};
+
+/// The token that the sandbox's GitHub accepts.
+pub const TOKEN: &str = "sandbox-token";
+
+/// The path of the one Slack webhook that there is.
+pub const SLACK_PATH: &str = "/slack/services/T000/B000/XXXX";

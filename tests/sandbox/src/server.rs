@@ -1,0 +1,229 @@
+//! Serves the world over HTTP: one handler for every path, so that every call passes the plan of faults
+//! and the ledger.
+//!
+//! A connection breaks in this way: the head of an answer promises more bytes than come before the end.
+//! A client cannot use that answer, which is what a broken connection means to it.
+
+use std::net::TcpListener;
+
+use actix_web::dev::ServerHandle;
+use actix_web::http::StatusCode;
+use actix_web::web::{self, Bytes, Data, PayloadConfig};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
+use hmac::{Hmac, KeyInit, Mac};
+use serde_json::{Value as Json, json};
+use sha2::Sha256;
+
+use crate::faults::{self, FaultKind};
+use crate::world::{Call, Hook, World};
+use crate::{claude, control, github, slack};
+
+/// A running sandbox.
+pub struct Sandbox {
+    world: World,
+    url: String,
+    handle: ServerHandle,
+}
+
+/// A call as services see it.
+pub struct Request {
+    /// The method, upper-case.
+    pub method: String,
+    /// The path without the service's prefix, with its query.
+    pub path: String,
+    /// The body.
+    pub body: Bytes,
+    headers: Vec<(String, String)>,
+}
+
+impl Request {
+    /// The header of this lower-case name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The body as JSON; null if it is none.
+    pub fn json(&self) -> Json {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+}
+
+/// What a service answers.
+pub struct Reply {
+    /// The status.
+    pub status: u16,
+    /// The body.
+    pub body: Bytes,
+    /// Whether it is JSON.
+    pub is_json: bool,
+    /// The webhook that the call causes.
+    pub callback: Option<Json>,
+}
+
+impl Reply {
+    /// JSON.
+    pub fn json(status: u16, body: Json) -> Self {
+        Self { status, body: body.to_string().into(), is_json: true, callback: None }
+    }
+
+    /// Text.
+    pub fn text(status: u16, text: &str) -> Self {
+        Self { status, body: Bytes::copy_from_slice(text.as_bytes()), is_json: false, callback: None }
+    }
+}
+
+impl Sandbox {
+    /// Starts one on a port of loopback, on the current system; 0 takes a free port.
+    pub async fn start(port: u16) -> anyhow::Result<Self> {
+        // Fails only when one is installed already, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let listener = TcpListener::bind(("127.0.0.1", port))?;
+        let url = format!("http://{}", listener.local_addr()?);
+        let world = World::default();
+        let shared = world.clone();
+        let server = HttpServer::new(move || {
+            App::new()
+                .app_data(Data::new(shared.clone()))
+                .app_data(PayloadConfig::new(64 << 20))
+                .default_service(web::to(serve))
+        });
+        let server = server.workers(1).disable_signals().shutdown_timeout(1).listen(listener)?.run();
+        let handle = server.handle();
+        actix_rt::spawn(server);
+        Ok(Self { world, url, handle })
+    }
+
+    /// Its base URL.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The world that it serves.
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// Ends it.
+    pub async fn stop(self) {
+        self.handle.stop(false).await;
+    }
+}
+
+async fn serve(request: HttpRequest, body: Bytes, world: Data<World>) -> HttpResponse {
+    let whole = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    let (service, path) = whole.trim_start_matches('/').split_once('/').unwrap_or((whole, ""));
+    let headers = request.headers().iter();
+    let headers = headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap_or_default().to_owned()));
+    let call = Request {
+        method: request.method().to_string(),
+        path: format!("/{path}"),
+        body,
+        headers: headers.collect(),
+    };
+    if service == "_control" {
+        return respond(control::answer(&world, &call));
+    }
+    let place = world.note(Call {
+        number: 0,
+        at_ms: chrono::Utc::now().timestamp_millis(),
+        service: service.to_owned(),
+        method: call.method.clone(),
+        path: call.path.clone(),
+        key: call.header("x-idempotency-key").map(str::to_owned),
+        body: call.json(),
+        status: None,
+        executed: false,
+    });
+    let fault = faults::take(&mut world.state(), service, &call.method, &call.path);
+    if let Some(FaultKind::Delay(millis)) = fault {
+        tokio::time::sleep(std::time::Duration::from_millis(millis)).await;
+    }
+    if let Some(refused) = refuse(fault) {
+        let dropped = fault == Some(FaultKind::DropBefore);
+        world.settle(place, (!dropped).then_some(refused.status().as_u16()), false);
+        return refused;
+    }
+    let mut reply = execute(&world, service, &call);
+    let accepted = reply.status < 300;
+    if let Some((event, hook)) = reply.callback.take().zip(world.state().hook.clone()) {
+        if fault == Some(FaultKind::CallbackFirst) {
+            deliver(event, hook).await;
+        } else {
+            actix_rt::spawn(deliver(event, hook));
+        }
+    }
+    match fault {
+        Some(FaultKind::DropAfter) => {
+            world.settle(place, None, accepted);
+            broken()
+        }
+        Some(FaultKind::ErrorAfter(status)) => {
+            world.settle(place, Some(status), accepted);
+            respond(github::error(status, "Server Error"))
+        }
+        _ => {
+            world.settle(place, Some(reply.status), accepted);
+            respond(reply)
+        }
+    }
+}
+
+fn execute(world: &World, service: &str, call: &Request) -> Reply {
+    let mut state = world.state();
+    match service {
+        "github" => github::answer(&mut state, call),
+        "slack" => slack::answer(&mut state, call),
+        "claude" => claude::answer(&mut state, call),
+        _ => Reply::text(404, "no such service"),
+    }
+}
+
+/// The answer of a call that is not done.
+fn refuse(fault: Option<FaultKind>) -> Option<HttpResponse> {
+    match fault? {
+        FaultKind::Refuse(status) => Some(respond(github::error(status, "Server Error"))),
+        FaultKind::RateLimit(seconds) => {
+            let mut response = respond(github::error(429, "You have exceeded a secondary rate limit"));
+            let name = actix_web::http::header::RETRY_AFTER;
+            response.headers_mut().insert(name, seconds.into());
+            Some(response)
+        }
+        FaultKind::DropBefore => Some(broken()),
+        FaultKind::Delay(_) | FaultKind::DropAfter | FaultKind::ErrorAfter(_) | FaultKind::CallbackFirst => None,
+    }
+}
+
+fn respond(reply: Reply) -> HttpResponse {
+    let mut response = HttpResponse::build(StatusCode::from_u16(reply.status).unwrap_or(StatusCode::OK));
+    response.content_type(if reply.is_json { "application/json" } else { "text/plain" });
+    for (name, value) in [("limit", "5000"), ("remaining", "4999"), ("used", "1"), ("resource", "core")] {
+        response.insert_header((format!("x-ratelimit-{name}"), value));
+    }
+    response.body(reply.body)
+}
+
+/// An answer that ends before it is whole.
+fn broken() -> HttpResponse {
+    let ends = futures_util::stream::once(async { Err::<Bytes, _>(std::io::Error::other("broken by plan")) });
+    HttpResponse::Ok().no_chunking(100).streaming(ends)
+}
+
+/// Delivers a `status` event of GitHub, signed.
+async fn deliver(event: Json, hook: Hook) {
+    let body = event.to_string();
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(hook.secret.as_bytes()) else { return };
+    mac.update(body.as_bytes());
+    let signature = format!("sha256={}", hex::encode(mac.finalize().into_bytes()));
+    let request = reqwest::Client::builder().no_proxy().build().unwrap_or_default().post(&hook.url);
+    let headers = json!({
+        "content-type": "application/json", "user-agent": "GitHub-Hookshot/sandbox", "x-github-event": "status",
+        "x-github-delivery": uuid::Uuid::new_v4().to_string(), "x-github-hook-id": "1",
+        "x-hub-signature-256": signature,
+    });
+    let headers = headers.as_object().cloned().unwrap_or_default();
+    let request = headers.iter().fold(request, |request, (name, value)| {
+        request.header(name, value.as_str().unwrap_or_default())
+    });
+    // As GitHub, it does not deliver again by itself.
+    let _ = request.body(body).send().await;
+}

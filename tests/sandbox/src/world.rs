@@ -1,0 +1,201 @@
+//! The state of the world and the ledger of calls.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+use tokio::sync::Notify;
+
+use crate::claude::Plan;
+use crate::faults::{Fault, FaultKind};
+
+/// How long somebody waits for a call before the test is told that it does not come.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A pull request.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PullRequest {
+    /// `owner/name`.
+    pub repository: String,
+    /// Its number.
+    pub number: u64,
+    /// Commit at its head.
+    pub head_sha: String,
+    /// Its title.
+    #[serde(default)]
+    pub title: String,
+    /// What it changes.
+    #[serde(default)]
+    pub diff: String,
+    /// Whether the diff is refused as too large.
+    #[serde(default)]
+    pub diff_too_large: bool,
+    /// Commits that were its head, the present one among them.
+    #[serde(default)]
+    pub heads: Vec<String>,
+}
+
+/// A commit status.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// `owner/name`.
+    pub repository: String,
+    /// The commit.
+    pub sha: String,
+    /// Its state.
+    pub state: String,
+    /// What it is about.
+    pub context: String,
+    /// A line for people.
+    pub description: String,
+    /// Its number.
+    pub id: u64,
+}
+
+/// A call in the ledger.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Call {
+    /// 1 for the first.
+    pub number: u64,
+    /// When it came, in milliseconds since the Unix epoch.
+    pub at_ms: i64,
+    /// `github`, `slack` or `claude`.
+    pub service: String,
+    /// The method.
+    pub method: String,
+    /// The path without the service's prefix.
+    pub path: String,
+    /// What it carried in `x-idempotency-key`.
+    pub key: Option<String>,
+    /// Its body, if it is JSON.
+    pub body: Json,
+    /// What it was answered; absent when it was dropped.
+    pub status: Option<u16>,
+    /// Whether it was done, whatever was answered.
+    pub executed: bool,
+}
+
+/// Where statuses are reported to.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Hook {
+    /// The URL.
+    pub url: String,
+    /// The secret that signs them.
+    pub secret: String,
+}
+
+/// What there is.
+#[derive(Default)]
+pub struct State {
+    /// Pull requests by repository and number.
+    pub pulls: BTreeMap<(String, u64), PullRequest>,
+    /// Statuses, oldest first.
+    pub statuses: Vec<Status>,
+    /// Texts that were posted to Slack.
+    pub notifications: Vec<String>,
+    /// Every call.
+    pub ledger: Vec<Call>,
+    /// What goes wrong.
+    pub faults: Vec<Fault>,
+    /// What `claude` says, from now on.
+    pub claude: Plan,
+    /// What it says before that, one call each.
+    pub claude_next: Vec<Plan>,
+    /// Where statuses are reported to.
+    pub hook: Option<Hook>,
+}
+
+/// A handle on the world.
+#[derive(Clone, Default)]
+pub struct World {
+    state: Arc<Mutex<State>>,
+    called: Arc<Notify>,
+}
+
+impl World {
+    /// The state, for as long as the guard lives.
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// There is this pull request now.
+    pub fn put_pull(&self, mut pull: PullRequest) {
+        pull.heads.push(pull.head_sha.clone());
+        self.state().pulls.insert((pull.repository.clone(), pull.number), pull);
+    }
+
+    /// A pull request gets a new head.
+    pub fn push_head(&self, repository: &str, number: u64, sha: &str) {
+        if let Some(pull) = self.state().pulls.get_mut(&(repository.to_owned(), number)) {
+            sha.clone_into(&mut pull.head_sha);
+            pull.heads.push(sha.to_owned());
+        }
+    }
+
+    /// Something will go wrong.
+    pub fn plan(&self, fault: Fault) {
+        self.state().faults.push(fault);
+    }
+
+    /// Something will go wrong with the next call of `service` whose path contains `path`.
+    pub fn plan_once(&self, service: &str, method: &str, path: &str, kind: FaultKind) {
+        let (service, method, path) = (service.to_owned(), Some(method.to_owned()), Some(path.to_owned()));
+        self.plan(Fault { service, method, path_contains: path, times: 1, kind });
+    }
+
+    /// Every call so far.
+    pub fn ledger(&self) -> Vec<Call> {
+        self.state().ledger.clone()
+    }
+
+    /// The statuses of a commit, oldest first.
+    pub fn statuses(&self, repository: &str, sha: &str) -> Vec<Status> {
+        let state = self.state();
+        state.statuses.iter().filter(|status| status.repository == repository && status.sha == sha).cloned().collect()
+    }
+
+    /// What was posted to Slack.
+    pub fn notifications(&self) -> Vec<String> {
+        self.state().notifications.clone()
+    }
+
+    /// Waits until there are `number` such calls. An error says that they do not come.
+    pub async fn wait_for_calls(&self, number: usize, such: impl Fn(&Call) -> bool) -> anyhow::Result<()> {
+        let come = async {
+            loop {
+                let called = self.called.notified();
+                tokio::pin!(called);
+                called.as_mut().enable();
+                if self.state().ledger.iter().filter(|call| such(call)).count() >= number {
+                    return;
+                }
+                called.await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, come)
+            .await
+            .map_err(|_| anyhow::anyhow!("the calls did not come; the ledger: {:#?}", self.ledger()))
+    }
+
+    /// Writes a call into the ledger; gives its place.
+    pub(crate) fn note(&self, mut call: Call) -> usize {
+        let mut state = self.state();
+        let place = state.ledger.len();
+        call.number = place as u64 + 1;
+        state.ledger.push(call);
+        drop(state);
+        self.called.notify_waiters();
+        place
+    }
+
+    /// Writes down how a call went.
+    pub(crate) fn settle(&self, place: usize, status: Option<u16>, executed: bool) {
+        if let Some(call) = self.state().ledger.get_mut(place) {
+            call.status = status;
+            call.executed = executed;
+        }
+        self.called.notify_waiters();
+    }
+}
