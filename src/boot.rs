@@ -15,9 +15,9 @@ use actix_web::{App, HttpServer};
 use anyhow::Context;
 use pointsman_actors::deduplicator::actor::Windows;
 use pointsman_actors::event::SourceName;
+use pointsman_actors::executor::port::Actions;
 use pointsman_actors::ids::RandomIds;
 use pointsman_actors::receiver::admission::Limits;
-use pointsman_actors::executor::port::Actions;
 use pointsman_actors::router::actor::CurrentRules;
 use pointsman_actors::store::Store;
 use pointsman_actors::supervisor::{Escalation, Row};
@@ -93,8 +93,7 @@ pub enum End {
 /// What to start for a configuration that was read and checked.
 pub fn plan(loaded: &Loaded) -> anyhow::Result<Plan> {
     let settings = &loaded.settings;
-    let integrations =
-        Integrations::new(&settings.integrations, &loaded.passed_on, Arc::new(SystemClock::new()));
+    let integrations = Integrations::new(&settings.integrations, &loaded.passed_on, Arc::new(SystemClock::new()));
     let actions = actions::all(&integrations);
     Ok(Plan {
         data_dir: settings.data_dir.clone(),

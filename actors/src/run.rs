@@ -142,7 +142,15 @@ pub struct RunHead {
 impl RunHead {
     /// The head of a run that was started at this time.
     pub fn queued(at: Timestamp) -> Self {
-        Self { status: RunStatus::Queued, revision: 0, step: None, reason: None, wake: None, updated_at: at, delayed_ms: 0 }
+        Self {
+            status: RunStatus::Queued,
+            revision: 0,
+            step: None,
+            reason: None,
+            wake: None,
+            updated_at: at,
+            delayed_ms: 0,
+        }
     }
 }
 

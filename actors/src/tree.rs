@@ -290,7 +290,9 @@ impl Tree {
             }
         };
         if tokio::time::timeout(patience, at_rest).await.is_err() {
-            tracing::warn!("attempts did not end within the grace period; they are in doubt and resolved by the next start");
+            tracing::warn!(
+                "attempts did not end within the grace period; they are in doubt and resolved by the next start"
+            );
         }
         self.log.drain().await;
     }

@@ -143,13 +143,8 @@ fn text<'a>(value: &'a Value, name: &str) -> &'a str {
 }
 
 fn line(run: &Value) -> String {
-    let (id, at, workflow, subject, status) = (
-        text(run, "id"),
-        text(run, "startedAt"),
-        text(run, "workflow"),
-        text(run, "subject"),
-        text(run, "status"),
-    );
+    let (id, at, workflow, subject, status) =
+        (text(run, "id"), text(run, "startedAt"), text(run, "workflow"), text(run, "subject"), text(run, "status"));
     let step = run.get("step").and_then(Value::as_str).map_or_else(String::new, |step| format!(" at {step}"));
     let reason = run.get("reason").and_then(Value::as_str).map_or_else(String::new, |reason| format!("  {reason}"));
     format!("{id}  {at}  {workflow:<16} {subject:<24} {status}{step}{reason}")

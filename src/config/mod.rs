@@ -89,7 +89,7 @@ pub fn load(environment: &BTreeMap<String, String>, flags: &Flags, cores: usize)
     match Settings::check(&merged, cores, &mut problems) {
         Some(settings) if problems.is_empty() => {
             Ok(Loaded { merged, settings, file, passed_on: passed_on(environment) })
-        },
+        }
         _ => Err(ConfigErrors(problems)),
     }
 }

@@ -64,7 +64,16 @@ async fn it_gets_the_prompt_and_nothing_of_ours() {
     assert_eq!(file("prompt"), "the prompt");
     let seen = file("env");
     let names: Vec<&str> = seen.lines().filter_map(|line| line.split('=').next()).collect();
-    let known = ["PATH", "ANTHROPIC_API_KEY", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "DISABLE_AUTOUPDATER", "PWD", "OLDPWD", "SHLVL", "_"];
+    let known = [
+        "PATH",
+        "ANTHROPIC_API_KEY",
+        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC",
+        "DISABLE_AUTOUPDATER",
+        "PWD",
+        "OLDPWD",
+        "SHLVL",
+        "_",
+    ];
     assert!(names.iter().all(|name| known.contains(name)), "{names:?}");
     assert!(file("args").contains("--json-schema {\"type\":\"object\""));
     until_gone(group_of(&notes)).await;

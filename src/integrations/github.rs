@@ -204,7 +204,9 @@ fn repository_path(repository: &str) -> Result<String, Failure> {
     };
     match repository.split_once('/') {
         Some((owner, name)) if part(owner) && part(name) => Ok(repository.to_owned()),
-        _ => Err(Failure::new(ErrorClass::Validation, format!("`{repository}` is not a repository, such as owner/name"))),
+        _ => {
+            Err(Failure::new(ErrorClass::Validation, format!("`{repository}` is not a repository, such as owner/name")))
+        }
     }
 }
 

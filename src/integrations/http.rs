@@ -19,6 +19,8 @@ const LARGEST_ANSWER: usize = 4 << 20;
 
 /// The client of all providers.
 pub fn client() -> Client {
+    // Fails only when one is installed already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let builder = Client::builder().connect_timeout(CONNECT).timeout(WHOLE).user_agent(USER_AGENT);
     // Only a TLS backend that is not there fails this, and it is compiled in.
     builder.build().unwrap_or_default()
@@ -45,12 +47,7 @@ pub async fn send(what: &str, method: &Method, request: RequestBuilder) -> Resul
 }
 
 /// The same, reading at most `limit` bytes.
-pub async fn send_up_to(
-    what: &str,
-    method: &Method,
-    request: RequestBuilder,
-    limit: usize,
-) -> Result<Answer, Failure> {
+pub async fn send_up_to(what: &str, method: &Method, request: RequestBuilder, limit: usize) -> Result<Answer, Failure> {
     let failed = |error: reqwest::Error| no_answer(what, method, error);
     let mut response = request.send().await.map_err(failed)?;
     let (status, headers) = (response.status().as_u16(), response.headers().clone());

@@ -48,9 +48,10 @@ impl Integrations {
     /// `clock` says how long it is until a provider's limit is lifted.
     pub fn new(settings: &IntegrationSettings, passed_on: &[(String, String)], clock: SharedClock) -> Self {
         let http = http::client();
-        let github = settings.github_token.clone().map(|token| {
-            Arc::new(GitHub::new(http.clone(), &settings.github_api_url, token, clock))
-        });
+        let github = settings
+            .github_token
+            .clone()
+            .map(|token| Arc::new(GitHub::new(http.clone(), &settings.github_api_url, token, clock)));
         let slack = settings.slack_webhook_url.clone().map(|url| Arc::new(Slack::new(http, url)));
         let claude_code =
             Arc::new(ClaudeCode::new(&settings.claude_command, passed_on, settings.anthropic_api_key.as_ref()));

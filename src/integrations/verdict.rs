@@ -126,9 +126,14 @@ mod tests {
         check(Some(1), api(529), ErrorClass::ServiceUnavailable);
         check(Some(1), api(401), ErrorClass::Authentication);
         check(Some(1), api(400), ErrorClass::Validation);
-        check(Some(1), json!({"is_error": true, "result": "Not logged in · Please run /login"}), ErrorClass::Authentication);
+        check(
+            Some(1),
+            json!({"is_error": true, "result": "Not logged in · Please run /login"}),
+            ErrorClass::Authentication,
+        );
         check(Some(1), json!({"is_error": true, "terminal_reason": "api_error", "result": "x"}), ErrorClass::Network);
-        let turns = json!({"subtype": "error_max_turns", "is_error": true, "errors": ["Reached maximum number of turns (2)"]});
+        let turns =
+            json!({"subtype": "error_max_turns", "is_error": true, "errors": ["Reached maximum number of turns (2)"]});
         check(Some(1), turns, ErrorClass::Validation);
         check(Some(0), json!({"is_error": false, "result": "fine"}), ErrorClass::Validation);
         let score = json!({"is_error": false, "structured_output": {"verdict": "pass", "score": 101, "issues": []}});

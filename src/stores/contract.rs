@@ -8,9 +8,7 @@ use pointsman_actors::event::{EventMeta, Facts, SourceName, Verdict};
 use pointsman_actors::event_log::record::Sealer;
 use pointsman_actors::ids::{EventId, Ids, RandomIds, RunId};
 use pointsman_actors::run::{Entry, RunHead, RunRecord, RunRef, RunStatus, What};
-use pointsman_actors::store::{
-    Answer, Claim, EventQuery, Intake, Lease, Occurrence, RunQuery, Store, Transition,
-};
+use pointsman_actors::store::{Answer, Claim, EventQuery, Intake, Lease, Occurrence, RunQuery, Store, Transition};
 use pointsman_actors::time::Timestamp;
 
 /// Deliveries are recognised for three days, occurrences for five minutes.

@@ -170,9 +170,10 @@ impl State {
     }
 
     fn open_runs(&self, after: Option<RunRef>, limit: usize) -> Vec<OpenRun> {
-        let open = self.runs.iter().filter(|(run, stored)| {
-            !stored.head.status.is_end() && after.is_none_or(|after| **run > after)
-        });
+        let open = self
+            .runs
+            .iter()
+            .filter(|(run, stored)| !stored.head.status.is_end() && after.is_none_or(|after| **run > after));
         let shown = |(run, stored): (&RunRef, &StoredRun)| OpenRun {
             run: *run,
             workflow: stored.record.workflow.clone(),

@@ -11,4 +11,5 @@
 
 mod journeys;
 mod server;
+mod site;
 mod tidy;

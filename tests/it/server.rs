@@ -17,7 +17,12 @@ pub struct TestServer {
     pub directory: TempDir,
     pub http: reqwest::Client,
     base: String,
+    toml: String,
+    environment: Environment,
 }
+
+/// Variables that a test sets beside those that every test has.
+pub type Environment = Vec<(&'static str, String)>;
 
 /// An answer, as far as tests look at it.
 #[derive(Debug)]
@@ -34,11 +39,16 @@ impl TestServer {
     }
 
     pub async fn start_in(directory: TempDir, toml: &str) -> Self {
+        Self::start_with(directory, toml, Vec::new()).await
+    }
+
+    pub async fn start_with(directory: TempDir, toml: &str, environment: Environment) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let server = boot::start(plan(directory.path(), toml)).await.unwrap();
+        let plan = boot::plan(&loaded_with(directory.path(), toml, &environment)).unwrap();
+        let server = boot::start(plan).await.unwrap();
         let base = format!("http://{}", server.address);
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { server: Some(server), directory, http, base }
+        Self { server: Some(server), directory, http, base, toml: toml.to_owned(), environment }
     }
 
     /// Ends the server in order and starts another on the same data.
@@ -47,6 +57,14 @@ impl TestServer {
             server.stop().await;
         }
         Self::start_in(self.directory, toml).await
+    }
+
+    /// The same with the same configuration.
+    pub async fn restart_as_it_was(mut self) -> Self {
+        if let Some(server) = self.server.take() {
+            server.stop().await;
+        }
+        Self::start_with(self.directory, &self.toml, self.environment).await
     }
 
     pub fn tree(&self) -> &pointsman_actors::tree::Tree {
@@ -94,6 +112,10 @@ pub fn plan(directory: &Path, toml: &str) -> boot::Plan {
 
 /// A configuration with all four sources on.
 pub fn loaded(directory: &Path, toml: &str) -> Loaded {
+    loaded_with(directory, toml, &[])
+}
+
+fn loaded_with(directory: &Path, toml: &str, more: &[(&'static str, String)]) -> Loaded {
     let sources = ["GITHUB", "LINEAR", "CODEGEN", "CLAUDE_CODE"];
     let mut environment: std::collections::BTreeMap<String, String> =
         sources.iter().map(|source| (format!("{source}_WEBHOOK_SECRET"), SECRET.to_owned())).collect();
@@ -106,9 +128,10 @@ pub fn loaded(directory: &Path, toml: &str) -> Loaded {
     ] {
         environment.insert(name.to_owned(), value.to_owned());
     }
+    environment.extend(more.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
     let (merged, mut problems) = Merged::merge(toml, &environment, &[]);
     let settings = Settings::check(&merged, 2, &mut problems).unwrap_or_else(|| panic!("{problems:?}"));
-    Loaded { merged, settings, file: None, passed_on: Vec::new() }
+    Loaded { merged, settings, file: None, passed_on: vec![("PATH".to_owned(), "/usr/bin:/bin".to_owned())] }
 }
 
 pub fn sign(body: &[u8]) -> String {

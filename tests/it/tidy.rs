@@ -78,11 +78,11 @@ fn problems(path: &Path, text: &str) -> Vec<String> {
     problems
 }
 
-/// The files of the engine that may know actix, tokio or the machine: doors, ports, and the three that
-/// carry them.
+/// The files of the engine that may know actix, tokio or the machine: doors with their
+/// messages, attempts at work, and the files that carry them.
 fn is_door(name: &str) -> bool {
     let file = name.rsplit('/').next().unwrap_or_default();
-    matches!(file, "actor.rs" | "backlog.rs")
+    matches!(file, "actor.rs" | "backlog.rs" | "messages.rs" | "attempts.rs")
         || ["mailbox.rs", "supervisor.rs", "tree.rs", "time.rs"].iter().any(|door| name == format!("actors/src/{door}"))
 }
 

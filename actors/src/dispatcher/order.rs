@@ -42,12 +42,17 @@ mod tests {
 
     #[test]
     fn heads_are_ordered_by_time_and_then_by_parentage() {
-        let head = |at: &str, before: Option<&str>, after: &str| json!({"updated_at": at, "before": before, "after": after});
+        let head =
+            |at: &str, before: Option<&str>, after: &str| json!({"updated_at": at, "before": before, "after": after});
         let check = |a: Json, b: Json, expect: Option<Ordering>| {
             assert_eq!(compare(&a, &b), expect, "{a} {b}");
             assert_eq!(compare(&b, &a), expect.map(Ordering::reverse), "{b} {a}");
         };
-        check(head("2026-01-01T00:00:02Z", None, "b"), head("2026-01-01T00:00:01Z", None, "a"), Some(Ordering::Greater));
+        check(
+            head("2026-01-01T00:00:02Z", None, "b"),
+            head("2026-01-01T00:00:01Z", None, "a"),
+            Some(Ordering::Greater),
+        );
         check(head("t", Some("a"), "b"), head("t", None, "a"), Some(Ordering::Greater));
         check(head("t", None, "b"), head("t", None, "a"), None);
         check(head("t", Some("b"), "a"), head("t", Some("a"), "b"), None);

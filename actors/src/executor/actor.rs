@@ -121,7 +121,8 @@ impl Executor {
             let decision = decide(&live.run, &live.definition, &live.progress, &task.happening, moment);
             if decision.entries.is_empty() {
                 if let Some(reply) = task.reply {
-                    let _ = reply.send(Err(Failure::new(ErrorClass::Temporary, "the attempt is not in flight any more")));
+                    let _ =
+                        reply.send(Err(Failure::new(ErrorClass::Temporary, "the attempt is not in flight any more")));
                 }
                 if matches!(task.happening, Happening::Go) {
                     // The dispatcher takes it for one at work; it is not.

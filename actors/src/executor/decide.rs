@@ -189,8 +189,7 @@ impl Next<'_> {
     }
 
     fn attempt(&mut self, step: &Step, with: Map<String, Json>) {
-        let (name, attempt, key) =
-            (step.name.clone(), self.progress.attempts + 1, step_key(self.run.id, &step.name));
+        let (name, attempt, key) = (step.name.clone(), self.progress.attempts + 1, step_key(self.run.id, &step.name));
         self.write(What::Attempted { step: name.clone(), attempt, key: key.clone() });
         self.effects.push(Effect::Execute { step: name, attempt, key, with });
     }

@@ -25,8 +25,13 @@ impl Action for Nothing {
 
 static LOOK: ActionInfo =
     ActionInfo { name: "look", class: EffectClass::Pure, on_doubt: OnDoubt::Repeat, parameters: &[], timeout: None };
-static TELL: ActionInfo =
-    ActionInfo { name: "tell", class: EffectClass::Once, on_doubt: OnDoubt::AssumeDone, parameters: &[], timeout: None };
+static TELL: ActionInfo = ActionInfo {
+    name: "tell",
+    class: EffectClass::Once,
+    on_doubt: OnDoubt::AssumeDone,
+    parameters: &[],
+    timeout: None,
+};
 
 const STEPS: &str = r#"
 timeout = "10m"
@@ -75,7 +80,14 @@ impl Story {
     fn new(toml: &str) -> Self {
         let run = record();
         let progress = Progress::new(run.started_at);
-        Self { definition: definition(toml), run, progress, journal: Vec::new(), now: Timestamp::default(), draining: false }
+        Self {
+            definition: definition(toml),
+            run,
+            progress,
+            journal: Vec::new(),
+            now: Timestamp::default(),
+            draining: false,
+        }
     }
 
     /// What happens, and the effects that follow; the fold of the journal must be what was decided on.
@@ -122,7 +134,10 @@ impl Story {
 }
 
 fn steps_of(effects: &[Effect]) -> Vec<&str> {
-    effects.iter().map(|effect| if let Effect::Execute { step, .. } = effect { step.as_str() } else { "abort" }).collect()
+    effects
+        .iter()
+        .map(|effect| if let Effect::Execute { step, .. } = effect { step.as_str() } else { "abort" })
+        .collect()
 }
 
 fn failure(class: ErrorClass) -> Failure {
@@ -134,7 +149,10 @@ fn a_run_goes_from_step_to_step_to_its_end() {
     let mut story = Story::new(STEPS);
     assert_eq!(story.status(), RunStatus::Queued);
     assert_eq!(story.happens(&Happening::Go), []);
-    assert_eq!((story.status(), story.progress.head(story.now).wake), (RunStatus::Waiting, Some(story.now.plus(Duration::from_secs(5)))));
+    assert_eq!(
+        (story.status(), story.progress.head(story.now).wake),
+        (RunStatus::Waiting, Some(story.now.plus(Duration::from_secs(5))))
+    );
     assert_eq!(story.after(4_999).happens(&Happening::Go), [], "never early");
     assert_eq!(steps_of(&story.after(1).happens(&Happening::Go)), ["check"]);
     assert_eq!(story.happens(&Happening::Go), [], "a second go changes nothing");

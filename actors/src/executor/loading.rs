@@ -64,10 +64,7 @@ impl Definitions {
         Ok(match Definition::from_content(&content, actions) {
             Ok(definition) => {
                 let definition = Arc::new(definition);
-                self.0
-                    .write()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .insert(hash.to_owned(), Arc::clone(&definition));
+                self.0.write().unwrap_or_else(PoisonError::into_inner).insert(hash.to_owned(), Arc::clone(&definition));
                 Ok(definition)
             }
             Err(errors) => {

@@ -24,4 +24,3 @@ pub fn log(run: &RunRecord, entries: &[Entry]) {
         }
     }
 }
-

@@ -40,7 +40,13 @@ fn routed(toml: &str, facts: Facts, payload: &str) -> Routed {
     let available = Availability::Available { definition: "hash".into() };
     let off = Availability::Unavailable { reason: "github has no token".into() };
     let workflows: Workflows = [("w".to_owned(), available), ("off".to_owned(), off)].into();
-    route(&table(toml).unwrap(), &workflows, &opened(facts), &Bytes::copy_from_slice(payload.as_bytes()), Timestamp::default())
+    route(
+        &table(toml).unwrap(),
+        &workflows,
+        &opened(facts),
+        &Bytes::copy_from_slice(payload.as_bytes()),
+        Timestamp::default(),
+    )
 }
 
 const BY_NUMBER: &str = r#"

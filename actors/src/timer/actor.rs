@@ -106,7 +106,9 @@ impl Supervised for Timer {
                 }
                 timer.changed.notify_one();
             }
-            Err(error) => tracing::error!(%error, "times of runs could not be read; runs go on when they are next touched"),
+            Err(error) => {
+                tracing::error!(%error, "times of runs could not be read; runs go on when they are next touched")
+            }
         }));
     }
 }

@@ -38,7 +38,9 @@ static TELL: ActionInfo = ActionInfo {
 
 fn actions() -> Actions {
     let all: [&'static ActionInfo; 2] = [&CHECK, &TELL];
-    Arc::new(all.map(|info| (info.name, Arc::new(Nothing(info)) as Arc<dyn Action>)).into_iter().collect::<BTreeMap<_, _>>())
+    Arc::new(
+        all.map(|info| (info.name, Arc::new(Nothing(info)) as Arc<dyn Action>)).into_iter().collect::<BTreeMap<_, _>>(),
+    )
 }
 
 fn compile(toml: &str) -> Result<Definition, String> {

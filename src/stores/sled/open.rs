@@ -253,7 +253,20 @@ fn numbers(counts: &mut Counts) -> [&mut u64; 15] {
         delayed_ms,
     } = counts;
     [
-        events, redeliveries, duplicates, pending, bytes, damaged, commits, runs, queued, active, succeeded, failed,
-        dropped, run_ms, delayed_ms,
+        events,
+        redeliveries,
+        duplicates,
+        pending,
+        bytes,
+        damaged,
+        commits,
+        runs,
+        queued,
+        active,
+        succeeded,
+        failed,
+        dropped,
+        run_ms,
+        delayed_ms,
     ]
 }

@@ -228,9 +228,7 @@ fn candidates<'a>(trees: &'a RunTrees, query: &RunQuery) -> Runs<'a> {
             let rows = trees.of_event.scan_prefix(event.bytes()).keys().rev();
             Box::new(rows.map(move |row| found(row, 16)).filter(before))
         }
-        (None, Some(upper)) => {
-            Box::new(trees.records.range(..key(upper)).keys().rev().map(move |row| found(row, 0)))
-        }
+        (None, Some(upper)) => Box::new(trees.records.range(..key(upper)).keys().rev().map(move |row| found(row, 0))),
         (None, None) => Box::new(trees.records.iter().keys().rev().map(move |row| found(row, 0))),
     }
 }

@@ -5,3 +5,4 @@ mod deliveries;
 mod full_disk;
 mod operators;
 mod supervision;
+mod validation;

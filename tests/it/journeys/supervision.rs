@@ -5,6 +5,7 @@ use pointsman_actors::supervisor::{Drill, Escalation, Life};
 use pointsman_actors::tree::TABLE;
 
 use crate::server::{TestServer, until};
+use crate::site::Site;
 
 /// Sends deliveries until all are accepted, as a provider does that retries.
 async fn deliver_all(server: &TestServer, prefix: &str, number: usize) {
@@ -72,7 +73,8 @@ async fn events_of_a_fallen_router_are_pending_and_routed_later() {
 
 #[actix::test]
 async fn a_component_that_falls_at_every_start_escalates_as_its_row_says() {
-    for row in TABLE.iter().filter(|row| row.component != "backlog") {
+    let driving_runs = ["backlog", "executor", "dispatcher", "timer"];
+    for row in TABLE.iter().filter(|row| !driving_runs.contains(&row.component)) {
         let server = TestServer::start("").await;
         let instances = server.tree().roster.of(row.component);
         for vitals in &instances {
@@ -131,4 +133,71 @@ async fn a_shutdown_under_load_loses_nothing_acknowledged() {
     server.server.take().unwrap().stop().await;
     let server = TestServer::start_in(server.directory, "").await;
     assert_eq!(server.events_stored().await, acknowledged);
+}
+
+/// A site with validations that take a moment, and twelve of them on their way.
+async fn busy_site() -> (Site, Vec<String>) {
+    let site = Site::start("").await;
+    site.world().state().claude.delay_ms = 30;
+    let mut runs = Vec::new();
+    for number in 1..=12 {
+        let answer = site.open_pull(number, &format!("sha{number}")).await;
+        runs.push(site.run_of(&answer).await);
+    }
+    (site, runs)
+}
+
+#[actix::test]
+async fn a_fall_of_any_component_that_drives_runs_holds_up_none() {
+    for component in ["executor", "dispatcher", "timer"] {
+        let (site, mut runs) = busy_site().await;
+        let vitals = site.server.tree().roster.of(component).remove(0);
+        for fall in 1..=3 {
+            vitals.rehearse(Drill::NextMessage);
+            let number = 100 + fall;
+            let answer = site.open_pull(number, &format!("sha{number}")).await;
+            runs.push(site.run_of(&answer).await);
+            until("it to fall and come back", async || vitals.falls() == fall && vitals.life() == Life::Running).await;
+        }
+        for run in &runs {
+            site.until(run, "succeeded").await;
+        }
+        for call in site.world().ledger().iter().filter(|call| call.service == "slack") {
+            let same = site.world().ledger().iter().filter(|other| other.key == call.key).count();
+            assert_eq!(same, 1, "{component}: a message that must be sent once was sent again");
+        }
+        let others = site.server.tree().roster.all().into_iter().filter(|other| other.row().component != component);
+        assert!(others.into_iter().all(|other| other.falls() == 0), "{component}");
+    }
+}
+
+#[actix::test]
+async fn an_executor_that_is_given_up_leaves_the_others_alone() {
+    let other = "[workflows.other]\nsteps = [{ name = \"say\", action = \"send_notification\", with = { text = \"hello\" } }]\n\
+                 [[routes]]\nname = \"push\"\nsource = \"github\"\nevent = \"push\"\nworkflow = \"other\"";
+    let site = Site::start(other).await;
+    let executors = site.server.tree().roster.of("executor");
+    let vitals = executors.iter().find(|vitals| vitals.instance() == "pr_validation").unwrap();
+    vitals.rehearse(Drill::EveryStart);
+    let answer = site.open_pull(1, "a1").await;
+    let parked = site.run_of(&answer).await;
+    until("it to be given up", async || vitals.life() == Life::GivenUp).await;
+    let answer = site.server.github("push", "d", "1", b"{}").await;
+    let run = site.run_of(&answer).await;
+    site.until(&run, "succeeded").await;
+    assert_eq!(site.world().notifications(), ["hello"]);
+    let site = site.restart().await;
+    site.until(&parked, "succeeded").await;
+}
+
+#[actix::test]
+async fn without_dispatcher_or_timer_the_process_ends() {
+    for component in ["dispatcher", "timer"] {
+        let (mut site, _) = busy_site().await;
+        let vitals = site.server.tree().roster.of(component).remove(0);
+        vitals.rehearse(Drill::EveryStart);
+        site.open_pull(99, "z").await;
+        let server = site.server.server.take().unwrap();
+        assert_eq!(server.serve_until(std::future::pending()).await, pointsman::boot::End::Halted, "{component}");
+    }
 }

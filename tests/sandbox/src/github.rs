@@ -18,7 +18,10 @@ const MOST_STATUSES: usize = 1_000;
 /// Answers a call.
 pub fn answer(state: &mut State, request: &Request) -> Reply {
     if request.header("user-agent").is_none() {
-        return Reply::text(403, "Request forbidden by administrative rules. Please make sure your request has a User-Agent header");
+        return Reply::text(
+            403,
+            "Request forbidden by administrative rules. Please make sure your request has a User-Agent header",
+        );
     }
     if request.header("authorization") != Some(&format!("Bearer {TOKEN}")) {
         return error(401, "Bad credentials");

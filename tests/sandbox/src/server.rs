@@ -1,8 +1,8 @@
 //! Serves the world over HTTP: one handler for every path, so that every call passes the plan of faults
 //! and the ledger.
 //!
-//! A connection breaks in this way: the head of an answer promises more bytes than come before the end.
-//! A client cannot use that answer, which is what a broken connection means to it.
+//! A connection breaks in this way: the body of an answer fails before its first byte, and the server
+//! closes the connection. No client gets a whole answer, which is what a broken connection means to it.
 
 use std::net::TcpListener;
 
@@ -114,12 +114,8 @@ async fn serve(request: HttpRequest, body: Bytes, world: Data<World>) -> HttpRes
     let (service, path) = whole.trim_start_matches('/').split_once('/').unwrap_or((whole, ""));
     let headers = request.headers().iter();
     let headers = headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap_or_default().to_owned()));
-    let call = Request {
-        method: request.method().to_string(),
-        path: format!("/{path}"),
-        body,
-        headers: headers.collect(),
-    };
+    let call =
+        Request { method: request.method().to_string(), path: format!("/{path}"), body, headers: headers.collect() };
     if service == "_control" {
         return respond(control::answer(&world, &call));
     }
@@ -145,7 +141,8 @@ async fn serve(request: HttpRequest, body: Bytes, world: Data<World>) -> HttpRes
     }
     let mut reply = execute(&world, service, &call);
     let accepted = reply.status < 300;
-    if let Some((event, hook)) = reply.callback.take().zip(world.state().hook.clone()) {
+    let hook = world.state().hook.clone();
+    if let Some((event, hook)) = reply.callback.take().zip(hook) {
         if fault == Some(FaultKind::CallbackFirst) {
             deliver(event, hook).await;
         } else {
@@ -221,9 +218,8 @@ async fn deliver(event: Json, hook: Hook) {
         "x-hub-signature-256": signature,
     });
     let headers = headers.as_object().cloned().unwrap_or_default();
-    let request = headers.iter().fold(request, |request, (name, value)| {
-        request.header(name, value.as_str().unwrap_or_default())
-    });
+    let request =
+        headers.iter().fold(request, |request, (name, value)| request.header(name, value.as_str().unwrap_or_default()));
     // As GitHub, it does not deliver again by itself.
     let _ = request.body(body).send().await;
 }

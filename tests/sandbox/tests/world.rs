@@ -1,0 +1,173 @@
+//! The world is as strict as the real one, and goes wrong only by plan.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, reason = "a test falls loudly")]
+
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+use pointsman_sandbox::world::Hook;
+use pointsman_sandbox::{FaultKind, PullRequest, SLACK_PATH, Sandbox, TOKEN};
+use serde_json::{Value, json};
+
+async fn sandbox() -> (Sandbox, reqwest::Client) {
+    let sandbox = Sandbox::start(0).await.unwrap();
+    sandbox.world().put_pull(PullRequest {
+        repository: "o/r".into(),
+        number: 1,
+        head_sha: "a1".into(),
+        title: "t".into(),
+        diff: "+x\n".into(),
+        diff_too_large: false,
+        heads: Vec::new(),
+    });
+    (sandbox, reqwest::Client::builder().no_proxy().user_agent("test").build().unwrap())
+}
+
+fn status(sandbox: &Sandbox, http: &reqwest::Client, body: &Value) -> reqwest::RequestBuilder {
+    http.post(format!("{}/github/repos/o/r/statuses/a1", sandbox.url())).bearer_auth(TOKEN).json(body)
+}
+
+#[actix_rt::test]
+async fn github_is_strict() {
+    let (sandbox, http) = sandbox().await;
+    let good = json!({"state": "success", "context": "c", "description": "d"});
+    let check = async |request: reqwest::RequestBuilder, expect: u16, said: &str| {
+        let answer = request.send().await.unwrap();
+        let (status, text) = (answer.status(), answer.text().await.unwrap());
+        assert!(status == expect && text.contains(said), "{status} {text}");
+    };
+    let url = format!("{}/github/repos/o/r/pulls/1", sandbox.url());
+    check(http.get(&url), 401, "Bad credentials").await;
+    check(http.get(&url).bearer_auth(TOKEN), 200, "\"sha\":\"a1\"").await;
+    check(http.get(&url).bearer_auth(TOKEN).header("accept", "application/vnd.github.diff"), 200, "+x").await;
+    check(http.get(format!("{url}2")).bearer_auth(TOKEN), 404, "Not Found").await;
+    check(http.get(&url).bearer_auth(TOKEN).header("x-github-api-version", "1"), 400, "version").await;
+    check(status(&sandbox, &http, &good), 201, "\"id\":1").await;
+    let long = json!({"state": "success", "description": "d".repeat(141)});
+    check(status(&sandbox, &http, &long), 422, "maximum is 140").await;
+    check(status(&sandbox, &http, &json!({})), 422, "missing_field").await;
+    check(status(&sandbox, &http, &json!({"state": "done"})), 422, "invalid").await;
+    let unknown = http.post(format!("{}/github/repos/o/r/statuses/zz", sandbox.url())).bearer_auth(TOKEN).json(&good);
+    check(unknown, 422, "No commit found for SHA: zz").await;
+    let nameless = reqwest::Client::builder().no_proxy().build().unwrap();
+    check(nameless.get(&url).bearer_auth(TOKEN), 403, "User-Agent").await;
+    assert_eq!(sandbox.world().statuses("o/r", "a1").len(), 1);
+    assert_eq!(sandbox.world().ledger().iter().filter(|call| call.executed).count(), 3);
+}
+
+#[actix_rt::test]
+async fn slack_is_strict() {
+    let (sandbox, http) = sandbox().await;
+    let post = async |path: &str, body: &str| {
+        let answer = http.post(format!("{}{path}", sandbox.url())).body(body.to_owned()).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    assert_eq!(post(SLACK_PATH, "{\"text\":\"hello\"}").await, (200, "ok".into()));
+    assert_eq!(post(SLACK_PATH, "{\"text\":\"\"}").await, (400, "no_text".into()));
+    assert_eq!(post(SLACK_PATH, "text").await, (400, "invalid_payload".into()));
+    assert_eq!(post("/slack/services/T/B/X", "{}").await, (404, "no_service".into()));
+    assert_eq!(sandbox.world().notifications(), ["hello"]);
+}
+
+#[actix_rt::test]
+async fn what_is_planned_goes_wrong_once() {
+    let (sandbox, http) = sandbox().await;
+    let good = json!({"state": "success", "context": "c"});
+    let set = || sandbox.world().statuses("o/r", "a1").len();
+    let plan = |kind| sandbox.world().plan_once("github", "POST", "/statuses/", kind);
+    plan(FaultKind::DropBefore);
+    plan(FaultKind::DropAfter);
+    plan(FaultKind::RateLimit(7));
+    plan(FaultKind::Refuse(502));
+    plan(FaultKind::ErrorAfter(500));
+    let broken = async || match status(&sandbox, &http, &good).send().await {
+        Ok(answer) => answer.bytes().await.is_err(),
+        Err(_) => true,
+    };
+    assert!(broken().await && set() == 0, "not done");
+    assert!(broken().await && set() == 1, "done, and nobody was told");
+    let limited = status(&sandbox, &http, &good).send().await.unwrap();
+    assert_eq!((limited.status().as_u16(), limited.headers()["retry-after"].to_str().unwrap()), (429, "7"));
+    assert_eq!((status(&sandbox, &http, &good).send().await.unwrap().status().as_u16(), set()), (502, 1));
+    assert_eq!((status(&sandbox, &http, &good).send().await.unwrap().status().as_u16(), set()), (500, 2));
+    assert_eq!((status(&sandbox, &http, &good).send().await.unwrap().status().as_u16(), set()), (201, 3));
+    let answered: Vec<_> = sandbox.world().ledger().iter().map(|call| (call.status, call.executed)).collect();
+    let expect =
+        [(None, false), (None, true), (Some(429), false), (Some(502), false), (Some(500), true), (Some(201), true)];
+    assert_eq!(answered, expect);
+}
+
+#[actix_rt::test]
+async fn a_callback_can_come_before_the_answer() {
+    let (sandbox, http) = sandbox().await;
+    let hook = Hook { url: format!("{}/hook/in", sandbox.url()), secret: "s".into() };
+    sandbox.world().state().hook = Some(hook);
+    sandbox.world().plan_once("github", "POST", "/statuses/", FaultKind::CallbackFirst);
+    status(&sandbox, &http, &json!({"state": "pending"})).send().await.unwrap();
+    let services: Vec<String> = sandbox.world().ledger().into_iter().map(|call| call.service).collect();
+    assert_eq!(services, ["github", "hook"], "it was there when the answer came");
+}
+
+#[actix_rt::test]
+async fn other_processes_control_the_world() {
+    let (sandbox, http) = sandbox().await;
+    let control = |path: &str| format!("{}/_control/{path}", sandbox.url());
+    let post =
+        async |path: &str, body: Value| http.post(control(path)).json(&body).send().await.unwrap().status().as_u16();
+    assert_eq!(post("pulls", json!({"repository": "o/r", "number": 2, "head_sha": "b"})).await, 200);
+    assert_eq!(post("heads", json!({"repository": "o/r", "number": 2, "sha": "c"})).await, 200);
+    assert_eq!(post("faults", json!({"service": "slack", "times": 1, "kind": {"delay": 5}})).await, 200);
+    assert_eq!(post("faults", json!({"service": "slack", "times": 1, "kind": "drop_after"})).await, 200);
+    assert_eq!(post("claude", json!({"score": 7})).await, 200);
+    assert_eq!(post("claude", json!("x")).await, 400);
+    let state: Value = http.get(control("state")).send().await.unwrap().json().await.unwrap();
+    assert_eq!(state["pulls"][1]["heads"], json!(["b", "c"]));
+    assert_eq!(sandbox.world().state().faults.len(), 2);
+    assert!(sandbox.world().ledger().is_empty(), "control is no call");
+}
+
+fn claude(sandbox: &str, arguments: &[&str], prompt: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_fake-claude"))
+        .args(["--sandbox", sandbox])
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let _ = child.stdin.take().unwrap().write_all(prompt.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+#[actix_rt::test]
+async fn claude_answers_by_the_schema_and_refuses_what_the_real_one_does() {
+    let (sandbox, _) = sandbox().await;
+    let url = sandbox.url().to_owned();
+    let world = sandbox.world().clone();
+    let run = async |arguments: &'static [&'static str], prompt: &'static str| {
+        let url = url.clone();
+        tokio::task::spawn_blocking(move || claude(&url, arguments, prompt)).await.unwrap()
+    };
+    let good = &["-p", "--output-format", "json", "--json-schema", "{}", "--tools", ""];
+    let answer = run(good, "look").await;
+    let said: Value = serde_json::from_slice(&answer.stdout).unwrap();
+    assert_eq!(
+        (answer.status.code(), &said["structured_output"]["score"], &said["is_error"]),
+        (Some(0), &json!(92), &json!(false))
+    );
+    let said: Value = serde_json::from_slice(&run(good, "sandbox:fail").await.stdout).unwrap();
+    assert_eq!(said["structured_output"]["verdict"], "fail");
+    world.state().claude.api_error_status = Some(529);
+    let failed = run(good, "look").await;
+    let said: Value = serde_json::from_slice(&failed.stdout).unwrap();
+    assert_eq!((failed.status.code(), &said["is_error"], &said["subtype"]), (Some(1), &json!(true), &json!("success")));
+    let refused = async |arguments: &'static [&'static str], prompt, expect: &str| {
+        let answer = run(arguments, prompt).await;
+        let said = String::from_utf8_lossy(&answer.stderr).into_owned();
+        assert!(answer.status.code() == Some(1) && answer.stdout.is_empty() && said.contains(expect), "{said}");
+    };
+    refused(good, "", "Input must be provided").await;
+    refused(&["-p", "--output-format", "json", "--json-schema", "{\"$ref\":\"#\"}"], "x", "references").await;
+    refused(&["-p", "--output-format", "json", "--json-schema", "{"], "x", "--json-schema").await;
+    refused(&["-p", "--output-format", "json", "--colour"], "x", "--colour").await;
+}
