@@ -119,14 +119,12 @@ impl GitHub {
     pub async fn set_status(&self, repository: &str, sha: &str, status: &Status, key: &str) -> Result<Json, Failure> {
         let sha: String = form_urlencoded::byte_serialize(sha.as_bytes()).collect();
         let path = format!("/repos/{}/statuses/{sha}", repository_path(repository)?);
-        let mut body = json!({
+        let body = json!({
             "state": status.state,
             "context": shortened(&status.context, LONGEST_CONTEXT),
             "description": shortened(&status.description, LONGEST_DESCRIPTION),
+            "target_url": Some(&status.target_url).filter(|url| !url.is_empty()),
         });
-        if !status.target_url.is_empty() {
-            body["target_url"] = status.target_url.clone().into();
-        }
         let answer = self.call(Method::POST, &path, JSON, Some((&body, key))).await?;
         json_of(&path, &answer)
     }

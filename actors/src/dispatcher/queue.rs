@@ -111,7 +111,7 @@ impl Queue {
             self.forget(run);
         } else {
             let told_off = self.runs.get(&run).map(|known| known.told_off.clone());
-            let newcomer = told_off.is_none().then(|| self.make_way(&ticket, standing)).unwrap_or_default();
+            let newcomer = if told_off.is_none() { self.make_way(&ticket, standing) } else { Vec::new() };
             self.keep(ticket, standing, (revision, told_off.flatten()));
             for (run, reason) in newcomer {
                 if let Some(known) = self.runs.get_mut(&run) {

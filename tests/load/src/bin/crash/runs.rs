@@ -1,0 +1,236 @@
+//! Runs under fire: every one that was started ends, and what was recorded as done is not done again.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+use std::path::Path;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use pointsman_load::signature;
+use pointsman_sandbox::{Fault, FaultKind, PullRequest, World};
+use rand::RngExt;
+use rand::rngs::SmallRng;
+use serde_json::{Value, json};
+
+use super::TOKEN;
+use super::deliveries::Notes;
+
+const REPOSITORY: &str = "acme/shop";
+
+/// How long all runs may take to end once nobody kills the server any more.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// Some of what providers do wrong, for the next calls.
+pub fn misbehave(world: &World, chance: &mut SmallRng) {
+    let kinds = [
+        FaultKind::Refuse(502),
+        FaultKind::RateLimit(1),
+        FaultKind::DropAfter,
+        FaultKind::DropBefore,
+        FaultKind::ErrorAfter(500),
+        FaultKind::Delay(100),
+    ];
+    for kind in kinds {
+        let service = if chance.random_ratio(1, 4) { "slack" } else { "github" };
+        world.plan(Fault { service: service.to_owned(), method: None, path_contains: None, times: 1, kind });
+    }
+}
+
+/// Opens pull requests and notes which of them were acknowledged.
+pub async fn open_pulls(
+    http: reqwest::Client,
+    base: String,
+    world: World,
+    (numbers, notes): (Range<u32>, Notes),
+) -> anyhow::Result<u64> {
+    for number in numbers {
+        let head_sha = format!("head{number}");
+        world.put_pull(PullRequest {
+            repository: REPOSITORY.to_owned(),
+            number: u64::from(number),
+            head_sha: head_sha.clone(),
+            title: "A change".to_owned(),
+            diff: "+change\n".to_owned(),
+            diff_too_large: false,
+            heads: Vec::new(),
+        });
+        let body = payload(number, &head_sha).to_string();
+        let request = http
+            .post(format!("{base}/webhooks/github"))
+            .header("content-type", "application/json")
+            .header("x-github-event", "pull_request")
+            .header("x-github-delivery", format!("pull-{number}"))
+            .header("x-hub-signature-256", signature(body.as_bytes())?)
+            .body(body);
+        let Ok(answer) = request.send().await else { continue };
+        if answer.status() != 200 {
+            continue;
+        }
+        let Ok(answer) = answer.json::<Value>().await else { continue };
+        let event = answer["eventId"].as_str().unwrap_or_default().to_owned();
+        notes.lock().unwrap_or_else(PoisonError::into_inner).insert(head_sha, event);
+    }
+    Ok(0)
+}
+
+fn payload(number: u32, sha: &str) -> Value {
+    json!({
+        "action": "opened", "number": number,
+        "pull_request": {
+            "id": number, "number": number, "title": "A change", "updated_at": "2026-01-05T10:00:00Z",
+            "user": {"login": "codegen-sh[bot]"}, "head": {"ref": "codegen/change", "sha": sha},
+            "base": {"ref": "main"},
+        },
+        "repository": {"full_name": REPOSITORY},
+    })
+}
+
+/// Waits until every run has ended, then holds journals against the ledger, and reports.
+pub async fn check(http: &reqwest::Client, base: &str, world: &World, notes: &Notes) -> anyhow::Result<()> {
+    let open = tokio::time::timeout(PATIENCE, until_all_ended(http, base)).await;
+    let runs = read_all(http, base).await?;
+    if open.is_err() {
+        let unfinished: Vec<&Value> = runs.iter().filter(|run| !is_over(run)).take(5).collect();
+        bail!("runs do not end; of these some: {unfinished:#?}");
+    }
+    let mut by_status: BTreeMap<&str, usize> = BTreeMap::new();
+    let (mut repeated, mut interrupted, mut assumed) = (0, 0, 0);
+    for run in &runs {
+        *by_status.entry(run["status"].as_str().unwrap_or("-")).or_default() += 1;
+        let journal = Journal::of(run);
+        repeated += journal.done_again;
+        interrupted += journal.interrupted;
+        assumed += journal.assumed;
+    }
+    let (unrecorded, sent_twice) = against_ledger(&runs, world);
+    let (status_again, status_other) = statuses(world);
+    let started: HashMap<&str, &Value> = runs.iter().map(|run| (run["event"].as_str().unwrap_or("-"), run)).collect();
+    let notes = notes.lock().unwrap_or_else(PoisonError::into_inner);
+    let missing = notes.values().filter(|event| !started.contains_key(event.as_str())).count();
+    let left = left_running(world);
+    println!(
+        "runs: {} pull requests acknowledged, {} runs, ended as {by_status:?}: {missing} acknowledged without run, \
+         {repeated} steps done again after their outcome, {unrecorded} calls without attempt, \
+         {sent_twice} notifications sent twice, {left} programs left running",
+        notes.len(),
+        runs.len()
+    );
+    println!(
+        "doubt: {interrupted} attempts interrupted, {assumed} taken as done, {status_again} statuses set again \
+         with the same content, {status_other} with another"
+    );
+    if missing + repeated + unrecorded + sent_twice + left + status_other > 0 || runs.is_empty() {
+        bail!("a promise about runs was broken");
+    }
+    Ok(())
+}
+
+async fn until_all_ended(http: &reqwest::Client, base: &str) {
+    loop {
+        if let Ok(answer) = http.get(format!("{base}/metrics")).send().await
+            && let Ok(metrics) = answer.json::<Value>().await
+        {
+            let count = |name: &str| metrics["workflows"][name].as_u64().unwrap_or(u64::MAX);
+            if count("runsQueued") == 0 && count("runsActive") == 0 {
+                return;
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn is_over(run: &Value) -> bool {
+    matches!(run["status"].as_str(), Some("succeeded" | "failed" | "timed_out" | "superseded"))
+}
+
+/// All runs with their journals.
+async fn read_all(http: &reqwest::Client, base: &str) -> anyhow::Result<Vec<Value>> {
+    let get = async |path: String| -> anyhow::Result<Value> {
+        Ok(http.get(format!("{base}{path}")).bearer_auth(TOKEN).send().await?.error_for_status()?.json().await?)
+    };
+    let (mut all, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = get(format!("/api/v1/runs?limit=500{cursor}")).await?;
+        for run in page["items"].as_array().context("a list has items")? {
+            all.push(get(format!("/api/v1/runs/{}", run["id"].as_str().unwrap_or_default())).await?);
+        }
+        match page["nextCursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return Ok(all),
+        }
+    }
+}
+
+/// What a journal says of repetition.
+#[derive(Default)]
+struct Journal {
+    attempts: HashMap<String, usize>,
+    done_again: usize,
+    interrupted: usize,
+    assumed: usize,
+}
+
+impl Journal {
+    fn of(run: &Value) -> Self {
+        let (mut journal, mut done) = (Self::default(), Vec::new());
+        for entry in run["journal"].as_array().into_iter().flatten() {
+            let step = entry["step"].as_str().unwrap_or_default();
+            match entry["entry"].as_str().unwrap_or_default() {
+                "attempted" => {
+                    journal.done_again += usize::from(done.contains(&step));
+                    *journal.attempts.entry(entry["key"].as_str().unwrap_or_default().to_owned()).or_default() += 1;
+                }
+                "succeeded" => {
+                    journal.done_again += usize::from(done.contains(&step));
+                    journal.assumed += usize::from(entry["assumed"] == true);
+                    done.push(step);
+                }
+                "interrupted" => journal.interrupted += 1,
+                _ => {}
+            }
+        }
+        journal
+    }
+}
+
+/// Calls that no attempt in a journal stands for, and notifications that were sent more than once.
+fn against_ledger(runs: &[Value], world: &World) -> (usize, usize) {
+    let mut attempts: HashMap<String, usize> = HashMap::new();
+    runs.iter().for_each(|run| attempts.extend(Journal::of(run).attempts));
+    let (mut calls, mut sent): (HashMap<String, usize>, HashMap<String, usize>) = (HashMap::new(), HashMap::new());
+    for call in world.ledger() {
+        let Some(key) = call.key else { continue };
+        *calls.entry(key.clone()).or_default() += 1;
+        if call.service == "slack" && call.executed {
+            *sent.entry(key).or_default() += 1;
+        }
+    }
+    let unrecorded = calls.iter().filter(|(key, calls)| attempts.get(*key).is_none_or(|attempts| attempts < *calls));
+    (unrecorded.count(), sent.values().filter(|sent| **sent > 1).count())
+}
+
+/// Statuses that were set again: with the same content, and with another.
+fn statuses(world: &World) -> (usize, usize) {
+    let mut first: HashMap<String, (String, String)> = HashMap::new();
+    let (mut same, mut other) = (0, 0);
+    for status in world.state().statuses.clone() {
+        let content = (status.state, status.description);
+        match first.get(&status.sha) {
+            Some(before) if *before == content => same += 1,
+            Some(_) => other += 1,
+            None => _ = first.insert(status.sha, content),
+        }
+    }
+    (same, other)
+}
+
+/// Programs of attempts that are still there after all runs have ended.
+fn left_running(world: &World) -> usize {
+    let pids = world.ledger().into_iter().filter_map(|call| call.body["pid"].as_u64());
+    pids.filter(|pid| {
+        let command = std::fs::read(Path::new("/proc").join(pid.to_string()).join("cmdline"));
+        command.is_ok_and(|command| String::from_utf8_lossy(&command).contains("fake-claude"))
+    })
+    .count()
+}
