@@ -120,6 +120,9 @@ pub async fn check(http: &reqwest::Client, base: &str, world: &World, notes: &No
         "doubt: {interrupted} attempts interrupted, {assumed} taken as done, {status_again} statuses set again \
          with the same content, {status_other} with another"
     );
+    for run in runs.iter().filter(|run| run["status"] != "succeeded") {
+        println!("  {}: {}", run["id"].as_str().unwrap_or("-"), run["reason"].as_str().unwrap_or("-"));
+    }
     if missing + repeated + unrecorded + sent_twice + left + status_other > 0 || runs.is_empty() {
         bail!("a promise about runs was broken");
     }
