@@ -3,11 +3,13 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use pointsman_actors::router::routing::Availability;
 
 use super::Cli;
+use crate::workflows::Compiled;
 use crate::{boot, config};
 
-/// Checks configuration and routes without starting anything.
+/// Checks configuration, workflows and routes without starting anything.
 #[derive(Args)]
 pub struct Check {
     /// List every key with its value and where it came from; secrets are hidden
@@ -46,6 +48,17 @@ impl Check {
         }
         if loaded.settings.webhooks.is_empty() {
             println!("source:        none is on; set a secret such as GITHUB_WEBHOOK_SECRET");
+        }
+        let Compiled { catalog, rules } = &plan.compiled;
+        for workflow in catalog.all() {
+            let standing = match rules.workflows.get(&workflow.name) {
+                Some(Availability::Unavailable { reason }) => format!("unavailable: {reason}"),
+                _ => "available".to_owned(),
+            };
+            println!("workflow:      {:<20} {} steps  {standing}", workflow.name, workflow.steps.len());
+        }
+        for route in rules.routes.listing() {
+            println!("route:         {route}");
         }
         Ok(ExitCode::SUCCESS)
     }

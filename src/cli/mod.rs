@@ -33,7 +33,7 @@ struct Cli {
 enum Command {
     /// Run the server
     Serve(serve::Serve),
-    /// Check configuration and routes, and say what is on
+    /// Check configuration, workflows and routes, and say what is on
     Check(check::Check),
     /// Send a signed sample, as a provider would
     Send(send::Send),

@@ -40,6 +40,7 @@ impl Serve {
 async fn serve(plan: boot::Plan) -> anyhow::Result<End> {
     let clock = SystemClock::new();
     let paths: Vec<String> = plan.inlets.iter().map(|inlet| inlet.path.clone()).collect();
+    let unavailable: Vec<String> = plan.compiled.unavailable().collect();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let server = boot::start(plan).await?;
@@ -55,6 +56,9 @@ async fn serve(plan: boot::Plan) -> anyhow::Result<End> {
     );
     if paths.is_empty() {
         tracing::warn!("no webhook source is on; set a secret such as GITHUB_WEBHOOK_SECRET");
+    }
+    for workflow in unavailable {
+        tracing::warn!("{workflow}");
     }
     let asked = async move {
         tokio::select! {

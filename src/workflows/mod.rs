@@ -8,6 +8,7 @@ use anyhow::{Context, anyhow};
 use pointsman_actors::executor::port::Actions;
 use pointsman_actors::router::actor::Rules;
 use pointsman_actors::router::routes::{RouteSpec, RouteTable};
+use pointsman_actors::router::routing::Availability;
 use pointsman_actors::workflow::catalog::Catalog;
 use pointsman_actors::workflow::definition::DELAY;
 use pointsman_actors::workflow::spec::WorkflowSpec;
@@ -36,6 +37,19 @@ pub struct Compiled {
     pub catalog: Catalog,
     /// The routes to them.
     pub rules: Rules,
+}
+
+impl Compiled {
+    /// The workflows that cannot be started as this process is configured, with the reason.
+    pub fn unavailable(&self) -> impl Iterator<Item = String> {
+        let reasons = self.rules.workflows.iter().filter_map(|(name, availability)| match availability {
+            Availability::Unavailable { reason } => Some(format!("workflow `{name}` is unavailable: {reason}")),
+            Availability::Available { .. } => None,
+        });
+        let mut sorted: Vec<String> = reasons.collect();
+        sorted.sort();
+        sorted.into_iter()
+    }
 }
 
 /// Compiles what is built in together with what the configuration says. All that is wrong is reported

@@ -124,6 +124,20 @@ impl RouteTable {
         if errors.is_empty() { Ok(Self(table)) } else { Err(errors) }
     }
 
+    /// Every route, in a line each, by name.
+    pub fn listing(&self) -> Vec<String> {
+        let mut lines: Vec<String> = Vec::new();
+        for ((source, event), routes) in &self.0 {
+            lines.extend(routes.iter().map(|route| {
+                let actions =
+                    if route.actions.is_empty() { String::new() } else { format!(".{}", route.actions.join("|")) };
+                format!("{:<20} {source} {event}{actions} → {}", route.name, route.workflow)
+            }));
+        }
+        lines.sort();
+        lines
+    }
+
     /// The routes for an event of this kind, first to be asked first, whatever their conditions say.
     pub fn candidates(&self, source: &str, facts: &Facts) -> impl Iterator<Item = &Route> {
         let routes = self.0.get(&(source.to_owned(), facts.event_type.clone()));
