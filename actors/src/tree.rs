@@ -375,11 +375,13 @@ impl StartWork {
         let times = Timer::new(Arc::clone(&store), self.executors.clone(), Arc::clone(&clock));
         let times = self.supervisor.supervise(timer, "", times);
         let queue = Dispatcher::new(slots, self.executors.clone(), Arc::clone(&self.ending.draining));
+        // It starts when this function has returned: then it finds all executors.
         let queue = self.supervisor.supervise(dispatcher, "", queue);
         let shared = executor::Shared {
             store: Arc::clone(&store),
             log: self.log.clone(),
             dispatcher: queue.door(),
+            counter: queue.door(),
             timer: times.door(),
             executors: self.executors.clone(),
             actions: Arc::clone(&self.ports.actions),

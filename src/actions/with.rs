@@ -7,19 +7,21 @@ use serde_json::{Map, Value as Json};
 pub struct With<'a>(pub &'a Map<String, Json>);
 
 impl With<'_> {
-    /// A text that is not empty.
+    /// A text that is not empty; also a number, which a template that is one expression leaves as it is.
     pub fn text(&self, name: &str) -> Result<String, Failure> {
         match self.0.get(name) {
             Some(Json::String(text)) if !text.is_empty() => Ok(text.clone()),
+            Some(Json::Number(number)) => Ok(number.to_string()),
             other => Err(wrong(name, "a text", other)),
         }
     }
 
-    /// A text; empty when there is none.
+    /// A text, or a number as one; empty when there is none.
     pub fn text_or_empty(&self, name: &str) -> Result<String, Failure> {
         match self.0.get(name) {
             None | Some(Json::Null) => Ok(String::new()),
             Some(Json::String(text)) => Ok(text.clone()),
+            Some(Json::Number(number)) => Ok(number.to_string()),
             other => Err(wrong(name, "a text", other)),
         }
     }
@@ -52,6 +54,7 @@ mod tests {
         let with = With(values.as_object().unwrap());
         assert_eq!((with.text("a"), with.number("n"), with.number("m")), (Ok("x".into()), Ok(12), Ok(7)));
         assert_eq!((with.text_or_empty("e"), with.text_or_empty("z")), (Ok(String::new()), Ok(String::new())));
+        assert_eq!((with.text("m"), with.text_or_empty("m")), (Ok("7".into()), Ok("7".into())));
         let error = |failure: Failure| failure.message;
         assert_eq!(error(with.text("e").unwrap_err()), "with.e: expected a text, found \"\"");
         assert_eq!(error(with.number("a").unwrap_err()), "with.a: expected a whole number, found \"x\"");

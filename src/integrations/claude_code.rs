@@ -22,8 +22,8 @@ use crate::config::settings::SecretText;
 /// Most bytes of an answer that are read.
 const LARGEST_ANSWER: u64 = 8 << 20;
 
-/// Most bytes of complaints that are read; the last line of them is shown.
-const LARGEST_COMPLAINT: u64 = 64 << 10;
+/// Most bytes of complaints that are kept, the last ones: the last line of them is shown.
+const LARGEST_COMPLAINT: usize = 4 << 10;
 
 /// How long it may take to end by itself after it was asked to.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -69,10 +69,11 @@ impl ClaudeCode {
 
     /// Why it cannot be run, if it cannot.
     pub fn unavailable(&self) -> Option<String> {
-        if self.find().is_some() {
-            return None;
-        }
-        Some(format!("the command `{}` was not found; install Claude Code or set CLAUDE_CODE_COMMAND", self.program))
+        if self.find().is_some() { None } else { Some(self.missing()) }
+    }
+
+    fn missing(&self) -> String {
+        format!("the command `{}` was not found; install Claude Code or set CLAUDE_CODE_COMMAND", self.program)
     }
 
     fn find(&self) -> Option<PathBuf> {
@@ -92,7 +93,7 @@ impl ClaudeCode {
         if let Some(note) = group.leader.and_then(process::note) {
             notebook.note(note).await?;
         }
-        match tokio::time::timeout(limit, talk(&mut group.child, prompt)).await {
+        match tokio::time::timeout(limit, talk(&mut group, prompt)).await {
             Ok(ended) => verdict::read(&ended?),
             Err(_) => {
                 group.end().await;
@@ -102,7 +103,10 @@ impl ClaudeCode {
     }
 
     fn spawn(&self, directory: &Path) -> Result<Group, Failure> {
-        let child = Command::new(&self.program)
+        // It works in another directory than ours, from which a relative path would lead elsewhere.
+        let program = self.find().and_then(|path| std::path::absolute(path).ok());
+        let program = program.ok_or_else(|| Failure::new(ErrorClass::Validation, self.missing()))?;
+        let child = Command::new(program)
             .args(&self.arguments)
             .args(ARGUMENTS)
             .env_clear()
@@ -152,8 +156,10 @@ impl Drop for Group {
     }
 }
 
-/// Writes the prompt, reads what comes, and waits for the end.
-async fn talk(child: &mut Child, prompt: &str) -> Result<Ended, Failure> {
+/// Writes the prompt, reads what comes, and waits for the end. What it has started ends with it: it
+/// could hold the pipes open for ever.
+async fn talk(group: &mut Group, prompt: &str) -> Result<Ended, Failure> {
+    let Group { leader, child } = group;
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let ask = async {
         if let Some(mut stdin) = stdin {
@@ -161,8 +167,13 @@ async fn talk(child: &mut Child, prompt: &str) -> Result<Ended, Failure> {
             let _ = stdin.write_all(prompt.as_bytes()).await;
         }
     };
-    let ((), stdout, stderr) = tokio::join!(ask, read(stdout, LARGEST_ANSWER), read(stderr, LARGEST_COMPLAINT));
-    let status = child.wait().await;
+    let end = async {
+        let status = child.wait().await;
+        leader.iter().for_each(|leader| process::end_group(*leader, Signal::KILL));
+        status
+    };
+    let ((), stdout, stderr, status) =
+        tokio::join!(ask, read(stdout, LARGEST_ANSWER), read_last(stderr, LARGEST_COMPLAINT), end);
     let status = status.map_err(|error| Failure::new(ErrorClass::Temporary, format!("Claude Code: {error}")))?;
     Ok(Ended { code: status.code(), stdout, stderr: String::from_utf8_lossy(&stderr).into_owned() })
 }
@@ -175,6 +186,17 @@ async fn read(from: Option<impl AsyncRead + Unpin>, limit: u64) -> Vec<u8> {
         let _ = tokio::io::copy(&mut from, &mut tokio::io::sink()).await;
     }
     read
+}
+
+/// Reads everything and keeps the last `limit` bytes.
+async fn read_last(from: Option<impl AsyncRead + Unpin>, limit: usize) -> Vec<u8> {
+    let mut last = Vec::with_capacity(2 * limit);
+    if let Some(mut from) = from {
+        while from.read_buf(&mut last).await.is_ok_and(|count| count > 0) {
+            last.drain(..last.len().saturating_sub(limit));
+        }
+    }
+    last
 }
 
 #[cfg(test)]

@@ -101,6 +101,15 @@ async fn one_that_does_not_answer_is_ended_with_all_that_it_started() {
 }
 
 #[actix::test]
+async fn what_it_leaves_behind_holds_up_no_answer() {
+    let answer = r#"{"is_error":false,"structured_output":{"verdict":"fail","score":1,"issues":[]}}"#;
+    let script = script(&format!("sleep 300 & cat > /dev/null; echo '{answer}'"));
+    let (notebook, notes) = notebook();
+    assert_eq!(script.claude.judge("x", &notebook, LONG).await.unwrap().score, 1);
+    until_gone(group_of(&notes)).await;
+}
+
+#[actix::test]
 async fn one_that_nobody_waits_for_is_ended() {
     let script = script("sleep 300 & wait");
     let (notebook, notes) = notebook();
@@ -123,4 +132,25 @@ async fn what_cannot_be_run_is_named() {
     for missing in ["no-such-program", "/etc/passwd", "/no/such/file", ""] {
         assert!(claude(missing).unavailable().unwrap().contains("set CLAUDE_CODE_COMMAND"), "{missing}");
     }
+}
+
+#[actix::test]
+async fn a_relative_path_is_ours_and_not_that_of_its_working_directory() {
+    let answer = r#"{"is_error":false,"structured_output":{"verdict":"pass","score":90,"issues":[]}}"#;
+    let script = script(&format!("cat > /dev/null; echo '{answer}'"));
+    let up = "../".repeat(std::env::current_dir().unwrap().components().count() - 1);
+    let path = script.directory.path().join("claude");
+    let relative = format!("{up}{}", path.strip_prefix("/").unwrap().display());
+    let claude = ClaudeCode::new(&relative, &[("PATH".to_owned(), "/usr/bin:/bin".to_owned())], None);
+    assert_eq!(claude.unavailable(), None);
+    assert_eq!(claude.judge("x", &notebook().0, LONG).await.unwrap().score, 90);
+}
+
+#[actix::test]
+async fn of_many_complaints_the_last_is_shown() {
+    let script =
+        script("cat > /dev/null; head -c 200000 /dev/zero | tr '\\0' x >&2; echo >&2; echo 'the reason' >&2; exit 1");
+    let failure = script.claude.judge("x", &notebook().0, LONG).await.unwrap_err();
+    assert_eq!(failure.class, ErrorClass::Validation);
+    assert!(failure.message.ends_with("the reason"), "{failure}");
 }

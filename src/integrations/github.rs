@@ -30,6 +30,9 @@ const LARGEST_DIFF: usize = 1 << 20;
 /// Pages of changed files that are read when the diff is too large to be given whole: 1,000 files.
 const FILE_PAGES: u32 = 10;
 
+/// What GitHub answers when a status was set.
+const CREATED: u16 = 201;
+
 /// What GitHub answers when a diff is too large to be given whole.
 const TOO_LARGE: u16 = 406;
 
@@ -99,20 +102,21 @@ impl GitHub {
     }
 
     async fn diff_by_files(&self, pull: &str) -> Result<String, Failure> {
-        let mut diff = String::new();
+        let (mut diff, mut is_whole) = (String::new(), false);
         for page in 1..=FILE_PAGES {
             let path = format!("{pull}/files?per_page=100&page={page}");
             let answer = self.call(Method::GET, &path, JSON, None).await?;
-            let files: Vec<ChangedFile> = serde_json::from_value(json_of(&path, &answer)?).unwrap_or_default();
+            let files = changed_files(&path, &answer)?;
             for file in &files {
                 let patch = file.patch.as_deref().unwrap_or("(too large or binary)");
                 diff.push_str(&format!("diff --git a/{0} b/{0}\n{patch}\n", file.filename));
             }
-            if files.len() < 100 || diff.len() > LARGEST_DIFF {
+            is_whole = files.len() < 100;
+            if is_whole || diff.len() > LARGEST_DIFF {
                 break;
             }
         }
-        Ok(cut(diff, false))
+        Ok(cut(diff, !is_whole))
     }
 
     /// Sets a commit status. Setting it again is as setting it once: GitHub shows the last of a context.
@@ -126,6 +130,11 @@ impl GitHub {
             "target_url": Some(&status.target_url).filter(|url| !url.is_empty()),
         });
         let answer = self.call(Method::POST, &path, JSON, Some((&body, key))).await?;
+        if answer.status != CREATED {
+            // A redirect turns a POST into a GET, which succeeds and sets nothing.
+            let message = format!("POST {path}: {} instead of 201; was the repository renamed?", answer.status);
+            return Err(Failure::new(ErrorClass::Validation, message));
+        }
         json_of(&path, &answer)
     }
 
@@ -192,6 +201,13 @@ fn read_pull(answer: &Json) -> Option<Pull> {
 fn json_of(what: &str, answer: &Answer) -> Result<Json, Failure> {
     serde_json::from_slice(&answer.body)
         .map_err(|error| Failure::new(ErrorClass::Temporary, format!("{what}: the answer is not JSON: {error}")))
+}
+
+/// A list that cannot be read is not an empty one: nobody is to judge a change without what it changes.
+fn changed_files(path: &str, answer: &Answer) -> Result<Vec<ChangedFile>, Failure> {
+    serde_json::from_value(json_of(path, answer)?).map_err(|error| {
+        Failure::new(ErrorClass::Validation, format!("GET {path}: the answer is no list of files: {error}"))
+    })
 }
 
 /// `owner/name`, fit for a path.

@@ -58,4 +58,15 @@ fn texts_fit() {
     let diff = cut("line\n".repeat(300_000), false);
     assert!(diff.len() <= LARGEST_DIFF + 40 && diff.ends_with("line\n[the diff is cut off here]\n"));
     assert_eq!(cut("small\n".into(), false), "small\n");
+    assert_eq!(cut("small\n".into(), true), "small\n[the diff is cut off here]\n");
+}
+
+#[test]
+fn files_that_cannot_be_read_are_not_no_files() {
+    let files = changed_files("/x", &answer(200, &[], r#"[{"filename":"a","patch":"+x"},{"filename":"b"}]"#)).unwrap();
+    assert_eq!((files.len(), files[0].patch.as_deref(), files[1].patch.as_deref()), (2, Some("+x"), None));
+    for wrong in [r#"{"message":"moved"}"#, r#"[{"name":"a"}]"#] {
+        let failure = changed_files("/x", &answer(200, &[], wrong)).err().unwrap();
+        assert_eq!(failure.class, ErrorClass::Validation);
+    }
 }

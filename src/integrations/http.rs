@@ -65,13 +65,21 @@ pub async fn send_up_to(what: &str, method: &Method, request: RequestBuilder, li
 
 /// What it means that no answer came. A write that had left may have been done.
 fn no_answer(what: &str, method: &Method, error: reqwest::Error) -> Failure {
-    let (never_left, in_time) = (error.is_connect() || error.is_builder(), !error.is_timeout());
+    // A connection that was not there in time is no answer that was not: nothing had left.
+    let is_builder = error.is_builder();
+    let never_left = error.is_connect() || is_builder;
+    let in_time = never_left || !error.is_timeout();
     // The URL may be a credential.
     let error = error.without_url();
     let reason = std::iter::successors(std::error::Error::source(&error), |error| error.source())
         .last()
         .map_or_else(|| error.to_string(), ToString::to_string);
-    let class = if in_time { ErrorClass::Network } else { ErrorClass::Timeout };
+    let class = match () {
+        // A URL of the configuration that is none.
+        () if is_builder => ErrorClass::Validation,
+        () if in_time => ErrorClass::Network,
+        () => ErrorClass::Timeout,
+    };
     let failure = Failure::new(class, format!("{what}: no answer: {reason}"));
     if never_left || method == Method::GET { failure } else { failure.in_doubt() }
 }

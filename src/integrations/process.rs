@@ -94,6 +94,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_left_without_its_leader_is_ended() {
+        let mut leader = Command::new("sh");
+        // It reads until its input is closed, and then leaves its child alone.
+        leader.args(["-c", "sleep 300 & read _"]).process_group(0).stdin(std::process::Stdio::piped());
+        let mut leader = leader.spawn().unwrap();
+        let note = note(leader.id()).unwrap();
+        leader.wait().unwrap();
+        assert_eq!(members(leader.id()).count(), 1);
+        end_leftover(&note);
+        // A signal takes a moment to be delivered.
+        let is_gone = (0..3_000).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            members(leader.id()).next().is_none()
+        });
+        assert!(is_gone);
+    }
+
+    #[test]
     fn another_process_with_the_same_id_is_not_touched() {
         let mut child = sleeper();
         let mut note = note(child.id()).unwrap();

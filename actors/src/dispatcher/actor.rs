@@ -1,30 +1,36 @@
 //! The door of the dispatcher: takes reports, tells runs to go on or to make way.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, Supervised, WrapFuture};
 
-use super::queue::{Order, Queue, Standing, Ticket};
+use super::queue::{Order, Queue, Report};
 use crate::executor::messages::{Executors, ReportAll, Told};
 use crate::mailbox::{Letter, NotTaken};
 
 /// Pause before an executor without room is told again.
 const RETRY: Duration = Duration::from_millis(20);
 
-/// Says how a run stands. Reports follow the journal: what is reported is durable.
+/// Says how a run stands.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Report {
-    /// The run.
-    pub ticket: Ticket,
-    /// How it stands.
-    pub standing: Standing,
-    /// At which revision of its journal.
-    pub revision: u32,
+pub struct Reported(pub Report);
+
+/// Says how all runs of a workflow stand.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Census {
+    /// The workflow.
+    pub workflow: String,
+    /// Its runs that are not over.
+    pub reports: Vec<Report>,
 }
+
+/// Pause before executors that have not told of their runs are asked again.
+const COUNT_AGAIN: Duration = Duration::from_millis(100);
 
 /// The actor of the dispatcher.
 pub struct Dispatcher {
@@ -41,7 +47,7 @@ pub struct Dispatcher {
 impl Dispatcher {
     /// A dispatcher for so many runs at work at once.
     pub fn new(slots: usize, executors: Executors, draining: Arc<AtomicBool>) -> Self {
-        let queue = Queue::new(slots);
+        let queue = Queue::new(slots, HashSet::new());
         Self { queue, slots, executors, draining, untold: VecDeque::new(), retrying: false }
     }
 
@@ -77,42 +83,54 @@ impl Dispatcher {
         }
     }
 
-    /// Asks every executor for its runs, those again that have no room now.
-    fn ask_for_reports(&self, ctx: &mut Context<Self>) {
-        let mut unasked = self.executors.all();
-        let ask = async move {
-            loop {
-                unasked.retain(|executor| executor.report.offer(ReportAll) == Err(NotTaken::Full));
-                if unasked.is_empty() {
-                    return;
-                }
-                tokio::time::sleep(RETRY).await;
+    /// Asks the executors whose runs are not known for them, until they are. One that is gone has none
+    /// that could go on.
+    fn count(&mut self, ctx: &mut Context<Self>) {
+        let uncounted: Vec<String> = self.queue.uncounted().cloned().collect();
+        for workflow in &uncounted {
+            let asked = self.executors.of(workflow).and_then(|executor| executor.report.offer(ReportAll));
+            if asked == Err(NotTaken::Closed) {
+                let orders = self.queue.counted(workflow);
+                self.tell(orders, ctx);
             }
-        };
-        ctx.spawn(ask.into_actor(self));
+        }
+        if !uncounted.is_empty() {
+            let pause = tokio::time::sleep(COUNT_AGAIN).into_actor(self);
+            ctx.spawn(pause.map(|(), dispatcher, ctx| dispatcher.count(ctx)));
+        }
     }
 }
 
 impl Actor for Dispatcher {
     type Context = Context<Self>;
-}
 
-impl Supervised for Dispatcher {
-    /// Nothing here is the truth: the runs are asked how they stand.
-    fn restarting(&mut self, ctx: &mut Context<Self>) {
-        self.queue = Queue::new(self.slots);
+    /// Nothing here is the truth: the runs are asked how they stand, and nobody goes on before all have
+    /// answered.
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.queue = Queue::new(self.slots, self.executors.workflows());
         self.untold.clear();
         self.retrying = false;
-        self.ask_for_reports(ctx);
+        self.count(ctx);
     }
 }
 
-impl Handler<Letter<Report>> for Dispatcher {
+impl Supervised for Dispatcher {}
+
+impl Handler<Letter<Census>> for Dispatcher {
     type Result = ();
 
-    fn handle(&mut self, letter: Letter<Report>, ctx: &mut Context<Self>) {
-        let Report { ticket, standing, revision } = letter.open();
-        let orders = self.queue.report(ticket, standing, revision);
+    fn handle(&mut self, letter: Letter<Census>, ctx: &mut Context<Self>) {
+        let Census { workflow, reports } = letter.open();
+        let orders = self.queue.census(&workflow, reports);
+        self.tell(orders, ctx);
+    }
+}
+
+impl Handler<Letter<Reported>> for Dispatcher {
+    type Result = ();
+
+    fn handle(&mut self, letter: Letter<Reported>, ctx: &mut Context<Self>) {
+        let orders = self.queue.report(letter.open().0);
         self.tell(orders, ctx);
     }
 }

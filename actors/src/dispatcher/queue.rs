@@ -43,6 +43,17 @@ pub enum Standing {
     Over,
 }
 
+/// Says how a run stands. Reports follow the journal: what is reported is durable.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// The run.
+    pub ticket: Ticket,
+    /// How it stands.
+    pub standing: Standing,
+    /// At which revision of its journal.
+    pub revision: u32,
+}
+
 /// What a run is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Order {
@@ -59,6 +70,9 @@ pub enum Order {
 pub struct Queue {
     /// Runs that may be at work at once.
     slots: usize,
+    /// Workflows whose runs are not all known yet. Until they are, nobody is told to go on: a run that
+    /// has not been heard of may hold a slot, or a place in a group.
+    uncounted: HashSet<String>,
     runs: HashMap<RunId, Known>,
     /// Those that could go on now, first to go first.
     ready: BTreeSet<Rank>,
@@ -95,13 +109,39 @@ impl Ticket {
 }
 
 impl Queue {
-    /// A queue for so many runs at work at once.
-    pub fn new(slots: usize) -> Self {
-        Self { slots, runs: HashMap::new(), ready: BTreeSet::new(), busy: HashSet::new(), groups: HashMap::new() }
+    /// A queue for so many runs at work at once, which goes on when it knows the runs of these workflows.
+    pub fn new(slots: usize, uncounted: HashSet<String>) -> Self {
+        let (ready, busy) = (BTreeSet::new(), HashSet::new());
+        Self { slots, uncounted, runs: HashMap::new(), ready, busy, groups: HashMap::new() }
+    }
+
+    /// Takes in how all runs of a workflow stand. One that is known and not among them is over.
+    pub fn census(&mut self, workflow: &str, reports: Vec<Report>) -> Vec<Order> {
+        let listed: HashSet<RunId> = reports.iter().map(|report| report.ticket.run).collect();
+        let gone = |(run, known): (&RunId, &Known)| {
+            (known.ticket.workflow == workflow && !listed.contains(run)).then_some(*run)
+        };
+        let gone: Vec<RunId> = self.runs.iter().filter_map(gone).collect();
+        gone.into_iter().for_each(|run| self.forget(run));
+        let mut orders: Vec<Order> = reports.into_iter().flat_map(|report| self.report(report)).collect();
+        orders.extend(self.counted(workflow));
+        orders
+    }
+
+    /// The runs of this workflow are known, or nobody can tell of them any more.
+    pub fn counted(&mut self, workflow: &str) -> Vec<Order> {
+        self.uncounted.remove(workflow);
+        self.go()
+    }
+
+    /// The workflows whose runs are not all known yet.
+    pub fn uncounted(&self) -> impl Iterator<Item = &String> {
+        self.uncounted.iter()
     }
 
     /// Takes in how a run stands at this revision of its journal, and says who is told what.
-    pub fn report(&mut self, ticket: Ticket, standing: Standing, revision: u32) -> Vec<Order> {
+    pub fn report(&mut self, report: Report) -> Vec<Order> {
+        let Report { ticket, standing, revision } = report;
         let mut orders = Vec::new();
         let run = ticket.run;
         if self.runs.get(&run).is_some_and(|known| known.revision > revision) {
@@ -116,6 +156,7 @@ impl Queue {
             for (run, reason) in newcomer {
                 if let Some(known) = self.runs.get_mut(&run) {
                     known.told_off = Some(reason.clone());
+                    self.ready.remove(&known.ticket.rank());
                     orders.push(Order::Supersede(run, reason));
                 }
             }
@@ -141,7 +182,9 @@ impl Queue {
         while group.inside.len() < place.limit {
             let Some(next) = group.outside.pop_first() else { break };
             group.inside.insert(next.2);
-            self.ready.insert(next);
+            if self.runs.get(&next.2).is_some_and(|known| known.told_off.is_none()) {
+                self.ready.insert(next);
+            }
         }
         if group.inside.is_empty() && group.outside.is_empty() {
             self.groups.remove(&place.group);
@@ -162,10 +205,11 @@ impl Queue {
         let (run, rank) = (ticket.run, ticket.rank());
         self.ready.remove(&rank);
         self.busy.remove(&run);
+        let goes_on = told_off.is_none();
         match standing {
             Standing::Busy => _ = self.busy.insert(run),
-            Standing::Runnable => _ = self.ready.insert(rank),
-            Standing::Queued | Standing::Parked | Standing::Over => {}
+            Standing::Runnable if goes_on => _ = self.ready.insert(rank),
+            Standing::Queued | Standing::Runnable | Standing::Parked | Standing::Over => {}
         }
         match &ticket.place {
             None if standing == Standing::Queued => _ = self.ready.insert(rank),
@@ -177,7 +221,9 @@ impl Queue {
                     group.outside.remove(&rank);
                 } else if group.inside.contains(&run) || group.inside.len() < place.limit {
                     group.inside.insert(run);
-                    self.ready.insert(rank);
+                    if goes_on {
+                        self.ready.insert(rank);
+                    }
                 } else {
                     group.outside.insert(rank);
                 }
@@ -214,7 +260,7 @@ impl Queue {
 
     fn go(&mut self) -> Vec<Order> {
         let mut orders = Vec::new();
-        while self.busy.len() < self.slots {
+        while self.uncounted.is_empty() && self.busy.len() < self.slots {
             let Some((_, _, run)) = self.ready.pop_first() else { break };
             self.busy.insert(run);
             orders.push(Order::Go(run));

@@ -24,6 +24,17 @@ fn placed(number: u8, on_newer: OnNewer, order: Json) -> Ticket {
     Ticket { place: Some(place), ..ticket(number, 5) }
 }
 
+/// A queue that knows all there is.
+fn queue(slots: usize) -> Queue {
+    Queue::new(slots, HashSet::new())
+}
+
+impl Queue {
+    fn told(&mut self, ticket: Ticket, standing: Standing, revision: u32) -> Vec<Order> {
+        self.report(Report { ticket, standing, revision })
+    }
+}
+
 fn gone(orders: &[Order]) -> Vec<RunId> {
     orders.iter().filter_map(|order| if let Order::Go(run) = order { Some(*run) } else { None }).collect()
 }
@@ -34,51 +45,71 @@ fn told_off(orders: &[Order]) -> Vec<RunId> {
 
 #[test]
 fn slots_are_those_of_runs_at_work_and_priority_comes_first() {
-    let mut queue = Queue::new(1);
-    assert_eq!(gone(&queue.report(ticket(1, 5), Standing::Queued, 0)), [run(1)]);
-    assert_eq!(gone(&queue.report(ticket(2, 5), Standing::Queued, 0)), []);
-    assert_eq!(gone(&queue.report(ticket(3, 9), Standing::Queued, 0)), []);
-    assert_eq!(gone(&queue.report(ticket(1, 5), Standing::Busy, 2)), []);
-    assert_eq!(gone(&queue.report(ticket(1, 5), Standing::Parked, 3)), [run(3)], "one that waits holds no slot");
-    assert_eq!(gone(&queue.report(ticket(1, 5), Standing::Runnable, 3)), []);
-    assert_eq!(gone(&queue.report(ticket(3, 9), Standing::Over, 9)), [run(1)], "the older of equals");
-    assert_eq!(gone(&queue.report(ticket(1, 5), Standing::Busy, 1)), [], "an old report says nothing new");
-    assert_eq!(gone(&queue.report(ticket(1, 5), Standing::Over, 5)), [run(2)]);
+    let mut queue = queue(1);
+    assert_eq!(gone(&queue.told(ticket(1, 5), Standing::Queued, 0)), [run(1)]);
+    assert_eq!(gone(&queue.told(ticket(2, 5), Standing::Queued, 0)), []);
+    assert_eq!(gone(&queue.told(ticket(3, 9), Standing::Queued, 0)), []);
+    assert_eq!(gone(&queue.told(ticket(1, 5), Standing::Busy, 2)), []);
+    assert_eq!(gone(&queue.told(ticket(1, 5), Standing::Parked, 3)), [run(3)], "one that waits holds no slot");
+    assert_eq!(gone(&queue.told(ticket(1, 5), Standing::Runnable, 3)), []);
+    assert_eq!(gone(&queue.told(ticket(3, 9), Standing::Over, 9)), [run(1)], "the older of equals");
+    assert_eq!(gone(&queue.told(ticket(1, 5), Standing::Busy, 1)), [], "an old report says nothing new");
+    assert_eq!(gone(&queue.told(ticket(1, 5), Standing::Over, 5)), [run(2)]);
 }
 
 #[test]
 fn a_group_lets_one_in_from_its_first_step_to_its_end() {
-    let mut queue = Queue::new(8);
+    let mut queue = queue(8);
     let queued = |number| placed(number, OnNewer::Queue, json!(number));
-    assert_eq!(gone(&queue.report(queued(1), Standing::Queued, 0)), [run(1)]);
-    assert_eq!(queue.report(queued(2), Standing::Queued, 0), []);
-    assert_eq!(queue.report(queued(1), Standing::Parked, 2), [], "one that waits keeps its place");
-    assert_eq!(gone(&queue.report(queued(1), Standing::Over, 3)), [run(2)]);
+    assert_eq!(gone(&queue.told(queued(1), Standing::Queued, 0)), [run(1)]);
+    assert_eq!(queue.told(queued(2), Standing::Queued, 0), []);
+    assert_eq!(queue.told(queued(1), Standing::Parked, 2), [], "one that waits keeps its place");
+    assert_eq!(gone(&queue.told(queued(1), Standing::Over, 3)), [run(2)]);
 }
 
 #[test]
 fn a_newer_run_takes_the_place_of_an_older_one_by_the_declared_order() {
     let cancel = |number, order| placed(number, OnNewer::Cancel, order);
-    let mut queue = Queue::new(8);
-    queue.report(cancel(1, json!(10)), Standing::Queued, 0);
-    queue.report(cancel(1, json!(10)), Standing::Busy, 2);
-    let orders = queue.report(cancel(2, json!(20)), Standing::Queued, 0);
+    let mut queue = queue(8);
+    queue.told(cancel(1, json!(10)), Standing::Queued, 0);
+    queue.told(cancel(1, json!(10)), Standing::Busy, 2);
+    let orders = queue.told(cancel(2, json!(20)), Standing::Queued, 0);
     assert_eq!((told_off(&orders), gone(&orders)), (vec![run(1)], vec![]), "it waits for the attempt in flight");
-    let again = queue.report(cancel(1, json!(10)), Standing::Busy, 3);
+    let again = queue.told(cancel(1, json!(10)), Standing::Busy, 3);
     assert_eq!(told_off(&again), [run(1)], "what may have been lost is said again");
-    let late = queue.report(cancel(3, json!(15)), Standing::Queued, 0);
+    let late = queue.told(cancel(3, json!(15)), Standing::Queued, 0);
     assert_eq!(told_off(&late), [run(1), run(3)], "a late older one supersedes nobody that is newer");
-    queue.report(cancel(3, json!(15)), Standing::Over, 1);
-    assert_eq!(gone(&queue.report(cancel(1, json!(10)), Standing::Over, 4)), [run(2)]);
-    let tie = queue.report(cancel(4, json!(20)), Standing::Queued, 0);
+    queue.told(cancel(3, json!(15)), Standing::Over, 1);
+    assert_eq!(gone(&queue.told(cancel(1, json!(10)), Standing::Over, 4)), [run(2)]);
+    let tie = queue.told(cancel(4, json!(20)), Standing::Queued, 0);
     assert_eq!((told_off(&tie), gone(&tie)), (vec![], vec![]), "without an order nobody makes way, and one waits");
 }
 
 #[test]
 fn a_run_that_is_to_be_skipped_makes_way_for_the_one_that_goes_on() {
-    let mut queue = Queue::new(8);
-    queue.report(placed(1, OnNewer::Skip, json!(1)), Standing::Busy, 2);
-    assert_eq!(told_off(&queue.report(placed(2, OnNewer::Skip, json!(2)), Standing::Queued, 0)), [run(2)]);
+    let mut queue = queue(8);
+    queue.told(placed(1, OnNewer::Skip, json!(1)), Standing::Busy, 2);
+    assert_eq!(told_off(&queue.told(placed(2, OnNewer::Skip, json!(2)), Standing::Queued, 0)), [run(2)]);
+}
+
+#[test]
+fn nobody_goes_on_before_all_are_known() {
+    let mut queue = Queue::new(1, ["w", "other"].map(str::to_owned).into());
+    assert_eq!(queue.told(ticket(1, 9), Standing::Queued, 0), []);
+    let report = |ticket, standing| Report { ticket, standing, revision: 3 };
+    assert_eq!(queue.census("w", vec![report(ticket(1, 9), Standing::Queued)]), []);
+    let other = Ticket { workflow: "other".into(), ..ticket(2, 1) };
+    assert_eq!(queue.census("other", vec![report(other.clone(), Standing::Busy)]), [], "it holds the one slot");
+    assert_eq!(gone(&queue.told(other, Standing::Over, 9)), [run(1)]);
+    assert_eq!(queue.census("w", Vec::new()), [], "what is not listed any more is over");
+    assert_eq!(queue.sizes(), (0, 0));
+}
+
+#[test]
+fn one_that_nobody_can_tell_of_holds_up_none() {
+    let mut queue = Queue::new(1, ["w", "other"].map(str::to_owned).into());
+    queue.census("w", vec![Report { ticket: ticket(1, 5), standing: Standing::Queued, revision: 0 }]);
+    assert_eq!(gone(&queue.counted("other")), [run(1)]);
 }
 
 proptest! {
@@ -86,7 +117,7 @@ proptest! {
     /// group inside, and when all is reported over, nothing is left.
     #[test]
     fn limits_hold(steps in prop::collection::vec((0..12_u8, 0..5_u8), 1..200)) {
-        let mut queue = Queue::new(3);
+        let mut queue = queue(3);
         let mut revision = 0;
         let of = |number: u8| if number < 6 { placed(number, OnNewer::Queue, json!(number)) } else { ticket(number, number) };
         let mut at_work: HashSet<RunId> = HashSet::new();
@@ -104,13 +135,13 @@ proptest! {
             if standing != Standing::Busy {
                 at_work.remove(&run(number));
             }
-            let orders = queue.report(of(number), standing, revision);
+            let orders = queue.told(of(number), standing, revision);
             at_work.extend(gone(&orders));
             prop_assert!(at_work.len() <= 3);
             prop_assert!(queue.groups.values().all(|group| group.inside.len() <= 1));
         }
         for number in 0..12 {
-            queue.report(of(number), Standing::Over, u32::MAX);
+            queue.told(of(number), Standing::Over, u32::MAX);
         }
         prop_assert_eq!(queue.sizes(), (0, 0));
         prop_assert!(queue.ready.is_empty() && queue.groups.is_empty());

@@ -20,8 +20,8 @@ use super::messages::{AttemptEnded, Executors, ReportAll, RunsStarted, TakeDown,
 use super::port::{Actions, Attempt};
 use super::progress::{Phase, Progress};
 use super::telling;
-use crate::dispatcher::actor::Report;
-use crate::dispatcher::queue::{Order, Standing, Ticket};
+use crate::dispatcher::actor::{Census, Reported};
+use crate::dispatcher::queue::{Order, Report, Standing, Ticket};
 use crate::event_log::actor::LogDoor;
 use crate::ids::RunId;
 use crate::mailbox::{Door, Letter};
@@ -41,8 +41,10 @@ pub struct Shared {
     pub store: Arc<dyn Store>,
     /// For writing.
     pub log: LogDoor,
-    /// Told how runs stand.
-    pub dispatcher: Door<Report>,
+    /// Told how runs stand, one at a time …
+    pub dispatcher: Door<Reported>,
+    /// … and all of a workflow at once.
+    pub counter: Door<Census>,
     /// Told when runs must be woken.
     pub timer: Door<Arm>,
     /// All executors, this one among them.
@@ -65,6 +67,8 @@ pub struct Executor {
     attempts: Attempts,
     /// Runs that are being read, so that none is read twice at once.
     loading: HashSet<RunId>,
+    /// Whether all open runs of the workflow are here.
+    complete: bool,
     missed: Arc<Notify>,
 }
 
@@ -79,6 +83,13 @@ struct Live {
     waiting: VecDeque<Task>,
     /// What dispatcher and timer were told last.
     told: Option<(Standing, Option<Timestamp>)>,
+}
+
+impl Live {
+    fn report(&self, now: Timestamp) -> Report {
+        let standing = self.progress.standing(now);
+        Report { ticket: self.ticket.clone(), standing, revision: self.progress.revision }
+    }
 }
 
 /// Something that happened, and who waits until it is durable.
@@ -97,7 +108,7 @@ impl Executor {
     /// The executor of `workflow`, looking into storage when `missed` is told.
     pub fn new(workflow: &str, shared: Shared, attempts: Attempts, missed: Arc<Notify>) -> Self {
         let (live, loading) = (HashMap::new(), HashSet::new());
-        Self { workflow: workflow.to_owned(), shared, live, attempts, loading, missed }
+        Self { workflow: workflow.to_owned(), shared, live, attempts, loading, complete: false, missed }
     }
 
     /// Something happens to a run. One that is not here is read first.
@@ -124,8 +135,8 @@ impl Executor {
                     let _ =
                         reply.send(Err(Failure::new(ErrorClass::Temporary, "the attempt is not in flight any more")));
                 }
-                if matches!(task.happening, Happening::Go) {
-                    // The dispatcher takes it for one at work; it is not.
+                if matches!(task.happening, Happening::Go | Happening::Woke) {
+                    // The dispatcher takes it for one at work, or the timer for one that was woken.
                     live.told = None;
                 }
                 self.report(run, ctx);
@@ -226,7 +237,7 @@ impl Executor {
         // What is due is no longer waited for.
         let wake = live.progress.head(now).wake.filter(|wake| *wake > now);
         let before = live.told.replace((standing, wake));
-        let report = Report { ticket: live.ticket.clone(), standing, revision: live.progress.revision };
+        let report = live.report(now);
         let report = before.is_none_or(|(told, _)| told != standing).then_some(report);
         let arm = Arm { run, workflow: self.workflow.clone(), at: wake };
         let arm = before.is_none_or(|(_, told)| told != wake).then_some(arm);
@@ -240,10 +251,19 @@ impl Executor {
                 let _ = timer.ask(arm).await;
             }
             if let Some(report) = report {
-                let _ = dispatcher.ask(report).await;
+                let _ = dispatcher.ask(Reported(report)).await;
             }
         };
         ctx.spawn(tell.into_actor(self));
+    }
+
+    /// Tells the dispatcher how all runs stand, at once: it lets nobody go on before it knows.
+    fn tell_all(&mut self, ctx: &mut Context<Self>) {
+        let now = self.shared.clock.now();
+        let reports = self.live.values().map(|live| live.report(now)).collect();
+        let census = Census { workflow: self.workflow.clone(), reports };
+        let counter = self.shared.counter.clone();
+        ctx.spawn(async move { _ = counter.ask(census).await }.into_actor(self));
     }
 
     fn read_again(&mut self, run: RunId, pause: Duration, ctx: &mut Context<Self>) {
@@ -283,7 +303,13 @@ impl Executor {
         let workflow = self.workflow.clone();
         let read = async move { load_missing(store.as_ref(), &definitions, &actions, (&workflow, &known)).await };
         ctx.spawn(read.into_actor(self).map(|loaded, executor, ctx| match loaded {
-            Ok(loaded) => loaded.into_iter().for_each(|loaded| executor.adopt(loaded, ctx)),
+            Ok(loaded) => {
+                loaded.into_iter().for_each(|loaded| executor.adopt(loaded, ctx));
+                let (live, loading) = (&executor.live, &executor.loading);
+                executor.attempts.settle_all_but(|run| live.contains_key(&run) || loading.contains(&run));
+                executor.complete = true;
+                executor.tell_all(ctx);
+            }
             Err(error) => {
                 tracing::warn!(workflow = executor.workflow, %error, "open runs could not be read; trying again");
                 let missed = Arc::clone(&executor.missed);
@@ -299,7 +325,11 @@ impl Executor {
     /// Takes up a run where its journal ends.
     fn adopt(&mut self, loaded: Loaded, ctx: &mut Context<Self>) {
         let run = loaded.run.id;
-        if self.live.contains_key(&run) || loaded.progress.is_over() {
+        if self.live.contains_key(&run) {
+            return;
+        }
+        if loaded.progress.is_over() {
+            self.attempts.settle(run);
             return;
         }
         let Loaded { run: record, progress, definition } = loaded;
@@ -328,7 +358,10 @@ impl Executor {
     /// An attempt that was in flight when the journal ended: at work here, ended here, or in doubt.
     fn resume(&mut self, run: RunId, ctx: &mut Context<Self>) {
         let Some(live) = self.live.get(&run) else { return };
-        let Phase::Attempting { step, attempt, notes } = live.progress.phase.clone() else { return };
+        let Phase::Attempting { step, attempt, notes } = live.progress.phase.clone() else {
+            self.attempts.settle(run);
+            return;
+        };
         match self.attempts.state(run, attempt) {
             State::AtWork => {}
             State::Ended(outcome) => self.take(run, Happening::Ended(attempt, outcome).into(), ctx),
@@ -387,6 +420,7 @@ impl Supervised for Executor {
     fn restarting(&mut self, _: &mut Context<Self>) {
         self.live.clear();
         self.loading.clear();
+        self.complete = false;
     }
 }
 
@@ -450,12 +484,9 @@ impl Handler<Letter<ReportAll>> for Executor {
 
     fn handle(&mut self, letter: Letter<ReportAll>, ctx: &mut Context<Self>) {
         let ReportAll = letter.open();
-        let runs: Vec<RunId> = self.live.keys().copied().collect();
-        for run in runs {
-            if let Some(live) = self.live.get_mut(&run) {
-                live.told = None;
-            }
-            self.report(run, ctx);
+        // Otherwise it is told when it is.
+        if self.complete {
+            self.tell_all(ctx);
         }
     }
 }

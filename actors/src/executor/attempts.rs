@@ -91,12 +91,17 @@ impl Attempts {
             self.in_flight.fetch_sub(1, Ordering::SeqCst);
         }
     }
+
+    /// Settles those of runs that nobody wants any more.
+    pub fn settle_all_but(&mut self, wanted: impl Fn(RunId) -> bool) {
+        let unwanted: Vec<RunId> = self.slots.keys().copied().filter(|run| !wanted(*run)).collect();
+        unwanted.into_iter().for_each(|run| self.settle(run));
+    }
 }
 
 impl Drop for Attempts {
     fn drop(&mut self) {
-        let runs: Vec<RunId> = self.slots.keys().copied().collect();
-        runs.into_iter().for_each(|run| self.settle(run));
+        self.settle_all_but(|_| false);
     }
 }
 

@@ -1,6 +1,6 @@
 //! What executors are told, and where they are found: there is one for each workflow.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use actix::Message;
@@ -52,7 +52,7 @@ pub struct TakeDown {
     pub reply: oneshot::Sender<Result<(), Failure>>,
 }
 
-/// Asks for a report of every live run: the dispatcher has forgotten them.
+/// Asks for a census of the live runs: the dispatcher does not know them.
 #[derive(Message, Clone, Debug)]
 #[rtype(result = "()")]
 pub struct ReportAll;
@@ -91,9 +91,9 @@ impl Executors {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(workflow).cloned().ok_or(NotTaken::Closed)
     }
 
-    /// All of them.
-    pub fn all(&self) -> Vec<ExecutorDoors> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    /// The workflows that have one.
+    pub fn workflows(&self) -> HashSet<String> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
     }
 
     /// Tells of runs that are durable now. An executor that has no room finds them in storage.
