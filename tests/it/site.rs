@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use pointsman_sandbox::{PullRequest, SLACK_PATH, Sandbox, TOKEN, World};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::server::{Answer, TestServer, until};
 
@@ -40,10 +41,14 @@ impl Site {
     }
 
     pub async fn start_with(toml: &str, more: &[(&'static str, &str)]) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), toml, more).await
+    }
+
+    pub async fn start_in(directory: TempDir, toml: &str, more: &[(&'static str, &str)]) -> Self {
         let sandbox = Sandbox::start(0).await.unwrap();
         let mut environment = environment(&sandbox);
         environment.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
-        let server = TestServer::start_with(tempfile::tempdir().unwrap(), toml, environment).await;
+        let server = TestServer::start_with(directory, toml, environment).await;
         Self { sandbox, server }
     }
 

@@ -1,11 +1,12 @@
-//! A full disk is 503 and not ready; with room again it goes on without a restart.
+//! A full disk is 503 and not ready; with room again it goes on without a restart, and so do runs.
 //!
 //! The small file system is a tmpfs of the test's own, in a mount namespace that it makes with
 //! `unshare`, where an ordinary user may mount. The test runs itself there.
 
 use std::process::Command;
 
-use crate::server::{TestServer, until};
+use crate::server::until;
+use crate::site::Site;
 
 const INSIDE: &str = "POINTSMAN_IT_SMALL_DISK";
 
@@ -38,7 +39,15 @@ fn a_full_disk_is_refused_and_recovered_from() {
 async fn on_a_small_disk(directory: &str) {
     let directory = tempfile::tempdir_in(directory).unwrap();
     let ballast = directory.path().parent().unwrap().join("ballast");
-    let server = TestServer::start_in(directory, "").await;
+    let site = Site::start_in(directory, "", &[]).await;
+    let server = &site.server;
+    site.world().state().claude.delay_ms = 300;
+    let mut runs = Vec::new();
+    for number in 1..=3 {
+        let answer = site.open_pull(number, &format!("sha{number}")).await;
+        runs.push(site.run_of(&answer).await);
+    }
+    site.world().wait_for_calls(3, |call| call.service == "claude").await.unwrap();
     let mut acknowledged = Vec::new();
     assert_eq!(server.github("push", "first", "1", b"{}").await.status, 200);
     acknowledged.push("first".to_owned());
@@ -71,6 +80,10 @@ async fn on_a_small_disk(directory: &str) {
         let again = server.github("push", delivery, "1", b"{}").await;
         assert_eq!(again.body["status"], "duplicate", "{delivery} was acknowledged and is there: {again:?}");
     }
+    for run in &runs {
+        site.until(run, "succeeded").await;
+    }
+    assert_eq!(site.world().notifications().len(), 3, "once each, whatever could not be written down");
 }
 
 /// Takes all room but a little.
