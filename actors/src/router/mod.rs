@@ -5,3 +5,4 @@ pub mod actor;
 pub mod backlog;
 pub mod routes;
 pub mod routing;
+mod variables;

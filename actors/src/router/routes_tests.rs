@@ -43,7 +43,7 @@ fn routed(toml: &str, facts: Facts, payload: &str) -> Routed {
     route(
         &table(toml).unwrap(),
         &workflows,
-        &opened(facts),
+        &Arc::new(opened(facts)),
         &Bytes::copy_from_slice(payload.as_bytes()),
         Timestamp::default(),
     )

@@ -1,12 +1,10 @@
 //! Decides what an event starts. Pure: the same event and routes give the same answer.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use minijinja::value::Serde;
-use minijinja::{Value, context};
-use serde_json::Value as Json;
-
-use super::routes::{Route, RouteTable};
+use super::routes::RouteTable;
+use super::variables::Variables;
 use crate::event::{EventMeta, Verdict};
 use crate::expression::ExpressionError;
 use crate::ids::RunId;
@@ -45,7 +43,13 @@ pub struct Routed {
 
 /// Routes an event at `now`. If a rule fails, the verdict is `pending` and nothing is started: the event
 /// is routed again when the rules have changed.
-pub fn route(table: &RouteTable, workflows: &Workflows, meta: &EventMeta, payload: &[u8], now: Timestamp) -> Routed {
+pub fn route(
+    table: &RouteTable,
+    workflows: &Workflows,
+    meta: &Arc<EventMeta>,
+    payload: &[u8],
+    now: Timestamp,
+) -> Routed {
     match plan(table, workflows, meta, payload, now) {
         Ok(plans) => plans.into_routed(meta),
         Err((route, error)) => {
@@ -90,12 +94,12 @@ fn kind(meta: &EventMeta) -> String {
 fn plan(
     table: &RouteTable,
     workflows: &Workflows,
-    meta: &EventMeta,
+    meta: &Arc<EventMeta>,
     payload: &[u8],
     now: Timestamp,
 ) -> Result<Plans, (String, ExpressionError)> {
     let mut plans = Plans::default();
-    let mut variables = Variables { meta, payload, without_payload: None, with_payload: None };
+    let variables = Variables::new(meta, payload);
     for route in table.candidates(meta.source.as_str(), &meta.facts) {
         let failed = |error| (route.name.clone(), error);
         let seen = variables.for_route(route);
@@ -126,38 +130,4 @@ fn plan(
         }
     }
     Ok(plans)
-}
-
-/// The variables of expressions, made when the first route asks; the payload is parsed only for a
-/// route that names it.
-struct Variables<'a> {
-    meta: &'a EventMeta,
-    payload: &'a [u8],
-    without_payload: Option<Value>,
-    with_payload: Option<Value>,
-}
-
-impl Variables<'_> {
-    fn for_route(&mut self, route: &Route) -> &Value {
-        let plain = self.without_payload.get_or_insert_with(|| {
-            let facts = &self.meta.facts;
-            let event = context!(
-                id => self.meta.id.to_string(),
-                source => self.meta.source.as_str(),
-                type => facts.event_type.as_str(),
-                action => facts.action.as_deref(),
-                received_at => self.meta.received_at.to_rfc3339(),
-            );
-            context!(facts => Value::from(Serde(facts)), event)
-        });
-        if !route.needs_payload() {
-            return plain;
-        }
-        self.with_payload.get_or_insert_with(|| {
-            // What is too deep to be held as a whole is an undefined payload, not a lost event.
-            let payload = serde_json::from_slice::<Json>(self.payload)
-                .map_or(Value::UNDEFINED, |payload| Value::from(Serde(&payload)));
-            context!(payload, ..plain.clone())
-        })
-    }
 }
