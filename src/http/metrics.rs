@@ -2,6 +2,7 @@
 
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
+use pointsman_actors::store::Counts;
 use pointsman_actors::supervisor::Roster;
 use pointsman_actors::tree::TABLE;
 use serde_json::{Value, json};
@@ -16,8 +17,6 @@ pub async fn metrics(request: HttpRequest, edge: Data<Edge>) -> Result<HttpRespo
     let now = edge.shared.clock.now();
     let (tree, counts) = (&edge.shared.tree, edge.shared.store.counts());
     let memory = process::memory();
-    // What made way for a newer run neither succeeded nor failed.
-    let finished = counts.succeeded + counts.failed;
     let intake: serde_json::Map<String, Value> = tree
         .tallies
         .iter()
@@ -47,18 +46,7 @@ pub async fn metrics(request: HttpRequest, edge: Data<Edge>) -> Result<HttpRespo
             "queueSize": counts.pending + counts.queued,
             "processingCount": tree.attempts_in_flight(),
         },
-        "workflows": {
-            "runsStarted": counts.runs,
-            "runsQueued": counts.queued,
-            "runsActive": counts.active,
-            "runsSucceeded": counts.succeeded,
-            "runsFailed": counts.failed,
-            "runsDropped": counts.dropped,
-            "attemptsInFlight": tree.attempts_in_flight(),
-            "successRate": ratio(counts.succeeded, finished),
-            "averageProcessingTime": ratio(counts.run_ms, finished),
-            "averageDelayTime": ratio(counts.delayed_ms, finished),
-        },
+        "workflows": workflows(&counts, tree.attempts_in_flight()),
         "eventStore": {
             "backend": edge.shared.store.name(),
             "eventsStored": counts.events,
@@ -71,6 +59,24 @@ pub async fn metrics(request: HttpRequest, edge: Data<Edge>) -> Result<HttpRespo
         "intake": intake,
         "timestamp": now.to_rfc3339(),
     })))
+}
+
+/// What became of runs.
+fn workflows(counts: &Counts, attempts_in_flight: usize) -> Value {
+    // What made way for a newer run neither succeeded nor failed.
+    let finished = counts.succeeded + counts.failed;
+    json!({
+        "runsStarted": counts.runs,
+        "runsQueued": counts.queued,
+        "runsActive": counts.active,
+        "runsSucceeded": counts.succeeded,
+        "runsFailed": counts.failed,
+        "runsDropped": counts.dropped,
+        "attemptsInFlight": attempts_in_flight,
+        "successRate": ratio(counts.succeeded, finished),
+        "averageProcessingTime": ratio(counts.run_ms, finished),
+        "averageDelayTime": ratio(counts.delayed_ms, finished),
+    })
 }
 
 /// A part of a whole; `null` while there is none.
