@@ -54,6 +54,19 @@ pub struct ClaudeCode {
     environment: Vec<(String, String)>,
 }
 
+/// What is to be judged.
+#[derive(Clone, Copy)]
+pub struct Question<'a> {
+    /// What is asked.
+    pub prompt: &'a str,
+    /// By which what the program leaves behind is recognised; another one for each question.
+    pub mark: &'a str,
+    /// Where the process is written down before it sees the prompt.
+    pub notebook: &'a Notebook,
+    /// How long it may take.
+    pub limit: Duration,
+}
+
 impl ClaudeCode {
     /// `command` is a program with leading arguments, separated by blanks; of our environment it sees
     /// only what is `passed_on`, and the key for its API.
@@ -85,12 +98,13 @@ impl ClaudeCode {
     }
 
     /// Has a prompt judged. Dropping the future ends the program and all that it started.
-    pub async fn judge(&self, prompt: &str, notebook: &Notebook, limit: Duration) -> Result<Verdict, Failure> {
+    pub async fn judge(&self, question: Question<'_>) -> Result<Verdict, Failure> {
+        let Question { prompt, mark, notebook, limit } = question;
         let directory = tempfile::tempdir()
             .map_err(|error| Failure::new(ErrorClass::Temporary, format!("no temporary directory: {error}")))?;
-        let mut group = self.spawn(directory.path())?;
+        let mut group = self.spawn(directory.path(), mark)?;
         // One that has ended already says why on its own.
-        if let Some(note) = group.leader.and_then(process::note) {
+        if let Some(note) = group.leader.and_then(|leader| process::note(leader, mark)) {
             notebook.note(note).await?;
         }
         match tokio::time::timeout(limit, talk(&mut group, prompt)).await {
@@ -102,7 +116,7 @@ impl ClaudeCode {
         }
     }
 
-    fn spawn(&self, directory: &Path) -> Result<Group, Failure> {
+    fn spawn(&self, directory: &Path, mark: &str) -> Result<Group, Failure> {
         // It works in another directory than ours, from which a relative path would lead elsewhere.
         let program = self.find().and_then(|path| std::path::absolute(path).ok());
         let program = program.ok_or_else(|| Failure::new(ErrorClass::Validation, self.missing()))?;
@@ -111,6 +125,7 @@ impl ClaudeCode {
             .args(ARGUMENTS)
             .env_clear()
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .env(process::MARK, mark)
             .current_dir(directory)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -119,7 +134,12 @@ impl ClaudeCode {
             .kill_on_drop(true)
             .spawn();
         let child = child.map_err(|error| {
-            Failure::new(ErrorClass::Validation, format!("`{}` cannot be started: {error}", self.program))
+            // A machine without room for a process has it again later; a program that is replaced comes back.
+            let class = match error.kind() {
+                std::io::ErrorKind::PermissionDenied => ErrorClass::Validation,
+                _ => ErrorClass::Temporary,
+            };
+            Failure::new(class, format!("`{}` cannot be started: {error}", self.program))
         })?;
         Ok(Group { leader: child.id(), child })
     }

@@ -38,6 +38,10 @@ fn notebook() -> (Notebook, Arc<Mutex<Vec<Json>>>) {
     (Notebook::new(Arc::new(take)), notes)
 }
 
+fn question<'a>(prompt: &'a str, notebook: &'a Notebook) -> Question<'a> {
+    Question { prompt, mark: "the attempt", notebook, limit: LONG }
+}
+
 fn group_of(notes: &Mutex<Vec<Json>>) -> u32 {
     u32::try_from(notes.lock().unwrap()[0]["process"]["pid"].as_u64().unwrap()).unwrap()
 }
@@ -58,7 +62,7 @@ async fn it_gets_the_prompt_and_nothing_of_ours() {
     let answer = r#"{"is_error":false,"structured_output":{"verdict":"pass","score":90,"issues":[]}}"#;
     let script = script(&format!("cat > \"$1/prompt\"; env > \"$1/env\"; echo \"$@\" > \"$1/args\"; echo '{answer}'"));
     let (notebook, notes) = notebook();
-    let verdict = script.claude.judge("the prompt", &notebook, LONG).await.unwrap();
+    let verdict = script.claude.judge(question("the prompt", &notebook)).await.unwrap();
     assert_eq!(verdict.score, 90);
     let file = |name: &str| std::fs::read_to_string(script.directory.path().join(name)).unwrap();
     assert_eq!(file("prompt"), "the prompt");
@@ -69,6 +73,7 @@ async fn it_gets_the_prompt_and_nothing_of_ours() {
         "ANTHROPIC_API_KEY",
         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC",
         "DISABLE_AUTOUPDATER",
+        "POINTSMAN_ATTEMPT",
         "PWD",
         "OLDPWD",
         "SHLVL",
@@ -86,7 +91,7 @@ async fn without_its_note_it_gets_no_prompt() {
         let refused = Err(Failure::new(ErrorClass::Temporary, "the log is gone"));
         Box::pin(std::future::ready(refused)) as pointsman_actors::executor::port::Working<_>
     };
-    let failure = script.claude.judge("the prompt", &Notebook::new(Arc::new(take)), LONG).await.unwrap_err();
+    let failure = script.claude.judge(question("the prompt", &Notebook::new(Arc::new(take)))).await.unwrap_err();
     assert_eq!(failure.message, "the log is gone");
     assert!(std::fs::read_to_string(script.directory.path().join("prompt")).unwrap_or_default().is_empty());
 }
@@ -95,7 +100,11 @@ async fn without_its_note_it_gets_no_prompt() {
 async fn one_that_does_not_answer_is_ended_with_all_that_it_started() {
     let script = script("trap '' TERM; sleep 300 & sleep 300 & wait; wait; sleep 300");
     let (notebook, notes) = notebook();
-    let failure = script.claude.judge("x", &notebook, Duration::from_millis(200)).await.unwrap_err();
+    let failure = script
+        .claude
+        .judge(Question { limit: Duration::from_millis(200), ..question("x", &notebook) })
+        .await
+        .unwrap_err();
     assert_eq!(failure.class, ErrorClass::Timeout);
     until_gone(group_of(&notes)).await;
 }
@@ -105,7 +114,7 @@ async fn what_it_leaves_behind_holds_up_no_answer() {
     let answer = r#"{"is_error":false,"structured_output":{"verdict":"fail","score":1,"issues":[]}}"#;
     let script = script(&format!("sleep 300 & cat > /dev/null; echo '{answer}'"));
     let (notebook, notes) = notebook();
-    assert_eq!(script.claude.judge("x", &notebook, LONG).await.unwrap().score, 1);
+    assert_eq!(script.claude.judge(question("x", &notebook)).await.unwrap().score, 1);
     until_gone(group_of(&notes)).await;
 }
 
@@ -114,7 +123,7 @@ async fn one_that_nobody_waits_for_is_ended() {
     let script = script("sleep 300 & wait");
     let (notebook, notes) = notebook();
     {
-        let judging = script.claude.judge("x", &notebook, LONG);
+        let judging = script.claude.judge(question("x", &notebook));
         tokio::pin!(judging);
         while notes.lock().unwrap().is_empty() {
             let _ = tokio::time::timeout(Duration::from_millis(10), &mut judging).await;
@@ -143,14 +152,14 @@ async fn a_relative_path_is_ours_and_not_that_of_its_working_directory() {
     let relative = format!("{up}{}", path.strip_prefix("/").unwrap().display());
     let claude = ClaudeCode::new(&relative, &[("PATH".to_owned(), "/usr/bin:/bin".to_owned())], None);
     assert_eq!(claude.unavailable(), None);
-    assert_eq!(claude.judge("x", &notebook().0, LONG).await.unwrap().score, 90);
+    assert_eq!(claude.judge(question("x", &notebook().0)).await.unwrap().score, 90);
 }
 
 #[actix::test]
 async fn of_many_complaints_the_last_is_shown() {
     let script =
         script("cat > /dev/null; head -c 200000 /dev/zero | tr '\\0' x >&2; echo >&2; echo 'the reason' >&2; exit 1");
-    let failure = script.claude.judge("x", &notebook().0, LONG).await.unwrap_err();
+    let failure = script.claude.judge(question("x", &notebook().0)).await.unwrap_err();
     assert_eq!(failure.class, ErrorClass::Validation);
     assert!(failure.message.ends_with("the reason"), "{failure}");
 }

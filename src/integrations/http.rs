@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use pointsman_actors::executor::failure::{ErrorClass, Failure};
 use reqwest::header::HeaderMap;
+use reqwest::redirect::Policy;
 use reqwest::{Client, Method, RequestBuilder};
 
 /// A connection that is not there by then will not come.
@@ -15,13 +16,28 @@ const CONNECT: Duration = Duration::from_secs(5);
 const WHOLE: Duration = Duration::from_secs(30);
 
 /// Most bytes of an answer that are read, diffs apart.
-const LARGEST_ANSWER: usize = 4 << 20;
+pub const LARGEST_ANSWER: usize = 4 << 20;
 
-/// The client of all providers.
-pub fn client() -> Client {
+/// Whether a client goes where an answer sends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Redirects {
+    /// It does; a credential goes along only to the same host.
+    Follow,
+    /// The answer is the redirect: a POST that was sent elsewhere as a GET has told nobody anything.
+    Refuse,
+}
+
+/// A client of providers.
+pub fn client(redirects: Redirects) -> Client {
     // Fails only when one is installed already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let builder = Client::builder().connect_timeout(CONNECT).timeout(WHOLE).user_agent(USER_AGENT);
+    let policy = match redirects {
+        Redirects::Follow => Policy::default(),
+        Redirects::Refuse => Policy::none(),
+    };
+    // A referer would tell the next host the address of the one before, which may be a credential.
+    let builder = Client::builder().redirect(policy).referer(false);
+    let builder = builder.connect_timeout(CONNECT).timeout(WHOLE).user_agent(USER_AGENT);
     // Only a TLS backend that is not there fails this, and it is compiled in.
     builder.build().unwrap_or_default()
 }

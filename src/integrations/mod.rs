@@ -15,6 +15,7 @@ use pointsman_actors::time::SharedClock;
 use crate::config::settings::SecretText;
 use claude_code::ClaudeCode;
 use github::GitHub;
+use http::Redirects;
 use slack::Slack;
 
 /// What the configuration says of the integrations.
@@ -47,12 +48,11 @@ impl Integrations {
     /// Those of a configuration. `passed_on` are the variables that programs which we start may see,
     /// `clock` says how long it is until a provider's limit is lifted.
     pub fn new(settings: &IntegrationSettings, passed_on: &[(String, String)], clock: SharedClock) -> Self {
-        let http = http::client();
-        let github = settings
-            .github_token
-            .clone()
-            .map(|token| Arc::new(GitHub::new(http.clone(), &settings.github_api_url, token, clock)));
-        let slack = settings.slack_webhook_url.clone().map(|url| Arc::new(Slack::new(http, url)));
+        let github = settings.github_token.clone().map(|token| {
+            Arc::new(GitHub::new(http::client(Redirects::Follow), &settings.github_api_url, token, clock))
+        });
+        let slack = settings.slack_webhook_url.clone();
+        let slack = slack.map(|url| Arc::new(Slack::new(http::client(Redirects::Refuse), url)));
         let claude_code =
             Arc::new(ClaudeCode::new(&settings.claude_command, passed_on, settings.anthropic_api_key.as_ref()));
         Self { github, slack, claude_code }

@@ -56,6 +56,8 @@ fn refused(answer: &Answer) -> Failure {
         }
         403 => failure(ErrorClass::Authorization),
         404 | 410 => failure(ErrorClass::NotFound),
+        // It took nothing in.
+        503 => failure(ErrorClass::ServiceUnavailable),
         500.. => failure(ErrorClass::ServiceUnavailable).in_doubt(),
         _ => failure(ErrorClass::Validation),
     }
@@ -80,6 +82,8 @@ mod tests {
         check(404, "no_service", ErrorClass::NotFound, false);
         check(410, "channel_is_archived", ErrorClass::NotFound, false);
         check(429, "", ErrorClass::RateLimit, false);
+        check(302, "", ErrorClass::Validation, false);
+        check(503, "service_unavailable", ErrorClass::ServiceUnavailable, false);
         check(500, "rollup_error", ErrorClass::ServiceUnavailable, true);
     }
 

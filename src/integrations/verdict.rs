@@ -17,8 +17,42 @@ pub struct Verdict {
     pub verdict: Judgement,
     /// 0 to 100.
     pub score: u8,
-    /// What should be looked at, as the schema says.
-    pub issues: Vec<Json>,
+    /// What should be looked at.
+    #[serde(deserialize_with = "bounded")]
+    pub issues: Vec<Issue>,
+}
+
+/// Something that should be looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Issue {
+    /// `low`, `medium` or `high`.
+    pub severity: String,
+    /// In words.
+    pub message: String,
+    /// Where.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// Where in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<i64>,
+}
+
+/// Most issues that are kept of a verdict: it is journaled, and whoever has more than these has enough.
+const MOST_ISSUES: usize = 100;
+
+/// Most characters of each.
+const LONGEST_ISSUE: usize = 2_000;
+
+fn bounded<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Issue>, D::Error> {
+    let mut issues = Vec::<Issue>::deserialize(deserializer)?;
+    issues.truncate(MOST_ISSUES);
+    for issue in &mut issues {
+        if let Some((end, _)) = issue.message.char_indices().nth(LONGEST_ISSUE) {
+            issue.message.truncate(end);
+            issue.message.push('…');
+        }
+    }
+    Ok(issues)
 }
 
 /// Whether a pull request may be merged.
@@ -85,6 +119,10 @@ const LOG_IN: &str = "; log in with `claude /login` as the user of this process,
 /// A command that wrote no result: it was ended, or it does not take what it was given.
 fn without_result(ended: &Ended) -> Failure {
     let said = ended.stderr.trim().lines().last().unwrap_or("(nothing on standard error)");
+    if ended.code == Some(0) {
+        let found: String = String::from_utf8_lossy(&ended.stdout).chars().take(80).collect();
+        return wrong(&format!("its output, {} bytes, is not JSON: `{found}`", ended.stdout.len()));
+    }
     match ended.code {
         None => Failure::new(ErrorClass::Temporary, format!("Claude Code was ended by a signal: {said}")),
         // A shell's way of saying the same.
@@ -152,6 +190,18 @@ mod tests {
         check(Some(1), "warning\nerror: unknown option '--x'\n", ErrorClass::Validation, "unknown option '--x'");
         check(Some(143), "", ErrorClass::Temporary, "signal 15");
         check(None, "", ErrorClass::Temporary, "by a signal");
+        let garbage = Ended { code: Some(0), stdout: b"Welcome!".to_vec(), stderr: String::new() };
+        assert!(read(&garbage).unwrap_err().message.contains("8 bytes, is not JSON: `Welcome!`"));
+    }
+
+    #[test]
+    fn what_is_kept_of_a_verdict_is_bounded() {
+        let issue = json!({"severity": "low", "message": "x".repeat(9_000), "file": "a", "line": 1});
+        let verdict = json!({"verdict": "fail", "score": 1, "issues": vec![issue; 500]});
+        let read = read(&ended(Some(0), &json!({"is_error": false, "structured_output": verdict}))).unwrap();
+        assert_eq!((read.issues.len(), read.issues[0].message.chars().count()), (MOST_ISSUES, LONGEST_ISSUE + 1));
+        let wrong = json!({"verdict": "pass", "score": 1, "issues": ["just a text"]});
+        assert!(super::read(&ended(Some(0), &json!({"is_error": false, "structured_output": wrong}))).is_err());
     }
 
     #[test]

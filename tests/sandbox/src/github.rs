@@ -76,7 +76,8 @@ fn pull(state: &State, request: &Request, repository: &str, number: &str) -> Rep
 
 fn files(state: &State, repository: &str, number: &str, query: &str) -> Reply {
     let Some(pull) = find(state, repository, number) else { return error(404, "Not Found") };
-    let first = !query.contains("page=") || query.split('&').any(|part| part == "page=1");
+    let page = query.split('&').find_map(|part| part.strip_prefix("page="));
+    let first = page.is_none_or(|page| page == "1");
     let file = json!({
         "sha": pull.head_sha, "filename": "src/lib.rs", "status": "modified",
         "additions": 1, "deletions": 0, "changes": 1, "patch": pull.diff,

@@ -127,6 +127,7 @@ async fn serve(request: HttpRequest, body: Bytes, world: Data<World>) -> HttpRes
         method: call.method.clone(),
         path: call.path.clone(),
         key: call.header("x-idempotency-key").map(str::to_owned),
+        headers: call.headers.iter().filter(|(name, _)| name != "authorization").cloned().collect(),
         body: call.json(),
         status: None,
         executed: false,
@@ -135,7 +136,7 @@ async fn serve(request: HttpRequest, body: Bytes, world: Data<World>) -> HttpRes
     if let Some(FaultKind::Delay(millis)) = fault {
         tokio::time::sleep(std::time::Duration::from_millis(millis)).await;
     }
-    if let Some(refused) = refuse(fault) {
+    if let Some(refused) = refuse(service, fault) {
         let dropped = fault == Some(FaultKind::DropBefore);
         world.settle(place, (!dropped).then_some(refused.status().as_u16()), false);
         return refused;
@@ -157,7 +158,7 @@ async fn serve(request: HttpRequest, body: Bytes, world: Data<World>) -> HttpRes
         }
         Some(FaultKind::ErrorAfter(status)) => {
             world.settle(place, Some(status), accepted);
-            respond(github::error(status, "Server Error"))
+            respond(trouble(service, status))
         }
         _ => {
             world.settle(place, Some(reply.status), accepted);
@@ -177,17 +178,31 @@ fn execute(world: &World, service: &str, call: &Request) -> Reply {
 }
 
 /// The answer of a call that is not done.
-fn refuse(fault: Option<FaultKind>) -> Option<HttpResponse> {
+fn refuse(service: &str, fault: Option<FaultKind>) -> Option<HttpResponse> {
     match fault? {
-        FaultKind::Refuse(status) => Some(respond(github::error(status, "Server Error"))),
+        FaultKind::Refuse(status) => Some(respond(trouble(service, status))),
         FaultKind::RateLimit(seconds) => {
-            let mut response = respond(github::error(429, "You have exceeded a secondary rate limit"));
+            let mut response = respond(trouble(service, 429));
             let name = actix_web::http::header::RETRY_AFTER;
             response.headers_mut().insert(name, seconds.into());
             Some(response)
         }
         FaultKind::DropBefore => Some(broken()),
+        FaultKind::Redirect => {
+            let mut response = HttpResponse::Found();
+            Some(response.insert_header(("location", "/_control/state")).finish())
+        }
         FaultKind::Delay(_) | FaultKind::DropAfter | FaultKind::ErrorAfter(_) | FaultKind::CallbackFirst => None,
+    }
+}
+
+/// How a service says that it will not, in its own form.
+fn trouble(service: &str, status: u16) -> Reply {
+    match (service, status) {
+        ("github", 429) => github::error(429, "You have exceeded a secondary rate limit"),
+        ("github", _) => github::error(status, "Server Error"),
+        (_, 429) => Reply::text(429, "rate_limited"),
+        _ => Reply::text(status, "server_error"),
     }
 }
 

@@ -69,6 +69,9 @@ pub struct Call {
     pub path: String,
     /// What it carried in `x-idempotency-key`.
     pub key: Option<String>,
+    /// What its headers said; credentials are left out.
+    #[serde(default)]
+    pub headers: Vec<(String, String)>,
     /// Its body, if it is JSON.
     pub body: Json,
     /// What it was answered; absent when it was dropped.

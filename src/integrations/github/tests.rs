@@ -1,5 +1,6 @@
 //! Refusals are read as GitHub means them, and texts fit what it takes.
 
+use super::refusal::message_of;
 use super::*;
 
 fn answer(status: u16, headers: &[(&'static str, &str)], body: &'static str) -> Answer {
@@ -55,18 +56,4 @@ fn texts_fit() {
     assert_eq!(shortened("short", 140), "short");
     let long = shortened(&"ü".repeat(200), LONGEST_DESCRIPTION);
     assert_eq!((long.chars().count(), long.ends_with('…')), (140, true));
-    let diff = cut("line\n".repeat(300_000), false);
-    assert!(diff.len() <= LARGEST_DIFF + 40 && diff.ends_with("line\n[the diff is cut off here]\n"));
-    assert_eq!(cut("small\n".into(), false), "small\n");
-    assert_eq!(cut("small\n".into(), true), "small\n[the diff is cut off here]\n");
-}
-
-#[test]
-fn files_that_cannot_be_read_are_not_no_files() {
-    let files = changed_files("/x", &answer(200, &[], r#"[{"filename":"a","patch":"+x"},{"filename":"b"}]"#)).unwrap();
-    assert_eq!((files.len(), files[0].patch.as_deref(), files[1].patch.as_deref()), (2, Some("+x"), None));
-    for wrong in [r#"{"message":"moved"}"#, r#"[{"name":"a"}]"#] {
-        let failure = changed_files("/x", &answer(200, &[], wrong)).err().unwrap();
-        assert_eq!(failure.class, ErrorClass::Validation);
-    }
 }
