@@ -20,7 +20,7 @@ use pointsman_actors::ids::RandomIds;
 use pointsman_actors::receiver::admission::Limits;
 use pointsman_actors::router::actor::CurrentRules;
 use pointsman_actors::store::Store;
-use pointsman_actors::supervisor::{Escalation, Row};
+use pointsman_actors::supervisor::{Escalation, Vitals};
 use pointsman_actors::time::{Clock, SystemClock};
 use pointsman_actors::tree::{Ports, Tree};
 use tokio::sync::{Notify, Semaphore};
@@ -107,6 +107,7 @@ pub fn plan(loaded: &Loaded) -> anyhow::Result<Plan> {
         limits: Limits {
             requests: settings.max_in_flight,
             body_bytes: settings.max_bytes_in_flight,
+            address_requests: settings.max_requests_per_address,
             address_bytes: settings.max_bytes_per_address,
             backlog: settings.max_backlog,
         },
@@ -170,10 +171,11 @@ pub async fn start(plan: Plan) -> anyhow::Result<Server> {
         guard_metrics: plan.guard_metrics,
         inlets: Arc::new(plan.inlets),
         read_timeout: plan.read_timeout,
+        strays: Arc::default(),
     };
-    let (address, handle) = listen(plan.listen, plan.workers, plan.grace_period, shared).await?;
+    let (address, handle) = listen(plan.listen, plan.workers, shared).await?;
     let data_dir = plan.data_dir;
-    std::fs::write(data_dir.join(ADDRESS_FILE), address.to_string()).context("`server.addr` cannot be written")?;
+    write_whole(&data_dir.join(ADDRESS_FILE), &address.to_string()).context("`server.addr` cannot be written")?;
     Ok(Server { address, tree, store, handle, halt, grace_period: plan.grace_period, data_dir })
 }
 
@@ -197,17 +199,18 @@ impl Server {
         end
     }
 
-    /// Ends the server in order.
+    /// Ends the server in order: from now on it says that it is not ready, lets no delivery in and begins no
+    /// attempt. Within the grace period those inside are answered and attempts may end; then what is inside
+    /// is made durable, and the doors are closed.
     pub async fn stop(self) {
-        self.tree.gate.drain();
         tracing::info!(grace = ?self.grace_period, "shutting down: no new deliveries, answering those inside");
-        // Within the grace period those inside are answered; then they are cut off.
-        self.handle.stop(true).await;
         if tokio::time::timeout(self.grace_period + LAST_FLUSH, self.tree.drain(self.grace_period)).await.is_err() {
             tracing::warn!(
                 "the event log did not finish within the grace period; nobody was told that what it held is durable"
             );
         }
+        // Whoever is still being answered has the time of the last flush.
+        self.handle.stop(true).await;
         let _ = std::fs::remove_file(self.data_dir.join(ADDRESS_FILE));
         let Self { tree, store, .. } = self;
         let _ = tokio::task::spawn_blocking(move || {
@@ -235,15 +238,12 @@ fn open_store(plan: &Plan) -> anyhow::Result<Arc<dyn Store>> {
     let longest = plan.windows.delivery.max(plan.windows.occurrence.unwrap_or_default());
     match plan.backend {
         Backend::Sled => Ok(SledStore::open(&plan.data_dir, longest)?),
-        Backend::Memory => {
-            tracing::warn!("the store is `memory`: every event is lost when this process ends");
-            Ok(MemoryStore::new())
-        }
+        Backend::Memory => Ok(MemoryStore::new()),
     }
 }
 
 fn on_given_up(halt: Arc<Notify>, readiness: Arc<Readiness>) -> pointsman_actors::supervisor::OnGivenUp {
-    Arc::new(move |row: &'static Row| match row.escalation {
+    Arc::new(move |lost: &Vitals| match lost.row().escalation {
         Escalation::Halt => halt.notify_one(),
         Escalation::Unready => readiness.lose(),
         Escalation::Park => {}
@@ -253,7 +253,6 @@ fn on_given_up(halt: Arc<Notify>, readiness: Arc<Readiness>) -> pointsman_actors
 async fn listen(
     address: SocketAddr,
     workers: usize,
-    grace_period: Duration,
     shared: http::Shared,
 ) -> anyhow::Result<(SocketAddr, ServerHandle)> {
     let listener = TcpListener::bind(address)
@@ -267,7 +266,7 @@ async fn listen(
         App::new().configure(http::routes(Edge::new(shared.clone(), doors)))
     })
     .workers(workers)
-    .shutdown_timeout(grace_period.as_secs().max(1))
+    .shutdown_timeout(LAST_FLUSH.as_secs())
     .disable_signals()
     .listen(listener)?
     .run();
@@ -284,18 +283,32 @@ fn admin_token(data_dir: &Path, given: Option<String>) -> anyhow::Result<String>
         return Ok(token);
     }
     let path = data_dir.join(TOKEN_FILE);
-    if let Ok(token) = std::fs::read_to_string(&path) {
-        return Ok(token.trim().to_owned());
+    let kept = std::fs::read_to_string(&path).map(|token| token.trim().to_owned()).unwrap_or_default();
+    if !kept.is_empty() {
+        only_for_owner(&path).with_context(|| format!("`{}` must be readable by its owner only", path.display()))?;
+        return Ok(kept);
     }
     let token = uuid::Uuid::new_v4().as_simple().to_string() + &uuid::Uuid::new_v4().as_simple().to_string();
-    write_secret(&path, &token).with_context(|| format!("`{}` cannot be written", path.display()))?;
+    write_whole(&path, &format!("{token}\n")).with_context(|| format!("`{}` cannot be written", path.display()))?;
     Ok(token)
 }
 
-/// Writes a file that only its owner can read.
-fn write_secret(path: &Path, text: &str) -> std::io::Result<()> {
+fn only_for_owner(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let permissions = path.metadata()?.permissions();
+    if permissions.mode() & 0o077 == 0 {
+        return Ok(());
+    }
+    tracing::warn!(path = %path.display(), "others could read the operator's token; they cannot any more");
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
+}
+
+/// Writes a file that only its owner can read, whole or not at all: nobody sees a part of it.
+fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
     use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    writeln!(file, "{text}")
+    // Temporary files are made for their owner only.
+    let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
+    file.write_all(text.as_bytes())?;
+    file.as_file().sync_all()?;
+    file.persist(path).map(|_| ()).map_err(|error| error.error)
 }

@@ -17,6 +17,20 @@ pub enum Format {
 /// What other crates say at start-up is no news; a `target=level` pair brings it back.
 const QUIET: &str = "actix_server=warn,actix_web=warn,sled=warn";
 
+/// What a level may be.
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+/// Why `level` cannot be used, if it cannot. A word that is no level would be taken for a target and
+/// silence everything else.
+pub fn wrong_level(level: &str) -> Option<String> {
+    let is_level = |word: &str| LEVELS.iter().any(|known| known.eq_ignore_ascii_case(word));
+    let words = level.split(',').map(str::trim).filter(|word| !word.is_empty() && !word.contains(['=', '[']));
+    if let Some(word) = words.into_iter().find(|word| !is_level(word)) {
+        return Some(format!("`{word}` is not a level; use one of {}, or target=level pairs", LEVELS.join(", ")));
+    }
+    EnvFilter::try_new(level).err().map(|error| error.to_string())
+}
+
 /// Starts logging at `level` (`error`, `warn`, `info`, `debug`, `trace`, or `target=level` pairs) to
 /// standard error.
 pub fn start(level: &str, format: Format) -> anyhow::Result<()> {
@@ -39,4 +53,19 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
     let text = panic.payload().downcast_ref::<&'static str>().copied().unwrap_or("(text withheld)");
     let thread = std::thread::current();
     tracing::error!(place, thread = thread.name().unwrap_or_default(), "panic: {text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_that_is_no_level_is_refused() {
+        for fine in ["info", "WARN", "off", "info,pointsman=debug", "pointsman_actors=trace", ""] {
+            assert_eq!(wrong_level(fine), None, "{fine}");
+        }
+        for wrong in ["inof", "verbose", "info,sled", "pointsman=loud"] {
+            assert!(wrong_level(wrong).is_some(), "{wrong}");
+        }
+    }
 }

@@ -6,7 +6,8 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use minijinja::{Environment, Expression as Compiled, UndefinedBehavior, Value};
+use minijinja::machinery::{self, CodeGenerator, Instruction, Instructions};
+use minijinja::{Environment, ErrorKind, Expression as Compiled, UndefinedBehavior, Value};
 
 /// How many instructions one evaluation may take: far above any rule that a person writes, far below
 /// what a sender would notice.
@@ -41,6 +42,10 @@ impl Expression {
     pub fn compile(text: &str, allowed: &dyn Fn(&str) -> bool) -> Result<Self, ExpressionError> {
         let wrong = |reason: String| ExpressionError { text: text.to_owned(), reason };
         let compiled = LANGUAGE.compile_expression_owned(text.to_owned()).map_err(|error| wrong(describe(&error)))?;
+        let parsed = machinery::parse_expr(text).map_err(|error| wrong(describe(&error)))?;
+        let mut generator = CodeGenerator::new("", text);
+        generator.compile_expr(&parsed);
+        unknown_helper(&generator.finish().0).map_or(Ok(()), |unknown| Err(wrong(unknown)))?;
         let names: BTreeSet<String> = compiled.undeclared_variables(true).into_iter().collect();
         if let Some(unknown) = names.iter().find(|name| !allowed(name)) {
             return Err(wrong(format!("`{unknown}` is not known here")));
@@ -92,6 +97,8 @@ impl Template {
         }
         let wrong = |reason: String| ExpressionError { text: text.to_owned(), reason };
         let compiled = LANGUAGE.template_from_str(text).map_err(|error| wrong(describe(&error)))?;
+        let instructions = &machinery::get_compiled_template(&compiled).instructions;
+        unknown_helper(instructions).map_or(Ok(()), |unknown| Err(wrong(unknown)))?;
         let names: BTreeSet<String> = compiled.undeclared_variables(true).into_iter().collect();
         match names.iter().find(|name| !allowed(name)) {
             Some(unknown) => Err(wrong(format!("`{unknown}` is not known here"))),
@@ -115,6 +122,29 @@ impl std::fmt::Debug for Expression {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Expression").field(&self.text).finish()
     }
+}
+
+/// What an expression uses that the language does not have: it looks filters and tests up only when it
+/// comes to them, and values have no methods.
+fn unknown_helper(instructions: &Instructions<'_>) -> Option<String> {
+    (0..).map_while(|index| instructions.get(index)).find_map(|instruction| match instruction {
+        Instruction::ApplyFilter(name, ..) => {
+            let tried = LANGUAGE.empty_state().apply_filter(name, &[]);
+            is(&tried, ErrorKind::UnknownFilter).then(|| format!("there is no filter `{name}`"))
+        }
+        Instruction::PerformTest(name, ..) => {
+            let tried = LANGUAGE.empty_state().perform_test(name, &[]);
+            is(&tried, ErrorKind::UnknownTest).then(|| format!("there is no test `{name}`"))
+        }
+        Instruction::CallMethod(name, ..) => Some(format!(
+            "values have no method `{name}`; use a filter (`a | upper`) or a test (`a is startingwith 'b'`)"
+        )),
+        _ => None,
+    })
+}
+
+fn is<T>(result: &Result<T, minijinja::Error>, kind: ErrorKind) -> bool {
+    result.as_ref().is_err_and(|error| error.kind() == kind)
 }
 
 fn describe(error: &minijinja::Error) -> String {
@@ -157,5 +187,15 @@ mod tests {
         let wrong = |text| Expression::compile(text, &facts).unwrap_err().to_string();
         assert_eq!(wrong("facts.titel"), "`facts.titel`: `facts.titel` is not known here");
         assert!(wrong("facts.title ==").starts_with("`facts.title ==`: syntax error"));
+        assert_eq!(wrong("facts.title | uper"), "`facts.title | uper`: there is no filter `uper`");
+        assert!(wrong("facts.number > 1 and facts.title is startwith 'x'").contains("there is no test `startwith`"));
+        assert!(wrong("facts.title.startswith('x')").contains("values have no method `startswith`"));
+        let template = Template::compile("{% if true %}{{ facts.title | uper }}{% endif %}", &facts);
+        assert!(template.unwrap_err().to_string().contains("there is no filter `uper`"));
+        for fine in ["facts.title | upper", "facts.title is startingwith 'x'", "range(3) | list", "facts.number is odd"]
+        {
+            let known = |name: &str| facts(name) || name == "range";
+            assert!(Expression::compile(fine, &known).is_ok(), "{fine}");
+        }
     }
 }

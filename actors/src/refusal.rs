@@ -10,6 +10,8 @@ use std::time::Duration;
 pub enum Refusal {
     /// No source has this path, or it has no secret and is off.
     UnknownSource,
+    /// It was not sent with POST.
+    MethodNotAllowed,
     /// The process is shutting down.
     Draining,
     /// Too many requests or body bytes in flight.
@@ -51,6 +53,7 @@ impl Refusal {
     pub fn code(self) -> &'static str {
         match self {
             Self::UnknownSource => "unknown_source",
+            Self::MethodNotAllowed => "method_not_allowed",
             Self::Draining => "draining",
             Self::Overloaded => "overloaded",
             Self::BacklogFull => "backlog_full",
@@ -75,6 +78,7 @@ impl Refusal {
     pub fn http_status(self) -> u16 {
         match self {
             Self::UnknownSource => 404,
+            Self::MethodNotAllowed => 405,
             Self::Draining
             | Self::Overloaded
             | Self::BacklogFull
@@ -114,6 +118,7 @@ impl Refusal {
             Self::UnknownSource => {
                 "no such webhook source, or it is off because it has no secret; see `webhooks` in the configuration"
             }
+            Self::MethodNotAllowed => "webhooks are delivered with POST",
             Self::Draining => "the server is shutting down; send it again",
             Self::Overloaded => "too many deliveries are in flight; send it again",
             Self::BacklogFull => "too many events wait to be worked on; send it again later",

@@ -116,6 +116,21 @@ impl RunStatus {
     }
 }
 
+/// How a run stands, as far as others are concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It has not begun.
+    Queued,
+    /// It has begun and could go on.
+    Runnable,
+    /// It is at work.
+    Busy,
+    /// It waits for something else than a slot.
+    Parked,
+    /// It is over.
+    Over,
+}
+
 /// The sum of a run's journal, replaced with every addition to it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunHead {
@@ -182,10 +197,10 @@ impl Entry {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "entry", rename_all = "snake_case")]
 pub enum What {
-    /// The run left the queue; its time runs from here.
+    /// The run left the queue.
     Begun {
-        /// When its time is up.
-        deadline: Timestamp,
+        /// How many milliseconds it may take. What it waits for its turn, or for a person, does not count.
+        may_take_ms: u64,
     },
     /// An attempt was about to leave the process. Written before its effect.
     Attempted {
@@ -195,6 +210,8 @@ pub enum What {
         attempt: u32,
         /// The same for every attempt of the step.
         key: String,
+        /// When it is dropped if it has not ended.
+        until: Timestamp,
     },
     /// The attempt in flight wrote something down.
     Noted {
@@ -229,7 +246,7 @@ pub enum What {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         retry_at: Option<Timestamp>,
     },
-    /// The process ended with the attempt in flight; it will be repeated.
+    /// The attempt will be repeated: the process ended with it in flight, or it never left.
     Interrupted {
         /// The step.
         step: String,
@@ -293,10 +310,12 @@ mod tests {
     fn entries_are_flat_and_named() {
         let entry = Entry {
             at: Timestamp::from_millis(5),
-            what: What::Attempted { step: "a".into(), attempt: 1, key: "k".into() },
+            what: What::Attempted { step: "a".into(), attempt: 1, key: "k".into(), until: Timestamp::from_millis(9) },
         };
         let stored = serde_json::to_value(&entry).unwrap();
-        assert_eq!(stored, serde_json::json!({"at": 5, "entry": "attempted", "step": "a", "attempt": 1, "key": "k"}));
+        let expect =
+            serde_json::json!({"at": 5, "entry": "attempted", "step": "a", "attempt": 1, "key": "k", "until": 9});
+        assert_eq!(stored, expect);
         assert_eq!(serde_json::from_value::<Entry>(stored).unwrap(), entry);
     }
 

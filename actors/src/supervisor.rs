@@ -266,7 +266,7 @@ impl Roster {
 }
 
 /// Called once when a component is given up.
-pub type OnGivenUp = Arc<dyn Fn(&'static Row) + Send + Sync>;
+pub type OnGivenUp = Arc<dyn Fn(&Vitals) + Send + Sync>;
 
 /// What supervision itself needs.
 #[derive(Clone)]
@@ -342,7 +342,7 @@ where
     );
     // Dropping the context polls the actor once more, which may fall again; and unanswered senders are told.
     let _ = catch_unwind(AssertUnwindSafe(move || drop(life)));
-    (supervisor.on_given_up)(row);
+    (supervisor.on_given_up)(vitals);
 }
 
 #[derive(PartialEq, Eq)]

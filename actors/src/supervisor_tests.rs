@@ -56,7 +56,7 @@ impl Handler<Letter<Add>> for Counter {
 fn supervisor() -> (Supervisor, Arc<Mutex<Vec<&'static str>>>) {
     let given_up = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&given_up);
-    let on_given_up: OnGivenUp = Arc::new(move |row| seen.lock().unwrap().push(row.component));
+    let on_given_up: OnGivenUp = Arc::new(move |row| seen.lock().unwrap().push(row.row().component));
     (Supervisor { roster: Roster::default(), clock: Arc::new(SystemClock::new()), on_given_up }, given_up)
 }
 

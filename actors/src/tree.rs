@@ -18,7 +18,7 @@
 //! drawing and table equal; `/metrics/actors` shows the same table live.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -26,12 +26,12 @@ use actix_rt::Arbiter;
 use tokio::sync::{Notify, oneshot};
 
 use crate::deduplicator::actor::{Deduplicator, Windows};
-use crate::dispatcher::actor::Dispatcher;
+use crate::dispatcher::actor::{Dispatcher, Lost};
 use crate::event::SourceName;
 use crate::event_log::actor::{EventLog, LogDoor};
 use crate::event_log::state::LogState;
 use crate::executor::actor::{self as executor, Executor};
-use crate::executor::attempts::Attempts;
+use crate::executor::attempts::{Attempts, InFlight};
 use crate::executor::loading::{Definitions, workflows_with_open_runs};
 use crate::executor::messages::{ExecutorDoors, Executors};
 use crate::executor::port::Actions;
@@ -198,8 +198,7 @@ pub struct Tree {
 #[derive(Clone, Default)]
 struct Ending {
     draining: Arc<AtomicBool>,
-    /// Attempts that are not settled.
-    in_flight: Arc<AtomicUsize>,
+    in_flight: InFlight,
 }
 
 /// Why the tree does not start.
@@ -238,18 +237,18 @@ impl Tree {
             on_given_up: Arc::clone(&ports.on_given_up),
         };
         let (log_state, threads, ending) = (Arc::new(LogState::default()), Threads::default(), Ending::default());
-        let log = start_log(&supervisor, &ports, &log_state, &threads).await?;
+        let executors = Executors::default();
+        let log = start_log(&supervisor, (&ports, &executors), &log_state, &threads).await?;
         keep_definitions(&ports, &log).await?;
         let start = StartWork {
             workflows: workflows(&ports).await?,
             supervisor: supervisor.clone(),
             attempts: on_new_thread(&threads, tokio::runtime::Handle::current).await?,
-            executors: Executors::default(),
+            executors: executors.clone(),
             log: log.clone(),
             ending: ending.clone(),
             ports: ports.clone(),
         };
-        let executors = start.executors.clone();
         let backlog = on_new_thread(&threads, move || start.start()).await?;
         let tallies = Arc::new(ports.sources.keys().map(|name| (name.clone(), Tally::default())).collect());
         let gate = Gate::new(ports.limits);
@@ -279,19 +278,22 @@ impl Tree {
         WorkerDoors { admit: receiver.door(), receive: receiver.door() }
     }
 
-    /// Lets nobody in, begins no further attempt, and waits until those in flight have ended and all that
-    /// is inside is durable. What does not end in time is in doubt, and resolved by the next start.
+    /// Lets nobody in, begins no further attempt, and waits until those inside are answered, attempts in
+    /// flight have ended and all that is inside is durable. What does not end in time is in doubt, and
+    /// resolved by the next start.
     pub async fn drain(&self, patience: Duration) {
         self.gate.drain();
         self.ending.draining.store(true, Ordering::SeqCst);
         let at_rest = async {
-            while self.ending.in_flight.load(Ordering::SeqCst) > 0 {
+            while self.gate.requests() > 0 || self.ending.in_flight.number() > 0 {
                 tokio::time::sleep(REST).await;
             }
         };
         if tokio::time::timeout(patience, at_rest).await.is_err() {
             tracing::warn!(
-                "attempts did not end within the grace period; they are in doubt and resolved by the next start"
+                requests = self.gate.requests(),
+                attempts = self.ending.in_flight.number(),
+                "not all ended within the grace period; attempts that did not are in doubt and resolved by the next start"
             );
         }
         self.log.drain().await;
@@ -299,7 +301,7 @@ impl Tree {
 
     /// Attempts that are not settled.
     pub fn attempts_in_flight(&self) -> usize {
-        self.ending.in_flight.load(Ordering::SeqCst)
+        self.ending.in_flight.number()
     }
 
     /// Ends the tree's threads and with them its components; blocks until they have ended.
@@ -327,13 +329,15 @@ impl Tree {
 
 async fn start_log(
     supervisor: &Supervisor,
-    ports: &Ports,
+    (ports, executors): (&Ports, &Executors),
     state: &Arc<LogState>,
     threads: &Threads,
 ) -> Result<LogDoor, NotTaken> {
     let [.., row] = &TABLE;
     let basket = Basket::default();
-    let log = EventLog::new(Arc::clone(&ports.store), Arc::clone(state), basket.clone());
+    let executors = executors.clone();
+    let after_doubt = Arc::new(move || executors.look_again());
+    let log = EventLog::new(Arc::clone(&ports.store), Arc::clone(state), basket.clone(), after_doubt);
     let supervisor = supervisor.clone();
     on_new_thread(threads, move || LogDoor::new(supervisor.supervise(row, "", log).basket_door(basket))).await
 }
@@ -377,11 +381,20 @@ impl StartWork {
         let queue = Dispatcher::new(slots, self.executors.clone(), Arc::clone(&self.ending.draining));
         // It starts when this function has returned: then it finds all executors.
         let queue = self.supervisor.supervise(dispatcher, "", queue);
+        let lost: Door<Lost> = queue.door();
+        let told = Arc::clone(&self.supervisor.on_given_up);
+        let on_given_up: OnGivenUp = Arc::new(move |executor| {
+            // One that has no room finds out when it tells the executor something.
+            let _ = lost.offer(Lost(executor.instance().to_owned()));
+            told(executor);
+        });
+        let supervisor = Supervisor { on_given_up, ..self.supervisor.clone() };
         let shared = executor::Shared {
             store: Arc::clone(&store),
             log: self.log.clone(),
             dispatcher: queue.door(),
             counter: queue.door(),
+            gone: queue.door(),
             timer: times.door(),
             executors: self.executors.clone(),
             actions: Arc::clone(&self.ports.actions),
@@ -390,17 +403,17 @@ impl StartWork {
             draining: Arc::clone(&self.ending.draining),
         };
         for workflow in &self.workflows {
-            self.start_executor(executor, workflow, shared.clone());
+            self.start_executor((&supervisor, executor), workflow, shared.clone());
         }
         let pending = Backlog::new(store, self.log, rules, self.executors, clock);
         self.supervisor.supervise(backlog, "", pending).door()
     }
 
-    fn start_executor(&self, row: &'static Row, workflow: &str, shared: executor::Shared) {
+    fn start_executor(&self, (supervisor, row): (&Supervisor, &'static Row), workflow: &str, shared: executor::Shared) {
         let missed = Arc::new(Notify::new());
-        let attempts = Attempts::new(self.attempts.clone(), Arc::clone(&self.ending.in_flight));
+        let attempts = Attempts::new(self.attempts.clone(), self.ending.in_flight.clone());
         let executor = Executor::new(workflow, shared, attempts, Arc::clone(&missed));
-        let mailbox = self.supervisor.supervise(row, workflow, executor);
+        let mailbox = supervisor.supervise(row, workflow, executor);
         let doors = ExecutorDoors {
             started: mailbox.door(),
             told: mailbox.door(),

@@ -4,6 +4,12 @@
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 fixtures=$root/target/fixtures
 
+# Everything here talks to loopback; a proxy of whoever runs it has no part in that.
+export NO_PROXY=127.0.0.1,localhost no_proxy=127.0.0.1,localhost
+
+# Where Cargo puts what it builds.
+built_in=${CARGO_TARGET_DIR:-$root/target}
+
 say() { printf '%s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
 
@@ -12,9 +18,13 @@ need() {
   command -v "$1" >/dev/null && return
   say "installing $2"
   local sudo=
-  [ "$(id -u)" = 0 ] || sudo=sudo
+  if [ "$(id -u)" != 0 ]; then
+    command -v sudo >/dev/null || die "$1 is missing and there is no sudo to install it with; install the package $2"
+    sudo=sudo
+  fi
   command -v apt-get >/dev/null || die "$1 is missing; install $2"
-  { $sudo apt-get install -y -qq "$2" || { $sudo apt-get update -qq && $sudo apt-get install -y -qq "$2"; }; } >/dev/null 2>&1 ||
+  local get="$sudo env DEBIAN_FRONTEND=noninteractive apt-get"
+  { $get install -y -qq "$2" || { $get update -qq && $get install -y -qq "$2"; }; } >/dev/null 2>&1 </dev/null ||
     die "$1 is missing and could not be installed; install the package $2"
 }
 
@@ -34,12 +44,15 @@ fetch_octokit() {
   rm -rf "$work"
 }
 
-# wait_for FILE: until a server has written its address there.
+# wait_for FILE PID [LOG]: until the server of this id has written its address there.
 wait_for() {
   local left=300
   until [ -s "$1" ]; do
     left=$((left - 1))
-    [ "$left" -gt 0 ] || die "no server came up (no $1)"
+    if [ "$left" = 0 ] || ! kill -0 "$2" 2>/dev/null; then
+      [ -z "${3:-}" ] || cat "$3" >&2
+      die "the server did not come up"
+    fi
     sleep 0.1
   done
 }

@@ -1,18 +1,21 @@
 //! What actions share that speak about the head of a pull request.
 
 use pointsman_actors::executor::failure::{ErrorClass, Failure};
-use pointsman_actors::executor::port::Parameter;
+use pointsman_actors::executor::port::{Accepts, Parameter};
 use serde_json::{Map, Value as Json};
 
 use super::with::With;
 use crate::integrations::github::{GitHub, Pull};
 
 /// Which pull request, taken from the run's input unless the step says otherwise.
-pub const REPOSITORY: Parameter = Parameter { name: "repository", default: Some("{{ input.repository }}") };
+pub const REPOSITORY: Parameter =
+    Parameter { name: "repository", accepts: Accepts::Text, default: Some("{{ input.repository }}") };
 /// Its number.
-pub const PR_NUMBER: Parameter = Parameter { name: "pr_number", default: Some("{{ input.pr_number }}") };
+pub const PR_NUMBER: Parameter =
+    Parameter { name: "pr_number", accepts: Accepts::Number, default: Some("{{ input.pr_number }}") };
 /// The head that is spoken about.
-pub const HEAD_SHA: Parameter = Parameter { name: "head_sha", default: Some("{{ input.head_sha }}") };
+pub const HEAD_SHA: Parameter =
+    Parameter { name: "head_sha", accepts: Accepts::Text, default: Some("{{ input.head_sha }}") };
 
 /// Why nothing can be done without GitHub.
 pub const NOT_CONFIGURED: &str = "GitHub is not configured; set GITHUB_TOKEN";

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pointsman_actors::executor::port::{
-    Action, ActionInfo, Attempt, EffectClass, OnDoubt, Outcome, Parameter, Success, Working,
+    Accepts, Action, ActionInfo, Attempt, EffectClass, OnDoubt, Outcome, Parameter, Success, Working,
 };
 use serde_json::json;
 
@@ -14,7 +14,7 @@ static INFO: ActionInfo = ActionInfo {
     name: "send_notification",
     class: EffectClass::Once,
     on_doubt: OnDoubt::AssumeDone,
-    parameters: &[Parameter { name: "text", default: None }],
+    parameters: &[Parameter { name: "text", accepts: Accepts::Text, default: None }],
     timeout: None,
 };
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use pointsman_actors::executor::failure::{ErrorClass, Failure};
 use pointsman_actors::executor::port::{
-    Action, ActionInfo, Attempt, EffectClass, OnDoubt, Outcome, Parameter, Success, Working,
+    Accepts, Action, ActionInfo, Attempt, EffectClass, OnDoubt, Outcome, Parameter, Success, Working,
 };
 use serde_json::json;
 
@@ -21,16 +21,16 @@ static INFO: ActionInfo = ActionInfo {
         REPOSITORY,
         PR_NUMBER,
         HEAD_SHA,
-        Parameter { name: "state", default: None },
-        Parameter { name: "description", default: Some("") },
-        Parameter { name: "context", default: Some("pointsman/validation") },
-        Parameter { name: "target_url", default: Some("") },
+        Parameter { name: "state", accepts: Accepts::OneOf(&STATES), default: None },
+        Parameter { name: "description", accepts: Accepts::OptionalText, default: Some("") },
+        Parameter { name: "context", accepts: Accepts::Text, default: Some("pointsman/validation") },
+        Parameter { name: "target_url", accepts: Accepts::OptionalText, default: Some("") },
     ],
     timeout: None,
 };
 
 /// The states that GitHub knows.
-const STATES: [&str; 4] = ["error", "failure", "pending", "success"];
+static STATES: [&str; 4] = ["error", "failure", "pending", "success"];
 
 /// The action.
 pub struct UpdatePrStatus {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pointsman_actors::executor::failure::Failure;
 use pointsman_actors::executor::port::{
-    Action, ActionInfo, Attempt, EffectClass, OnDoubt, Outcome, Parameter, Success, Working,
+    Accepts, Action, ActionInfo, Attempt, EffectClass, OnDoubt, Outcome, Parameter, Success, Working,
 };
 use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
@@ -21,7 +21,12 @@ static INFO: ActionInfo = ActionInfo {
     name: "validate_pr",
     class: EffectClass::Pure,
     on_doubt: OnDoubt::Repeat,
-    parameters: &[REPOSITORY, PR_NUMBER, HEAD_SHA, Parameter { name: "instructions", default: Some("") }],
+    parameters: &[
+        REPOSITORY,
+        PR_NUMBER,
+        HEAD_SHA,
+        Parameter { name: "instructions", accepts: Accepts::OptionalText, default: Some("") },
+    ],
     timeout: Some(Duration::from_secs(300)),
 };
 
@@ -76,14 +81,14 @@ async fn validate(github: &GitHub, claude_code: &ClaudeCode, attempt: &Attempt) 
     let diff = github.diff(&head.repository, head.number).await?;
     let prompt = prompt(&head, &pull, &diff, (&instructions, &fence(&attempt.key)));
     let limit = attempt.timeout.saturating_sub(RESERVE).max(attempt.timeout / 2);
-    let mark = format!("{}/{}", attempt.key, attempt.number);
+    let mark = format!("{}/{}", attempt.run, attempt.serial);
     let question = Question { prompt: &prompt, mark: &mark, notebook: &attempt.notebook, limit };
     let verdict = claude_code.judge(question).await?;
-    Ok(Success::Done(output(&verdict, diff.is_whole, &head.sha)))
+    Ok(Success::Done(output(&verdict, &pull, diff.is_whole)))
 }
 
 /// What later steps see. A change that was not seen whole does not pass, however good what was seen is.
-fn output(verdict: &Verdict, is_whole: bool, head_sha: &str) -> Json {
+fn output(verdict: &Verdict, pull: &Pull, is_whole: bool) -> Json {
     let found = match verdict.issues.len() {
         1 => "1 issue".to_owned(),
         number => format!("{number} issues"),
@@ -104,7 +109,8 @@ fn output(verdict: &Verdict, is_whole: bool, head_sha: &str) -> Json {
         "score": verdict.score,
         "issues": verdict.issues,
         "whole": is_whole,
-        "head_sha": head_sha,
+        "title": pull.title,
+        "head_sha": pull.head_sha,
     })
 }
 
@@ -163,8 +169,9 @@ mod tests {
     #[test]
     fn what_was_not_seen_whole_does_not_pass() {
         let verdict = |verdict| Verdict { verdict, score: 90, issues: Vec::new() };
+        let pull = Pull { head_sha: "a".into(), title: "t".into(), body: String::new(), base_ref: "main".into() };
         let check = |judgement, whole, passed: bool, state: &str| {
-            let output = output(&verdict(judgement), whole, "a");
+            let output = output(&verdict(judgement), &pull, whole);
             assert_eq!((&output["passed"], &output["state"]), (&Json::from(passed), &Json::from(state)), "{output}");
         };
         check(Judgement::Pass, true, true, "success");

@@ -22,15 +22,21 @@ pub struct Client {
 impl Client {
     /// The server that the command line names, or the one of the data directory.
     pub fn of(cli: &Cli, target: &Target) -> anyhow::Result<Self> {
-        let data_dir = cli.load(Vec::new())?.settings.data_dir;
+        let settings = cli.load(Vec::new())?.settings;
+        let data_dir = settings.data_dir;
         let base = match &target.url {
             Some(url) => url.trim_end_matches('/').to_owned(),
             None => local_address(&data_dir)?,
         };
-        let token = target
-            .token
-            .clone()
-            .or_else(|| std::fs::read_to_string(data_dir.join(TOKEN_FILE)).ok().map(|token| token.trim().to_owned()));
+        let given = target.token.clone().filter(|token| !token.trim().is_empty());
+        let configured = || settings.admin_token.map(|token| token.expose().to_owned());
+        // The token of the local server is nobody else's business.
+        let generated = || {
+            let is_local = target.url.is_none();
+            let kept = is_local.then(|| std::fs::read_to_string(data_dir.join(TOKEN_FILE)).ok()).flatten()?;
+            Some(kept.trim().to_owned())
+        };
+        let token = given.or_else(configured).or_else(generated);
         let http = reqwest::blocking::Client::builder().timeout(PATIENCE).no_proxy().build()?;
         Ok(Self { base, token, http })
     }
@@ -49,6 +55,25 @@ impl Client {
             return Ok(body);
         }
         bail!("{}", body.get("message").and_then(Value::as_str).unwrap_or("the server refused"))
+    }
+
+    /// A list of the operator API: page after page until there are `limit` items or no more. A page may be
+    /// short although more match.
+    pub fn list(&self, path: &str, filters: &[(&str, Option<String>)], limit: usize) -> anyhow::Result<Vec<Value>> {
+        let filters = filters.iter().filter_map(|(name, value)| Some((*name, value.clone()?)));
+        let filters: Vec<(&str, String)> = filters.collect();
+        let (mut items, mut cursor) = (Vec::new(), None::<String>);
+        loop {
+            let mut query = filters.clone();
+            query.push(("limit", (limit - items.len()).to_string()));
+            query.extend(cursor.take().map(|cursor| ("cursor", cursor)));
+            let page = self.get(path, &query)?;
+            items.extend(page.get("items").and_then(Value::as_array).cloned().unwrap_or_default());
+            cursor = page.get("nextCursor").and_then(Value::as_str).map(str::to_owned);
+            if items.len() >= limit || cursor.is_none() {
+                return Ok(items);
+            }
+        }
     }
 
     /// `POST` of a delivery; gives the status and the answer.

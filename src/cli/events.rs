@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use super::client::Client;
-use super::{Cli, Target};
+use super::{Cli, Target, at_least_one};
 
 /// Looks at events.
 #[derive(Subcommand)]
@@ -46,10 +46,10 @@ pub struct List {
     /// Whose delivery id, subject, title, sender or repository contains this text
     #[arg(long, short)]
     query: Option<String>,
-    /// At most so many, up to 500
-    #[arg(long, default_value_t = 20)]
-    limit: u32,
-    /// Print the answer as JSON
+    /// At most so many
+    #[arg(long, default_value_t = 20, value_parser = at_least_one)]
+    limit: usize,
+    /// Print them as JSON
     #[arg(long)]
     json: bool,
 }
@@ -79,24 +79,20 @@ impl Events {
 impl List {
     fn run(&self, cli: &Cli) -> anyhow::Result<ExitCode> {
         let filters = [
-            ("source", &self.source),
-            ("type", &self.event_type),
-            ("action", &self.action),
-            ("status", &self.status),
-            ("subject", &self.subject),
-            ("since", &self.since),
-            ("until", &self.until),
-            ("q", &self.query),
+            ("source", self.source.clone()),
+            ("type", self.event_type.clone()),
+            ("action", self.action.clone()),
+            ("status", self.status.clone()),
+            ("subject", self.subject.clone()),
+            ("since", self.since.clone()),
+            ("until", self.until.clone()),
+            ("q", self.query.clone()),
         ];
-        let mut query: Vec<(&str, String)> =
-            filters.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect();
-        query.push(("limit", self.limit.to_string()));
-        let list = Client::of(cli, &self.target)?.get("/api/v1/events", &query)?;
+        let events = Client::of(cli, &self.target)?.list("/api/v1/events", &filters, self.limit)?;
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&list)?);
+            println!("{}", serde_json::to_string_pretty(&events)?);
             return Ok(ExitCode::SUCCESS);
         }
-        let events = list.get("items").and_then(Value::as_array).cloned().unwrap_or_default();
         for event in &events {
             println!("{}", line(event));
         }

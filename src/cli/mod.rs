@@ -89,6 +89,11 @@ fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// A number of things that is worth asking for.
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "give a number from 1 on".to_owned())
+}
+
 impl Cli {
     /// The configuration, with what the command line overrides.
     fn load(&self, mut values: Vec<(&'static str, &'static str, String)>) -> anyhow::Result<Loaded> {

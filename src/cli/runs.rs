@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use super::client::Client;
-use super::{Cli, Target};
+use super::{Cli, Target, at_least_one};
 
 /// Looks at runs.
 #[derive(Subcommand)]
@@ -41,10 +41,10 @@ pub struct List {
     /// Started before this time
     #[arg(long)]
     until: Option<String>,
-    /// At most so many, up to 500
-    #[arg(long, default_value_t = 20)]
-    limit: u32,
-    /// Print the answer as JSON
+    /// At most so many
+    #[arg(long, default_value_t = 20, value_parser = at_least_one)]
+    limit: usize,
+    /// Print them as JSON
     #[arg(long)]
     json: bool,
 }
@@ -79,22 +79,18 @@ impl Runs {
 impl List {
     fn run(&self, cli: &Cli) -> anyhow::Result<ExitCode> {
         let filters = [
-            ("workflow", &self.workflow),
-            ("status", &self.status),
-            ("subject", &self.subject),
-            ("event", &self.event),
-            ("since", &self.since),
-            ("until", &self.until),
+            ("workflow", self.workflow.clone()),
+            ("status", self.status.clone()),
+            ("subject", self.subject.clone()),
+            ("event", self.event.clone()),
+            ("since", self.since.clone()),
+            ("until", self.until.clone()),
         ];
-        let mut query: Vec<(&str, String)> =
-            filters.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect();
-        query.push(("limit", self.limit.to_string()));
-        let list = Client::of(cli, &self.target)?.get("/api/v1/runs", &query)?;
+        let runs = Client::of(cli, &self.target)?.list("/api/v1/runs", &filters, self.limit)?;
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&list)?);
+            println!("{}", serde_json::to_string_pretty(&runs)?);
             return Ok(ExitCode::SUCCESS);
         }
-        let runs = list.get("items").and_then(Value::as_array).cloned().unwrap_or_default();
         for run in &runs {
             println!("{}", line(run));
         }
@@ -155,7 +151,10 @@ fn entry_line(entry: &Value) -> String {
     let step = text(entry, "step");
     let attempt = entry.get("attempt").and_then(Value::as_u64).unwrap_or_default();
     let what = match text(entry, "entry") {
-        "begun" => format!("begun; its time is up at {}", text(entry, "deadline")),
+        "begun" => {
+            let millis = entry.get("may_take_ms").and_then(Value::as_u64).unwrap_or_default();
+            format!("begun; it may take {:?}", Duration::from_millis(millis))
+        }
         "delayed" => format!("{step}: waits until {}", text(entry, "until")),
         "attempted" => format!("{step}: attempt {attempt}"),
         "noted" => format!("{step}: {}", entry.get("note").cloned().unwrap_or_default()),

@@ -67,16 +67,22 @@ impl Send {
     }
 
     fn body(&self) -> anyhow::Result<Vec<u8>> {
-        let text = match (&self.file, self.source.as_str()) {
-            (Some(file), _) => {
-                return std::fs::read(file).with_context(|| format!("`{}` cannot be read", file.display()));
-            }
-            (None, "github") => PULL_REQUEST,
-            (None, "linear") => LINEAR,
-            (None, "codegen") => CODEGEN,
-            (None, _) => CLAUDE_CODE,
+        let given = self
+            .file
+            .as_ref()
+            .map(|file| std::fs::read(file).with_context(|| format!("`{}` cannot be read", file.display())));
+        let given = given.transpose()?;
+        if let Some(given) = given.as_ref().filter(|_| self.source != "linear") {
+            return Ok(given.clone());
+        }
+        let sample = match self.source.as_str() {
+            "github" => PULL_REQUEST,
+            "linear" => LINEAR,
+            "codegen" => CODEGEN,
+            _ => CLAUDE_CODE,
         };
-        let mut sample: Value = serde_json::from_str(text)?;
+        let body = given.unwrap_or_else(|| sample.into());
+        let mut sample: Value = serde_json::from_slice(&body).context("the payload is not JSON")?;
         if let Some(timestamp) = sample.get_mut("webhookTimestamp") {
             // Linear signs when it sent.
             *timestamp = SystemClock::new().now().millis().into();

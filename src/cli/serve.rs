@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use pointsman_actors::store::Durability;
 use pointsman_actors::time::{Clock, SystemClock};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -28,16 +29,13 @@ impl Serve {
         let loaded = cli.load(host.chain(port).collect())?;
         let format = if loaded.settings.log_json { Format::Json } else { Format::Text };
         telemetry::start(&loaded.settings.log_level, format)?;
-        for name in &loaded.merged.without_effect {
-            tracing::info!(variable = name, "this variable has no effect here");
-        }
         let plan = boot::plan(&loaded)?;
-        let end = actix_rt::System::new().block_on(serve(plan))?;
+        let end = actix_rt::System::new().block_on(serve(plan, loaded.merged.without_effect))?;
         Ok(if end == End::Asked { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 
-async fn serve(plan: boot::Plan) -> anyhow::Result<End> {
+async fn serve(plan: boot::Plan, without_effect: Vec<&str>) -> anyhow::Result<End> {
     let clock = SystemClock::new();
     let paths: Vec<String> = plan.inlets.iter().map(|inlet| inlet.path.clone()).collect();
     let unavailable: Vec<String> = plan.compiled.unavailable().collect();
@@ -54,6 +52,12 @@ async fn serve(plan: boot::Plan) -> anyhow::Result<End> {
         env!("CARGO_PKG_VERSION"),
         server.address
     );
+    for name in without_effect {
+        tracing::info!(variable = name, "this variable has no effect here");
+    }
+    if server.store.durability() == Durability::Process {
+        tracing::warn!("the store is `memory`: every event is lost when this process ends");
+    }
     if paths.is_empty() {
         tracing::warn!("no webhook source is on; set a secret such as GITHUB_WEBHOOK_SECRET");
     }

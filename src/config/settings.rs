@@ -13,9 +13,10 @@ use super::merged::{Merged, Origin, Problem};
 use super::value::Value;
 use crate::integrations::IntegrationSettings;
 use crate::sources;
+use crate::telemetry;
 
 /// A secret that cannot be printed by accident.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct SecretText(String);
 
 impl SecretText {
@@ -83,7 +84,9 @@ pub struct Settings {
     pub max_in_flight: u64,
     /// Bytes of bodies in flight.
     pub max_bytes_in_flight: u64,
-    /// Of those, bytes of one address.
+    /// Requests of one address in flight.
+    pub max_requests_per_address: u64,
+    /// Bytes of bodies of one address in flight.
     pub max_bytes_per_address: u64,
     /// Events and runs that may wait.
     pub max_backlog: u64,
@@ -103,6 +106,8 @@ pub struct Settings {
     pub auto_validation: bool,
     /// Pause before a validation.
     pub pr_validation_delay: Duration,
+    /// Priority of a route that names none.
+    pub default_priority: u8,
     /// What steps call.
     pub integrations: IntegrationSettings,
     /// The operator's token, when it is given.
@@ -119,6 +124,8 @@ pub struct Settings {
 const MAX_BODY: u64 = 25 << 20;
 /// Linear asks receivers for a minute (linear.app/developers, "Webhooks").
 const LINEAR_TOLERANCE: Duration = Duration::from_secs(60);
+/// The middle of 1 to 10.
+const DEFAULT_PRIORITY: u8 = 5;
 /// What the libraries of Standard Webhooks use.
 const TOLERANCE: Duration = Duration::from_secs(300);
 
@@ -141,13 +148,6 @@ impl Checker<'_> {
         let listen = self.listen();
         self.ranges();
         let bytes = self.count("server.max_bytes_in_flight");
-        #[allow(
-            clippy::cast_possible_truncation,
-            clippy::cast_precision_loss,
-            clippy::cast_sign_loss,
-            reason = "a share of a size"
-        )]
-        let per_address = (bytes as f64 * self.ratio("server.max_share_per_address")) as u64;
         let fingerprints =
             self.flag("event_deduplicator.content_hashing") || self.flag("event_deduplicator.source_specific");
         let webhooks = self.webhooks(listen.map(|address| address.ip()));
@@ -158,8 +158,9 @@ impl Checker<'_> {
             read_timeout: self.span("server.read_timeout"),
             grace_period: self.span("server.grace_period"),
             max_in_flight: self.count("server.max_in_flight"),
+            max_requests_per_address: self.share("server.max_in_flight").max(1),
             max_bytes_in_flight: bytes,
-            max_bytes_per_address: per_address,
+            max_bytes_per_address: self.share("server.max_bytes_in_flight"),
             max_backlog: self.count("event_queue.max_size"),
             backend: self.backend(),
             delivery_window: self.span("event_deduplicator.delivery_window"),
@@ -169,12 +170,26 @@ impl Checker<'_> {
             workflow_defaults: self.workflow_defaults(),
             auto_validation: self.flag("github_handler.auto_validation"),
             pr_validation_delay: self.span("github_handler.pr_validation_delay"),
+            default_priority: u8::try_from(self.count("event_router.default_priority")).unwrap_or(DEFAULT_PRIORITY),
             integrations: self.integrations(),
-            admin_token: self.secret("admin.token", "admin.token_file"),
+            admin_token: self
+                .secret("admin.token", "admin.token_file")
+                .map(|token| SecretText(token.0.trim().to_owned())),
             guard_metrics: self.flag("admin.guard_metrics"),
-            log_level: self.text("logging.level").unwrap_or_else(|| "info".to_owned()),
+            log_level: self.log_level(),
             log_json: self.text("logging.format").as_deref() == Some("json"),
         })
+    }
+
+    /// What one address may use of a limit.
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        clippy::cast_sign_loss,
+        reason = "a share of a size"
+    )]
+    fn share(&self, path: &str) -> u64 {
+        (self.count(path) as f64 * self.ratio("server.max_share_per_address")) as u64
     }
 
     fn workflow_defaults(&self) -> Defaults {
@@ -194,14 +209,42 @@ impl Checker<'_> {
         }
     }
 
+    fn log_level(&mut self) -> String {
+        let level = self.text("logging.level").unwrap_or_else(|| "info".to_owned());
+        if let Some(reason) = telemetry::wrong_level(&level) {
+            self.wrong("logging.level", reason);
+        }
+        level
+    }
+
     fn integrations(&mut self) -> IntegrationSettings {
         IntegrationSettings {
-            github_api_url: self.text("integrations.github.api_url").unwrap_or_default(),
-            github_token: self.text("integrations.github.token").map(SecretText),
-            slack_webhook_url: self.text("integrations.slack.webhook_url").map(SecretText),
+            github_api_url: self.url("integrations.github.api_url").unwrap_or_default().0,
+            github_token: self.credential("integrations.github.token"),
+            slack_webhook_url: self.url("integrations.slack.webhook_url"),
             claude_command: self.text("integrations.claude_code.command").unwrap_or_default(),
-            anthropic_api_key: self.text("integrations.claude_code.api_key").map(SecretText),
+            anthropic_api_key: self.credential("integrations.claude_code.api_key"),
         }
+    }
+
+    /// An address that is called. It may be a credential, so what is wrong with it is said without it.
+    fn url(&mut self, path: &str) -> Option<SecretText> {
+        let text = self.text(path)?.trim().to_owned();
+        let is_usable = reqwest::Url::parse(&text)
+            .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.host_str().is_some());
+        if !is_usable {
+            self.wrong(path, "it is not an address that can be called; it begins with https:// or http://".to_owned());
+        }
+        Some(SecretText(text))
+    }
+
+    /// A token that goes into a header. A line's end after it, as files have, is none of it.
+    fn credential(&mut self, path: &str) -> Option<SecretText> {
+        let text = self.text(path)?.trim().to_owned();
+        if text.is_empty() || !text.chars().all(|c| c.is_ascii_graphic()) {
+            self.wrong(path, "it holds blanks or characters that no token has".to_owned());
+        }
+        Some(SecretText(text))
     }
 
     fn listen(&mut self) -> Option<SocketAddr> {
@@ -225,6 +268,9 @@ impl Checker<'_> {
             if self.count(path) == 0 {
                 self.wrong(path, "must be at least 1".to_owned());
             }
+        }
+        if !self.flag("validator.ip_whitelist") {
+            self.networks("validator.allowed_ips");
         }
         if !(1..=10).contains(&self.count("event_router.default_priority")) {
             self.wrong("event_router.default_priority", "must be within 1 and 10".to_owned());
@@ -301,6 +347,14 @@ impl Checker<'_> {
             }
             return None;
         }
+        if secrets.iter().any(|secret| !sources::Secret::is_usable(secret.expose())) {
+            let reason = "a secret that begins with `whsec_` goes on in base64; was it copied whole?".to_owned();
+            self.wrong(&key("secret"), reason);
+        }
+        let max_body = key("max_body");
+        if self.merged.entry(&max_body).is_some() && self.count(&max_body) == 0 {
+            self.wrong(&max_body, "must be more than nothing".to_owned());
+        }
         let tolerance = if name == "linear" { LINEAR_TOLERANCE } else { TOLERANCE };
         let given = [key("timestamp_tolerance"), "validator.timestamp_tolerance".to_owned()];
         let given = given.iter().find(|path| self.merged.entry(path).is_some()).map(|path| self.span(path));
@@ -316,9 +370,22 @@ impl Checker<'_> {
         })
     }
 
+    /// Who may deliver to a source; empty for anybody.
     fn addresses(&mut self, path: &str) -> Vec<IpNet> {
-        let everywhere = self.flag("validator.ip_whitelist").then_some("validator.allowed_ips");
-        let path = if self.list(path).is_empty() { everywhere.unwrap_or(path) } else { path };
+        let own = self.networks(path);
+        if !own.is_empty() || !self.flag("validator.ip_whitelist") {
+            return own;
+        }
+        let allowed = self.networks("validator.allowed_ips");
+        if allowed.is_empty() {
+            let reason =
+                format!("only listed networks may deliver, and there is none; set `{path}` or `validator.allowed_ips`");
+            self.wrong("validator.ip_whitelist", reason);
+        }
+        allowed
+    }
+
+    fn networks(&mut self, path: &str) -> Vec<IpNet> {
         let mut networks = Vec::new();
         for text in self.list(path) {
             match text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)) {

@@ -44,7 +44,7 @@ impl ResponseError for ApiError {
         let mut response = HttpResponse::build(self.status);
         match self.status {
             StatusCode::UNAUTHORIZED => response.insert_header((WWW_AUTHENTICATE, "Bearer")),
-            StatusCode::METHOD_NOT_ALLOWED => response.insert_header((ALLOW, "POST")),
+            StatusCode::METHOD_NOT_ALLOWED => response.insert_header((ALLOW, "GET, HEAD")),
             _ => &mut response,
         };
         response.json(Error { success: false, error: self.code, message: &self.message })
@@ -62,6 +62,9 @@ pub fn refusal(refusal: Refusal) -> HttpResponse {
     let mut response = HttpResponse::build(status);
     if let Some(after) = refusal.retry_after() {
         response.insert_header((RETRY_AFTER, after.as_secs().to_string()));
+    }
+    if refusal == Refusal::MethodNotAllowed {
+        response.insert_header((ALLOW, "POST"));
     }
     if refusal.leaves_body_unread() {
         // What is still on its way would be read as the next request.
@@ -113,7 +116,8 @@ pub async fn nothing_here(request: HttpRequest) -> Result<HttpResponse, ApiError
     Err(error(StatusCode::NOT_FOUND, "not_found", &message))
 }
 
-/// A webhook path that was not called with POST.
-pub async fn only_post() -> Result<HttpResponse, ApiError> {
-    Err(error(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "webhooks are delivered with POST"))
+/// A path of the operator that was called in another way than it is read.
+pub async fn only_get(request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let message = format!("{} cannot be called with {}; use GET", request.path(), request.method());
+    Err(error(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", &message))
 }

@@ -40,7 +40,7 @@ pub async fn metrics(request: HttpRequest, edge: Data<Edge>) -> Result<HttpRespo
         },
         "eventQueue": {
             "eventsQueued": counts.events,
-            "eventsProcessed": counts.events - counts.pending,
+            "eventsProcessed": counts.events.saturating_sub(counts.pending),
             "eventsCompleted": counts.succeeded,
             "eventsFailed": counts.failed,
             "queueSize": counts.pending + counts.queued,
@@ -57,6 +57,7 @@ pub async fn metrics(request: HttpRequest, edge: Data<Edge>) -> Result<HttpRespo
             "commits": counts.commits,
         },
         "intake": intake,
+        "strays": edge.shared.strays.counted(),
         "timestamp": now.to_rfc3339(),
     })))
 }

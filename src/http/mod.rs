@@ -15,6 +15,7 @@ use std::time::Duration;
 use actix_web::web::{self, Data, ServiceConfig};
 use ipnet::IpNet;
 use pointsman_actors::event::SourceName;
+use pointsman_actors::receiver::tally::Tally;
 use pointsman_actors::store::Store;
 use pointsman_actors::time::{SharedClock, Timestamp};
 use pointsman_actors::tree::{Tree, WorkerDoors};
@@ -57,6 +58,8 @@ pub struct Shared {
     pub inlets: Arc<Vec<Inlet>>,
     /// How long a body may take.
     pub read_timeout: Duration,
+    /// Deliveries that belong to no source.
+    pub strays: Arc<Tally>,
 }
 
 /// What the requests of one HTTP worker share.
@@ -73,7 +76,7 @@ impl Edge {
         Self { shared, doors, by_path }
     }
 
-    fn tally(&self, source: &SourceName) -> Option<&pointsman_actors::receiver::tally::Tally> {
+    fn tally(&self, source: &SourceName) -> Option<&Tally> {
         self.shared.tree.tallies.get(source)
     }
 }
@@ -85,25 +88,30 @@ pub fn routes(edge: Edge) -> impl FnOnce(&mut ServiceConfig) {
             config.service(
                 web::resource(&inlet.path)
                     .route(web::post().to(webhooks::deliver))
-                    .default_service(web::to(answer::only_post)),
+                    .default_service(web::to(webhooks::only_post)),
             );
         }
         config
             .app_data(Data::new(edge))
             .service(web::resource("/webhooks/{source}").to(webhooks::unknown))
-            .service(web::resource("/health").get(health::health))
-            .service(web::resource("/health/live").get(health::live))
-            .service(web::resource("/health/ready").get(health::ready))
-            .service(web::resource("/metrics").get(metrics::metrics))
-            .service(web::resource("/metrics/actors").get(metrics::actors))
+            .service(read("/health", web::get().to(health::health)))
+            .service(read("/health/live", web::get().to(health::live)))
+            .service(read("/health/ready", web::get().to(health::ready)))
+            .service(read("/metrics", web::get().to(metrics::metrics)))
+            .service(read("/metrics/actors", web::get().to(metrics::actors)))
             .service(
                 web::scope("/api/v1")
-                    .service(web::resource("/events").get(events::list))
-                    .service(web::resource("/events/{id}").get(events::show))
-                    .service(web::resource("/events/{id}/status").get(events::status))
-                    .service(web::resource("/runs").get(runs::list))
-                    .service(web::resource("/runs/{id}").get(runs::show)),
+                    .service(read("/events", web::get().to(events::list)))
+                    .service(read("/events/{id}", web::get().to(events::show)))
+                    .service(read("/events/{id}/status", web::get().to(events::status)))
+                    .service(read("/runs", web::get().to(runs::list)))
+                    .service(read("/runs/{id}", web::get().to(runs::show))),
             )
             .default_service(web::to(answer::nothing_here));
     }
+}
+
+/// A path that is read with GET, and called in no other way.
+fn read(path: &str, get: actix_web::Route) -> actix_web::Resource {
+    web::resource(path).route(get).default_service(web::to(answer::only_get))
 }

@@ -114,7 +114,7 @@ fn entry(entry: &Entry) -> Value {
     let mut shown = json!(entry.what);
     if let Some(fields) = shown.as_object_mut() {
         fields.insert("at".to_owned(), entry.at.to_rfc3339().into());
-        for time in ["deadline", "until", "retry_at"] {
+        for time in ["until", "retry_at"] {
             if let Some(millis) = fields.get(time).and_then(Value::as_i64) {
                 fields.insert(time.to_owned(), Timestamp::from_millis(millis).to_rfc3339().into());
             }

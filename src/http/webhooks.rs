@@ -53,8 +53,17 @@ pub async fn deliver(request: HttpRequest, payload: Payload, edge: Data<Edge>) -
 }
 
 /// A path below `/webhooks/` that no source has.
-pub async fn unknown() -> HttpResponse {
+pub async fn unknown(edge: Data<Edge>) -> HttpResponse {
+    edge.shared.strays.refuse(Refusal::UnknownSource);
     answer::refusal(Refusal::UnknownSource)
+}
+
+/// A webhook path that was not called with POST.
+pub async fn only_post(request: HttpRequest, edge: Data<Edge>) -> HttpResponse {
+    let inlet = edge.by_path.get(request.path());
+    let tally = inlet.and_then(|inlet| edge.tally(inlet.source.name())).unwrap_or(&edge.shared.strays);
+    tally.refuse(Refusal::MethodNotAllowed);
+    answer::refusal(Refusal::MethodNotAllowed)
 }
 
 async fn take(request: &HttpRequest, payload: Payload, edge: &Edge, inlet: &Inlet) -> Result<Receipt, Refusal> {

@@ -39,7 +39,6 @@ struct Payload<'a> {
     data: Object<Data<'a>>,
     hook_event_name: Text<'a>,
     session_id: Text<'a>,
-    prompt_id: Text<'a>,
     reason: Text<'a>,
 }
 
@@ -108,8 +107,7 @@ impl Source for ClaudeCode {
         let payload = payload.unwrap_or_default();
         let facts = facts(&payload);
         let signed_id = delivery.headers.text(Standard::SIGNATURE).and_then(|_| delivery.headers.text(Standard::ID));
-        let delivery_id =
-            signed_id.map(str::to_owned).or_else(|| payload.event_id.owned()).or_else(|| hook_id(&payload));
+        let delivery_id = signed_id.map(str::to_owned).or_else(|| payload.event_id.owned());
         Ok(Reading {
             payload: delivery.body.clone(),
             delivery_id: delivery_id.unwrap_or_else(|| body_hash(&delivery.body)),
@@ -128,15 +126,6 @@ impl Source for ClaudeCode {
         };
         &READ
     }
-}
-
-/// Hooks carry no delivery id; session, prompt and event name it.
-fn hook_id(payload: &Payload<'_>) -> Option<String> {
-    let parts = [&payload.session_id, &payload.hook_event_name, &payload.prompt_id];
-    let parts: Option<Vec<String>> = parts.into_iter().map(Text::owned).collect();
-    // Tool events happen many times within one prompt.
-    let once = matches!(payload.hook_event_name.as_str(), "Stop" | "StopFailure" | "SessionEnd" | "UserPromptSubmit");
-    parts.filter(|_| once).map(|parts| parts.join("/"))
 }
 
 fn facts(payload: &Payload<'_>) -> Facts {

@@ -8,7 +8,7 @@ use pointsman_actors::validator::port::Source;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::loose::{self, Number, Object, Text};
+use super::loose::{self, Id, Number, Object, Text};
 use super::signature::{self, Standard};
 use super::{SourceSettings, body_hash, is_json, stored};
 
@@ -40,8 +40,8 @@ struct Payload<'a> {
 #[derive(Deserialize, Default)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
 struct Data<'a> {
-    task_id: Text<'a>,
-    generation_id: Text<'a>,
+    task_id: Id,
+    generation_id: Id,
     run_id: Number,
     agent_run_id: Number,
     pr_url: Text<'a>,

@@ -103,10 +103,37 @@ fn payload(delivery: &Delivery) -> Result<Bytes, Refusal> {
     if media_type(&delivery.headers)?.as_deref() != Some(FORM) {
         return Ok(delivery.body.clone());
     }
-    let mut payloads = form_urlencoded::parse(&delivery.body).filter(|(name, _)| name == "payload");
+    let mut payloads = delivery.body.split(|byte| *byte == b'&').filter_map(|field| field.strip_prefix(b"payload="));
     match (payloads.next(), payloads.next()) {
-        // Bytes that are not UTF-8 were replaced while decoding: then it is not what was sent.
-        (Some((_, json)), None) if !json.contains(char::REPLACEMENT_CHARACTER) => Ok(json.into_owned().into()),
+        (Some(json), None) => {
+            let json = unescaped(json);
+            if std::str::from_utf8(&json).is_ok() { Ok(json.into()) } else { Err(Refusal::BadForm) }
+        }
         _ => Err(Refusal::BadForm),
     }
+}
+
+/// The value of a form's field. `form_urlencoded` replaces what is not UTF-8, and then nobody can tell it
+/// from a replacement that the sender wrote.
+fn unescaped(field: &[u8]) -> Vec<u8> {
+    let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let (mut plain, mut rest) = (Vec::with_capacity(field.len()), field);
+    while let Some((first, after)) = rest.split_first() {
+        let escaped = after.first_chunk::<2>().and_then(|[high, low]| Some(digit(high)? << 4 | digit(low)?));
+        match (first, escaped) {
+            (b'%', Some(byte)) => {
+                plain.push(byte);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            (b'+', _) => {
+                plain.push(b' ');
+                rest = after;
+            }
+            (other, _) => {
+                plain.push(*other);
+                rest = after;
+            }
+        }
+    }
+    plain
 }

@@ -14,7 +14,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::loose::{self, Number, Object, Text};
-use super::{SourceSettings, body_hash, is_codegen, is_json, signature, stored, ticket};
+use super::{SourceSettings, body_hash, is_codegen, is_json, signature, stored};
 
 const DELIVERY: &str = "linear-delivery";
 const STORED: [&str; 4] = [DELIVERY, "linear-event", "user-agent", "content-type"];
@@ -195,10 +195,7 @@ fn facts(payload: &Payload<'_>) -> Facts {
         event_type: type_name(payload.kind.as_str()),
         action: payload.action.owned(),
         sender: payload.actor.get(|actor| actor.name.owned()),
-        sender_is_bot: payload
-            .actor
-            .get(|actor| Some(matches!(actor.kind.as_str(), "OauthClient" | "Integration")))
-            .unwrap_or(false),
+        sender_is_bot: payload.actor.get(|actor| Some(is_program(actor.kind.as_str()))).unwrap_or(false),
         changes: changes(payload.updated_from),
         ..Facts::default()
     };
@@ -208,7 +205,8 @@ fn facts(payload: &Payload<'_>) -> Facts {
     if let Some(session) = &payload.agent_session.0 {
         of_session(&mut facts, session, payload.agent_activity.0.as_ref());
     }
-    facts.linear_ticket = facts.subject.clone().filter(|subject| !ticket::tickets(subject, "", "").is_empty());
+    // It is Linear's own word for the issue, whatever it looks like.
+    facts.linear_ticket = facts.subject.clone();
     facts.linear_tickets = facts.linear_ticket.iter().cloned().collect();
     facts.fair_key = facts.team.clone();
     facts.correlation_keys = facts.issue_id.iter().map(|id| format!("linear:issue:{id}")).collect();
@@ -216,6 +214,13 @@ fn facts(payload: &Payload<'_>) -> Facts {
         facts.correlation_keys.push(format!("linear:agent_session:{session}"));
     }
     facts
+}
+
+/// Actors are people (`user`) or programs; which case their types are written in differs between documents
+/// and deliveries.
+fn is_program(kind: &str) -> bool {
+    let kind: String = kind.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+    matches!(kind.as_str(), "oauthclient" | "integration" | "app" | "bot")
 }
 
 fn of_entity(facts: &mut Facts, entity: &Entity<'_>) {

@@ -12,6 +12,10 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Vis
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Text<'a>(pub Option<Cow<'a, str>>);
 
+/// A text, or a number as one, or nothing: senders write ids as either.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Id(pub Option<String>);
+
 /// A whole number that is not negative, or nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Number(pub Option<u64>);
@@ -49,6 +53,13 @@ impl Text<'_> {
     /// The text, if it is there and not empty.
     pub fn owned(&self) -> Option<String> {
         self.0.as_deref().filter(|text| !text.is_empty()).map(str::to_owned)
+    }
+}
+
+impl Id {
+    /// The id, if it is there and not empty.
+    pub fn owned(&self) -> Option<String> {
+        self.0.clone().filter(|id| !id.is_empty())
     }
 }
 
@@ -102,6 +113,20 @@ impl<'de> Visitor<'de> for TextVisitor {
     }, { bool, i64, u64, f64, unit, seq, map });
 }
 
+struct IdVisitor;
+
+impl<'de> Visitor<'de> for IdVisitor {
+    type Value = Id;
+    lenient!(IdVisitor, 'de, Id, {
+        fn visit_str<E>(self, text: &str) -> Result<Id, E> {
+            Ok(Id(Some(text.to_owned())))
+        }
+        fn visit_u64<E>(self, number: u64) -> Result<Id, E> {
+            Ok(Id(Some(number.to_string())))
+        }
+    }, { bool, i64, f64, unit, seq, map });
+}
+
 struct NumberVisitor;
 
 impl<'de> Visitor<'de> for NumberVisitor {
@@ -151,6 +176,12 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for FirstVisitor<T> {
 impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         from.deserialize_any(TextVisitor)
+    }
+}
+
+impl<'de> Deserialize<'de> for Id {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(IdVisitor)
     }
 }
 

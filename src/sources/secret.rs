@@ -24,6 +24,11 @@ impl Secret {
         Self { keyed: keyed(text.as_bytes()), standard: keyed(&standard), digest: Sha256::digest(text).into() }
     }
 
+    /// Whether a secret that is written as Standard Webhooks writes them can be read.
+    pub fn is_usable(text: &str) -> bool {
+        text.strip_prefix("whsec_").is_none_or(|key| decode_base64(key).is_some_and(|key| !key.is_empty()))
+    }
+
     /// Whether `code` is the HMAC-SHA256 of `bytes`, compared in constant time.
     pub fn signs(&self, bytes: &[u8], code: &[u8]) -> bool {
         self.keyed.clone().chain_update(bytes).verify_slice(code).is_ok()

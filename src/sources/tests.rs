@@ -373,8 +373,10 @@ fn callbacks_carry_the_keys_that_waits_know() {
         "x-claude-signature",
         r#"{"hook_event_name":"StopFailure","session_id":"s1","prompt_id":"p1"}"#,
     );
-    assert_eq!((stop.facts.event_type.as_str(), stop.delivery_id.as_str()), ("stop_failure", "s1/StopFailure/p1"));
+    assert_eq!((stop.facts.event_type.as_str(), stop.delivery_id.len()), ("stop_failure", 64), "hooks have no id");
     assert_eq!(stop.facts.correlation_keys, ["claude:session:s1"]);
+    let numbered = read("codegen", "x-codegen-signature", r#"{"data":{"task_id":7,"generation_id":"g"}}"#);
+    assert_eq!(numbered.facts.correlation_keys, ["codegen:run:7", "codegen:run:g"]);
     let unnamed = read("codegen", "x-codegen-signature", "{}");
     assert_eq!(unnamed.delivery_id.len(), 64, "the hash of the body");
 }

@@ -8,9 +8,10 @@ const NOT_TEAMS: [&str; 34] = [
 ];
 
 /// Words that branches put before a number, and that are no team's key either.
-const NOT_TEAMS_IN_BRANCHES: [&str; 16] = [
+const NOT_TEAMS_IN_BRANCHES: [&str; 38] = [
     "PATCH", "RELEASE", "ISSUE", "FEATURE", "FEAT", "FIX", "BUG", "BUGFIX", "HOTFIX", "VERSION", "REV", "TEST", "STEP",
-    "PHASE", "PART", "DAY",
+    "PHASE", "PART", "DAY", "CODEGEN", "NODE", "PYTHON", "JAVA", "GO", "RUST", "RUBY", "PHP", "REACT", "VUE",
+    "ANGULAR", "DEBIAN", "UBUNTU", "ALPINE", "POSTGRES", "REDIS", "UPDATE", "BUMP", "TO", "TASK", "TRY", "GH",
 ];
 
 /// Letters in a team's key at least and at most.
@@ -45,7 +46,13 @@ fn ticket_at(text: &str, dash: usize, any_case: bool) -> Option<String> {
     let number_end = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());
     let number = after.get(..number_end)?;
     let ends_word = |c: char| !c.is_alphanumeric() && c != '_';
-    let starts = before.get(..team_start)?.chars().next_back().is_none_or(|c| ends_word(c) && c != '-');
+    let mut before_team = before.get(..team_start)?.chars().rev();
+    let starts = match (before_team.next(), before_team.next()) {
+        // In a branch words come before: `fix-eng-45`, but not the date of `2024-jan-05`.
+        (Some('-'), word) => any_case && word.is_some_and(char::is_alphabetic),
+        (Some(c), _) => ends_word(c),
+        (None, _) => true,
+    };
     let ends = match after.get(number_end..)?.chars().next() {
         None => true,
         // `CVE-2024-1234` and dates go on with a number; in a branch words follow: `eng-45-fix`.
@@ -73,6 +80,11 @@ mod tests {
         check("", "", "codegen/zam-526-fix-x", &["ZAM-526"]);
         check("", "", "zam-526", &["ZAM-526"]);
         check("", "", "feature/ENG-45", &["ENG-45"]);
+        check("", "", "codegen-eng-45-fix", &["ENG-45"]);
+        check("", "", "fix-eng-45", &["ENG-45"]);
+        check("", "", "codegen-123", &[]);
+        check("", "", "renovate/node-20", &[]);
+        check("", "", "2024-jan-05", &[]);
         check("", "", "patch-1", &[]);
         check("", "", "release-2024", &[]);
         check("fix eng-45", "", "", &[]);

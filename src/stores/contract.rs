@@ -296,7 +296,7 @@ pub async fn routing_twice_starts_a_run_once(store: Shelf) {
 
 pub async fn a_journal_grows_at_its_end_only(store: Shelf) {
     let runs = start(&store, &delivery(1), &["a"]).await;
-    let begun = || entry(What::Begun { deadline: START });
+    let begun = || entry(What::Begun { may_take_ms: 60_000 });
     let ended = || entry(What::Ended { status: RunStatus::Succeeded, reason: None });
     let steps = vec![
         advance(&runs[0], 0, vec![begun()], RunStatus::Running),
@@ -322,7 +322,7 @@ pub async fn open_runs_are_listed_by_their_start(store: Shelf) {
     let over = entry(What::Ended { status: RunStatus::Failed, reason: None });
     store.commit(vec![advance(&all[2], 0, vec![over], RunStatus::Failed)]).await.unwrap();
     let wake = Some(START.plus(Duration::from_secs(9)));
-    let begun = entry(What::Begun { deadline: START });
+    let begun = entry(What::Begun { may_take_ms: 60_000 });
     let head = RunHead { status: RunStatus::Waiting, revision: 1, wake, ..RunHead::queued(START) };
     let waiting = Transition::Advance { run: all[1].reference(), revision: 0, entries: vec![begun], head };
     store.commit(vec![waiting]).await.unwrap();

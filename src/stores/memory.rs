@@ -22,12 +22,17 @@ pub struct MemoryStore(Mutex<State>);
 struct State {
     events: BTreeMap<EventId, Record>,
     claims: HashMap<Key, FirstClaim>,
+    /// Expired claims are looked for when there are so many.
+    claims_to_clean: usize,
     pending: BTreeMap<EventId, Lease>,
     runs: BTreeMap<RunRef, StoredRun>,
     run_ids: HashMap<RunId, RunRef>,
     definitions: HashMap<String, String>,
     counts: Counts,
 }
+
+/// Fewer claims than this are not worth a look.
+const FEWEST_TO_CLEAN: usize = 65_536;
 
 #[derive(Clone, Copy)]
 struct FirstClaim {
@@ -194,6 +199,7 @@ impl State {
         let hook = intake.occurrence.and_then(|occurrence| occurrence.hook);
         let claim = FirstClaim { event: intake.id, at: intake.at, hook };
         self.claims.insert(intake.delivery.key, claim);
+        self.forget_expired(&intake);
         if let Some(of) = twin {
             self.store(intake.id, intake.record.with_verdict(&Verdict::Duplicate { of }).map_err(broken)?);
             self.counts.duplicates += 1;
@@ -214,6 +220,17 @@ impl State {
 
     fn first_of(&self, claim: &Claim, at: Timestamp) -> Option<FirstClaim> {
         self.claims.get(&claim.key).copied().filter(|first| at.since(first.at) < claim.window)
+    }
+
+    /// Claims that hold no more go whenever there are twice as many as there were after the last time.
+    fn forget_expired(&mut self, intake: &Intake) {
+        if self.claims.len() < self.claims_to_clean {
+            return;
+        }
+        let windows = [Some(intake.delivery), intake.occurrence.map(|occurrence| occurrence.claim)];
+        let longest = windows.into_iter().flatten().map(|claim| claim.window).max().unwrap_or_default();
+        self.claims.retain(|_, first| intake.at.since(first.at) < longest);
+        self.claims_to_clean = (2 * self.claims.len()).max(FEWEST_TO_CLEAN);
     }
 
     fn store(&mut self, id: EventId, record: Record) {

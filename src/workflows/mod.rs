@@ -1,13 +1,13 @@
 //! The built-in workflows and routes: TOML, embedded. A configuration adds its own, or replaces one by
 //! using its name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use pointsman_actors::executor::port::Actions;
 use pointsman_actors::router::actor::Rules;
-use pointsman_actors::router::routes::{RouteSpec, RouteTable};
+use pointsman_actors::router::routes::{RouteSpec, RouteTable, Surroundings};
 use pointsman_actors::router::routing::Availability;
 use pointsman_actors::workflow::catalog::Catalog;
 use pointsman_actors::workflow::definition::DELAY;
@@ -15,6 +15,7 @@ use pointsman_actors::workflow::spec::WorkflowSpec;
 use serde::Deserialize;
 
 use crate::config::Loaded;
+use crate::sources;
 
 /// The built-in definitions, a file for each workflow with its routes.
 const BUILT_IN: [&str; 1] = [include_str!("pr_validation.toml")];
@@ -60,14 +61,24 @@ pub fn compile(loaded: &Loaded, actions: &Actions) -> anyhow::Result<Compiled> {
         let spec = workflow.clone().try_into::<WorkflowSpec>().with_context(|| format!("workflows.{name}"))?;
         workflows.insert(name.clone(), spec);
     }
+    let mut named = BTreeSet::new();
     for (index, route) in loaded.merged.routes.iter().enumerate() {
         let spec = route.clone().try_into::<RouteSpec>();
-        routes.push(spec.with_context(|| format!("routes, number {} of the file", index + 1))?);
+        let spec = spec.with_context(|| format!("routes, number {} of the file", index + 1))?;
+        if !named.insert(spec.name.clone()) {
+            return Err(anyhow!("routes: two routes of the file are called `{}`; give each its own name", spec.name));
+        }
+        routes.push(spec);
     }
     let catalog = Catalog::compile(workflows, &loaded.settings.workflow_defaults, actions)
         .map_err(|errors| all_of(&errors))
         .context("the workflows cannot be used")?;
-    let routes = RouteTable::compile(routes, &|name| catalog.get(name).is_some())
+    let surroundings = Surroundings {
+        sources: &sources::NAMES,
+        inputs_of: &|name| catalog.get(name).map(|definition| &definition.inputs),
+        default_priority: loaded.settings.default_priority,
+    };
+    let routes = RouteTable::compile(routes, &surroundings)
         .map_err(|errors| all_of(&errors))
         .context("the routes cannot be used")?;
     let rules = Rules { routes, workflows: catalog.availability(actions) };

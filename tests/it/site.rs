@@ -68,41 +68,12 @@ impl Site {
     }
 
     pub fn put_pull(&self, number: u64, sha: &str, diff: &str) {
-        self.world().put_pull(PullRequest {
-            repository: REPOSITORY.into(),
-            number,
-            head_sha: sha.into(),
-            title: "Cache the token".into(),
-            diff: diff.into(),
-            diff_too_large: false,
-            heads: Vec::new(),
-        });
+        self.world().put_pull(pull(number, sha, diff));
     }
 
     /// A signed delivery about a pull request with this head, and the head before it.
-    pub async fn tell(
-        &self,
-        action: &str,
-        number: u64,
-        (sha, before): (&str, Option<&str>),
-        updated_at: &str,
-    ) -> Answer {
-        let mut body = json!({
-            "action": action,
-            "number": number,
-            "pull_request": {
-                "id": number, "number": number, "state": "open", "title": "Cache the token", "draft": false,
-                "updated_at": updated_at, "user": {"login": "codegen-sh[bot]", "type": "Bot"},
-                "head": {"ref": "codegen/cache", "sha": sha, "repo": {"full_name": REPOSITORY}},
-                "base": {"ref": "main", "sha": "0", "repo": {"full_name": REPOSITORY}},
-            },
-            "repository": {"id": 1, "name": "shop", "full_name": REPOSITORY, "owner": {"login": "acme"}},
-            "sender": {"login": "codegen-sh[bot]", "type": "Bot"},
-        });
-        if let Some(before) = before {
-            body["before"] = before.into();
-            body["after"] = sha.into();
-        }
+    pub async fn tell(&self, action: &str, number: u64, heads: (&str, Option<&str>), updated_at: &str) -> Answer {
+        let body = pull_request(action, number, heads, updated_at);
         let delivery = uuid::Uuid::new_v4().to_string();
         let answer = self.server.github("pull_request", &delivery, "1", body.to_string().as_bytes()).await;
         assert_eq!((answer.status, answer.body["status"].as_str()), (200, Some("accepted")), "{answer:?}");
@@ -143,4 +114,38 @@ pub fn words(run: &Value) -> Vec<String> {
         (None, word) => word.to_owned(),
     };
     run["journal"].as_array().unwrap().iter().map(word).collect()
+}
+
+/// A pull request of the world.
+pub fn pull(number: u64, sha: &str, diff: &str) -> PullRequest {
+    PullRequest {
+        repository: REPOSITORY.into(),
+        number,
+        head_sha: sha.into(),
+        title: "Cache the token".into(),
+        diff: diff.into(),
+        diff_too_large: false,
+        heads: Vec::new(),
+    }
+}
+
+/// What GitHub sends about a pull request with this head, and the head before it.
+pub fn pull_request(action: &str, number: u64, (sha, before): (&str, Option<&str>), updated_at: &str) -> Value {
+    let mut body = json!({
+        "action": action,
+        "number": number,
+        "pull_request": {
+            "id": number, "number": number, "state": "open", "title": "Cache the token", "draft": false,
+            "updated_at": updated_at, "user": {"login": "codegen-sh[bot]", "type": "Bot"},
+            "head": {"ref": "codegen/cache", "sha": sha, "repo": {"full_name": REPOSITORY}},
+            "base": {"ref": "main", "sha": "0", "repo": {"full_name": REPOSITORY}},
+        },
+        "repository": {"id": 1, "name": "shop", "full_name": REPOSITORY, "owner": {"login": "acme"}},
+        "sender": {"login": "codegen-sh[bot]", "type": "Bot"},
+    });
+    if let Some(before) = before {
+        body["before"] = before.into();
+        body["after"] = sha.into();
+    }
+    body
 }

@@ -9,6 +9,7 @@ use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, Supe
 
 use super::queue::{Order, Queue, Report};
 use crate::executor::messages::{Executors, ReportAll, Told};
+use crate::ids::RunId;
 use crate::mailbox::{Letter, NotTaken};
 
 /// Pause before an executor without room is told again.
@@ -28,6 +29,16 @@ pub struct Census {
     /// Its runs that are not over.
     pub reports: Vec<Report>,
 }
+
+/// Says that a run will not be heard of again: it is over, or cannot be read.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Gone(pub RunId);
+
+/// Says that nobody drives the runs of this workflow any more.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Lost(pub String);
 
 /// Pause before executors that have not told of their runs are asked again.
 const COUNT_AGAIN: Duration = Duration::from_millis(100);
@@ -60,6 +71,7 @@ impl Dispatcher {
                 self.untold.push_back((workflow.to_owned(), order));
             }
         }
+        let mut lost = Vec::new();
         for _ in 0..self.untold.len() {
             let Some((workflow, order)) = self.untold.pop_front() else { break };
             if self.draining.load(Ordering::SeqCst) && matches!(order, Order::Go(_)) {
@@ -70,8 +82,12 @@ impl Dispatcher {
                 (Ok(()), _) => {}
                 (Err(NotTaken::Full), order) => self.untold.push_back((workflow, order)),
                 // Its executor is gone: what it holds is free for others.
-                (Err(NotTaken::Closed), Order::Go(run) | Order::Supersede(run, _)) => self.queue.forget(run),
+                (Err(NotTaken::Closed), _) => lost.push(workflow),
             }
+        }
+        for workflow in lost {
+            let orders = self.queue.lost(&workflow);
+            self.tell(orders, ctx);
         }
         if !self.untold.is_empty() && !self.retrying {
             self.retrying = true;
@@ -90,7 +106,7 @@ impl Dispatcher {
         for workflow in &uncounted {
             let asked = self.executors.of(workflow).and_then(|executor| executor.report.offer(ReportAll));
             if asked == Err(NotTaken::Closed) {
-                let orders = self.queue.counted(workflow);
+                let orders = self.queue.lost(workflow);
                 self.tell(orders, ctx);
             }
         }
@@ -122,6 +138,24 @@ impl Handler<Letter<Census>> for Dispatcher {
     fn handle(&mut self, letter: Letter<Census>, ctx: &mut Context<Self>) {
         let Census { workflow, reports } = letter.open();
         let orders = self.queue.census(&workflow, reports);
+        self.tell(orders, ctx);
+    }
+}
+
+impl Handler<Letter<Gone>> for Dispatcher {
+    type Result = ();
+
+    fn handle(&mut self, letter: Letter<Gone>, ctx: &mut Context<Self>) {
+        let orders = self.queue.gone(letter.open().0);
+        self.tell(orders, ctx);
+    }
+}
+
+impl Handler<Letter<Lost>> for Dispatcher {
+    type Result = ();
+
+    fn handle(&mut self, letter: Letter<Lost>, ctx: &mut Context<Self>) {
+        let orders = self.queue.lost(&letter.open().0);
         self.tell(orders, ctx);
     }
 }

@@ -9,6 +9,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::order;
 use crate::ids::RunId;
+use crate::run::Standing;
 use crate::time::Timestamp;
 use crate::workflow::definition::Place;
 use crate::workflow::spec::OnNewer;
@@ -26,21 +27,6 @@ pub struct Ticket {
     pub started_at: Timestamp,
     /// Whom it must not go on beside.
     pub place: Option<Place>,
-}
-
-/// How a run stands, as far as others are concerned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// It has not begun.
-    Queued,
-    /// It has begun and could go on.
-    Runnable,
-    /// It is at work.
-    Busy,
-    /// It waits for something else than a slot.
-    Parked,
-    /// It is over.
-    Over,
 }
 
 /// Says how a run stands. Reports follow the journal: what is reported is durable.
@@ -99,6 +85,44 @@ struct Group {
     outside: BTreeSet<Rank>,
 }
 
+/// One of two runs of a group that come together.
+#[derive(Clone, Copy)]
+struct Rival<'a> {
+    ticket: &'a Ticket,
+    place: &'a Place,
+    standing: Standing,
+}
+
+fn rival(known: &Known) -> Option<Rival<'_>> {
+    known.ticket.place.as_ref().map(|place| Rival { ticket: &known.ticket, place, standing: known.standing })
+}
+
+impl Rival<'_> {
+    /// Which of the two makes way, and why. The newer one's definition decides.
+    fn meets(self, other: Self) -> Option<(RunId, String)> {
+        let (older, newer) = match order::compare(&self.place.order, &other.place.order)? {
+            Ordering::Greater => (other, self),
+            Ordering::Less => (self, other),
+            Ordering::Equal => return None,
+        };
+        match newer.place.on_newer {
+            OnNewer::Queue => None,
+            OnNewer::Cancel => Some((older.ticket.run, format!("superseded by {}", newer.ticket.run))),
+            OnNewer::Skip => {
+                let (first, second) = if older.was_there_before(newer) { (older, newer) } else { (newer, older) };
+                let is_idle = second.standing == Standing::Queued;
+                is_idle.then(|| (second.ticket.run, format!("{} goes on", first.ticket.run)))
+            }
+        }
+    }
+
+    /// Whoever has begun was there before one that has not; else the one that was started earlier.
+    fn was_there_before(self, other: Self) -> bool {
+        let place = |rival: Self| (rival.standing == Standing::Queued, rival.ticket.started_at, rival.ticket.run);
+        place(self) < place(other)
+    }
+}
+
 /// First to go first: by priority, then by age.
 type Rank = (Reverse<u8>, Timestamp, RunId);
 
@@ -128,8 +152,7 @@ impl Queue {
         orders
     }
 
-    /// The runs of this workflow are known, or nobody can tell of them any more.
-    pub fn counted(&mut self, workflow: &str) -> Vec<Order> {
+    fn counted(&mut self, workflow: &str) -> Vec<Order> {
         self.uncounted.remove(workflow);
         self.go()
     }
@@ -142,35 +165,48 @@ impl Queue {
     /// Takes in how a run stands at this revision of its journal, and says who is told what.
     pub fn report(&mut self, report: Report) -> Vec<Order> {
         let Report { ticket, standing, revision } = report;
-        let mut orders = Vec::new();
         let run = ticket.run;
-        if self.runs.get(&run).is_some_and(|known| known.revision > revision) {
-            return orders;
-        }
-        if standing == Standing::Over {
-            self.forget(run);
-        } else {
-            let told_off = self.runs.get(&run).map(|known| known.told_off.clone());
-            let newcomer = if told_off.is_none() { self.make_way(&ticket, standing) } else { Vec::new() };
-            self.keep(ticket, standing, (revision, told_off.flatten()));
-            for (run, reason) in newcomer {
-                if let Some(known) = self.runs.get_mut(&run) {
-                    known.told_off = Some(reason.clone());
-                    self.ready.remove(&known.ticket.rank());
-                    orders.push(Order::Supersede(run, reason));
-                }
+        let known = self.runs.get(&run).map(|known| (known.revision, known.told_off.clone()));
+        match known {
+            Some((later, _)) if later > revision => Vec::new(),
+            _ if standing == Standing::Over => self.gone(run),
+            Some((_, told_off)) => {
+                self.keep(ticket, standing, (revision, told_off.clone()));
+                // What may have been lost is said again.
+                let again = told_off.map(|reason| Order::Supersede(run, reason));
+                again.into_iter().chain(self.go()).collect()
             }
-            let told_off = self.runs.get(&run).and_then(|known| known.told_off.clone());
-            if let Some(reason) = told_off.filter(|_| orders.is_empty()) {
-                orders.push(Order::Supersede(run, reason));
+            None => {
+                let making_way = self.make_way(&ticket, standing);
+                self.keep(ticket, standing, (revision, None));
+                let told_off: Vec<Order> =
+                    making_way.into_iter().map(|(run, reason)| self.tell_off(run, reason)).collect();
+                told_off.into_iter().chain(self.go()).collect()
             }
         }
-        orders.extend(self.go());
-        orders
+    }
+
+    fn tell_off(&mut self, run: RunId, reason: String) -> Order {
+        if let Some(known) = self.runs.get_mut(&run) {
+            known.told_off = Some(reason.clone());
+            self.ready.remove(&known.ticket.rank());
+        }
+        Order::Supersede(run, reason)
+    }
+
+    /// A run will not be heard of again: it is over, or nobody can tell how it stands.
+    pub fn gone(&mut self, run: RunId) -> Vec<Order> {
+        self.forget(run);
+        self.go()
+    }
+
+    /// The runs of a workflow will not be heard of again: nobody drives them any more.
+    pub fn lost(&mut self, workflow: &str) -> Vec<Order> {
+        self.census(workflow, Vec::new())
     }
 
     /// Forgets a run; its place and its slot are free.
-    pub fn forget(&mut self, run: RunId) {
+    fn forget(&mut self, run: RunId) {
         let Some(known) = self.runs.remove(&run) else { return };
         let rank = known.ticket.rank();
         self.ready.remove(&rank);
@@ -232,30 +268,14 @@ impl Queue {
         self.runs.insert(run, Known { ticket, standing, revision, told_off });
     }
 
-    /// Who makes way when this run comes into its group: it, or others.
+    /// Who makes way when this run comes into its group, and why: it, or others.
     fn make_way(&self, new: &Ticket, standing: Standing) -> Vec<(RunId, String)> {
         let Some(place) = &new.place else { return Vec::new() };
         let Some(group) = self.groups.get(&place.group) else { return Vec::new() };
+        let newcomer = Rival { ticket: new, place, standing };
         let others = group.inside.iter().copied().chain(group.outside.iter().map(|rank| rank.2));
-        let mut making_way = Vec::new();
-        for other in others.filter_map(|run| self.runs.get(&run)) {
-            let Some(theirs) = &other.ticket.place else { continue };
-            let (older, newer) = match order::compare(&place.order, &theirs.order) {
-                Some(Ordering::Greater) => (other.ticket.run, (new, place, standing)),
-                Some(Ordering::Less) => (new.run, (&other.ticket, theirs, other.standing)),
-                _ => continue,
-            };
-            let (ticket, place, standing) = newer;
-            match place.on_newer {
-                OnNewer::Queue => {}
-                OnNewer::Cancel => making_way.push((older, format!("superseded by {}", ticket.run))),
-                OnNewer::Skip if standing == Standing::Queued => {
-                    making_way.push((ticket.run, format!("{older} goes on")));
-                }
-                OnNewer::Skip => {}
-            }
-        }
-        making_way
+        let others = others.filter_map(|run| self.runs.get(&run));
+        others.filter_map(|other| rival(other).and_then(|other| newcomer.meets(other))).collect()
     }
 
     fn go(&mut self) -> Vec<Order> {

@@ -93,6 +93,30 @@ fn a_run_that_is_to_be_skipped_makes_way_for_the_one_that_goes_on() {
 }
 
 #[test]
+fn a_late_older_run_never_takes_the_place_of_a_newer_one() {
+    let skip = |number, order: i32| placed(number, OnNewer::Skip, json!(order));
+    for standing in [Standing::Queued, Standing::Busy, Standing::Parked] {
+        let mut queue = queue(0);
+        queue.told(skip(1, 20), standing, 0);
+        assert_eq!(told_off(&queue.told(skip(2, 10), Standing::Queued, 0)), [run(2)], "{standing:?}");
+    }
+    let mut after_a_restart = queue(8);
+    after_a_restart.told(skip(2, 20), Standing::Queued, 0);
+    assert_eq!(told_off(&after_a_restart.told(skip(1, 10), Standing::Busy, 4)), [run(2)], "who has begun goes on");
+}
+
+#[test]
+fn what_is_lost_or_gone_frees_its_slot_for_others_at_once() {
+    let mut queue = queue(1);
+    queue.told(ticket(1, 5), Standing::Busy, 2);
+    assert_eq!(queue.told(ticket(2, 5), Standing::Queued, 0), []);
+    assert_eq!(gone(&queue.gone(run(1))), [run(2)]);
+    let other = Ticket { workflow: "other".into(), ..ticket(3, 5) };
+    assert_eq!(queue.told(other, Standing::Queued, 0), []);
+    assert_eq!(gone(&queue.lost("w")), [run(3)]);
+}
+
+#[test]
 fn nobody_goes_on_before_all_are_known() {
     let mut queue = Queue::new(1, ["w", "other"].map(str::to_owned).into());
     assert_eq!(queue.told(ticket(1, 9), Standing::Queued, 0), []);
@@ -109,7 +133,7 @@ fn nobody_goes_on_before_all_are_known() {
 fn one_that_nobody_can_tell_of_holds_up_none() {
     let mut queue = Queue::new(1, ["w", "other"].map(str::to_owned).into());
     queue.census("w", vec![Report { ticket: ticket(1, 5), standing: Standing::Queued, revision: 0 }]);
-    assert_eq!(gone(&queue.counted("other")), [run(1)]);
+    assert_eq!(gone(&queue.lost("other")), [run(1)]);
 }
 
 proptest! {

@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Supervised, WrapFuture};
+use serde_json::Value as Json;
 use tokio::sync::oneshot;
 
 use super::pacing::{self, LONGEST_WAIT, Step};
 use super::state::LogState;
 use crate::mailbox::{Basket, BasketDoor, Ready, Room};
-use crate::store::{Answer, Intake, Store, StoreError, Transition};
+use crate::run::{Entry, RunRecord, What};
+use crate::store::{Answer, Store, StoreError, Transition};
 
 /// Most transitions in one batch. More would only make the first in it wait longer; with fewer,
 /// a flush costs each of them more.
@@ -27,6 +29,9 @@ pub struct Commit {
     reply: oneshot::Sender<Result<Answer, StoreError>>,
 }
 
+/// Looks in storage for what nobody was told of.
+pub type AfterDoubt = Arc<dyn Fn() + Send + Sync>;
+
 /// The actor of the event log.
 pub struct EventLog {
     store: Arc<dyn Store>,
@@ -35,15 +40,21 @@ pub struct EventLog {
     in_hand: bool,
     /// How many the last batch had.
     last: usize,
+    /// Told when the fate of batches whose askers got no answer is known: what they started may be there.
+    after_doubt: AfterDoubt,
+    /// A batch was in hand when this fell.
+    in_doubt: bool,
     /// Counts the batches that were held, so that a late end of one is recognised.
     hold: Option<u64>,
     holds: u64,
 }
 
 impl EventLog {
-    /// A log on `store` that tells `state` whether it can write, and commits what is put into `waiting`.
-    pub fn new(store: Arc<dyn Store>, state: Arc<LogState>, waiting: Basket<Commit>) -> Self {
-        Self { store, state, waiting, in_hand: false, last: 0, hold: None, holds: 0 }
+    /// A log on `store` that tells `state` whether it can write, commits what is put into `waiting`, and
+    /// tells `after_doubt` when commits that nobody was answered may have been done.
+    pub fn new(store: Arc<dyn Store>, state: Arc<LogState>, waiting: Basket<Commit>, after_doubt: AfterDoubt) -> Self {
+        let (in_hand, in_doubt, last, hold, holds) = (false, false, 0, None, 0);
+        Self { store, state, waiting, in_hand, after_doubt, in_doubt, last, hold, holds }
     }
 
     fn go_on(&mut self, ctx: &mut Context<Self>) {
@@ -146,6 +157,7 @@ impl EventLog {
         ctx.spawn(attempts.into_actor(self).map(|(), log, ctx| {
             tracing::info!(store = log.store.name(), "the event log can write again");
             log.state.can_write();
+            (log.after_doubt)();
             log.go_on(ctx);
         }));
     }
@@ -170,6 +182,11 @@ impl Actor for EventLog {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         if self.state.is_writable() {
+            if std::mem::take(&mut self.in_doubt) {
+                // When this is through, so is what was in hand before.
+                let behind = self.store.commit(Vec::new());
+                ctx.spawn(behind.into_actor(self).map(|_, log, _| (log.after_doubt)()));
+            }
             self.go_on(ctx);
         } else {
             self.recover(ctx);
@@ -180,6 +197,7 @@ impl Actor for EventLog {
 impl Supervised for EventLog {
     /// The batch in hand is lost with the fall and its askers are told; what waits is kept.
     fn restarting(&mut self, _: &mut Context<Self>) {
+        self.in_doubt |= self.in_hand;
         self.in_hand = false;
         self.hold = None;
     }
@@ -224,23 +242,37 @@ impl LogDoor {
     }
 }
 
-/// About how many bytes a started run adds.
-const RUN_WEIGHT: usize = 1_024;
+/// About how many bytes a started run adds beside its input, and an entry beside what it carries.
+const ROW: usize = 512;
 
 impl Transition {
     /// About how many bytes it adds to a batch.
     fn weight(&self) -> usize {
         match self {
-            Self::Intake(intake) => intake.weight(),
-            Self::Settle { runs, .. } => 256 + runs.len() * RUN_WEIGHT,
-            Self::Advance { entries, .. } => 256 + entries.len() * 512,
+            Self::Intake(intake) => intake.record.bytes().len() + 128 + weight_of_runs(&intake.runs),
+            Self::Settle { runs, .. } => 256 + weight_of_runs(runs),
+            Self::Advance { entries, .. } => 256 + entries.iter().map(|entry| ROW + carried(entry)).sum::<usize>(),
             Self::KeepDefinition { content, .. } => content.len(),
         }
     }
 }
 
-impl Intake {
-    fn weight(&self) -> usize {
-        self.record.bytes().len() + 128 + self.runs.len() * RUN_WEIGHT
+fn weight_of_runs(runs: &[RunRecord]) -> usize {
+    runs.iter().map(|run| ROW + run.input.values().map(weight_of).sum::<usize>()).sum()
+}
+
+fn carried(entry: &Entry) -> usize {
+    match &entry.what {
+        What::Succeeded { output: carried, .. } | What::Noted { note: carried, .. } => weight_of(carried),
+        _ => 0,
+    }
+}
+
+fn weight_of(value: &Json) -> usize {
+    match value {
+        Json::Null | Json::Bool(_) | Json::Number(_) => 8,
+        Json::String(text) => 2 + text.len(),
+        Json::Array(items) => 2 + items.iter().map(weight_of).sum::<usize>(),
+        Json::Object(fields) => fields.iter().map(|(name, value)| 4 + name.len() + weight_of(value)).sum(),
     }
 }

@@ -54,6 +54,13 @@ pub enum Damage {
     },
 }
 
+impl Damage {
+    /// Whether its bytes are not those that were written. Otherwise another version may read it.
+    pub fn is_certain(&self) -> bool {
+        matches!(self, Self::CutOff | Self::Checksum)
+    }
+}
+
 /// Encodes events. Keeps the compressor's working memory between them.
 pub struct Sealer {
     compressor: Option<zstd::bulk::Compressor<'static>>,

@@ -12,27 +12,27 @@ use std::time::Duration;
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Supervised, WrapFuture};
 use tokio::sync::{Notify, oneshot};
 
-use super::attempts::{Attempts, State, notebook};
-use super::decide::{Decision, Effect, Happening, Moment, decide};
+use super::attempts::{Attempts, Flight, State, notebook};
+use super::decide::{Decision, Execute, Happening, Moment, decide};
 use super::failure::{ErrorClass, Failure};
-use super::loading::{Definitions, Loaded, load_missing, load_one};
+use super::loading::{Definitions, Loaded};
 use super::messages::{AttemptEnded, Executors, ReportAll, RunsStarted, TakeDown, Told, Wake};
 use super::port::{Actions, Attempt};
-use super::progress::{Phase, Progress};
+use super::progress::Progress;
 use super::telling;
-use crate::dispatcher::actor::{Census, Reported};
-use crate::dispatcher::queue::{Order, Report, Standing, Ticket};
+use crate::dispatcher::actor::{Census, Gone, Reported};
+use crate::dispatcher::queue::{Order, Report, Ticket};
 use crate::event_log::actor::LogDoor;
 use crate::ids::RunId;
 use crate::mailbox::{Door, Letter};
-use crate::run::{Entry, RunHead, RunRecord, What};
-use crate::store::{Answer, Store, StoreError, Transition};
+use crate::run::{Entry, RunRecord, Standing};
+use crate::store::{Answer, Store, Transition};
 use crate::time::{SharedClock, Timestamp};
 use crate::timer::actor::Arm;
 use crate::workflow::definition::Definition;
 
 /// Pause before a run is read again from a store that did not work.
-const STORE_PAUSE: Duration = Duration::from_secs(1);
+pub(super) const STORE_PAUSE: Duration = Duration::from_secs(1);
 
 /// What all executors of the process share.
 #[derive(Clone)]
@@ -43,8 +43,10 @@ pub struct Shared {
     pub log: LogDoor,
     /// Told how runs stand, one at a time …
     pub dispatcher: Door<Reported>,
-    /// … and all of a workflow at once.
+    /// … all of a workflow at once …
     pub counter: Door<Census>,
+    /// … and that one will not be heard of again.
+    pub gone: Door<Gone>,
     /// Told when runs must be woken.
     pub timer: Door<Arm>,
     /// All executors, this one among them.
@@ -61,42 +63,50 @@ pub struct Shared {
 
 /// The actor that drives the runs of one workflow.
 pub struct Executor {
-    workflow: String,
-    shared: Shared,
-    live: HashMap<RunId, Live>,
-    attempts: Attempts,
+    pub(super) workflow: String,
+    pub(super) shared: Shared,
+    pub(super) live: HashMap<RunId, Live>,
+    pub(super) attempts: Attempts,
     /// Runs that are being read, so that none is read twice at once.
-    loading: HashSet<RunId>,
+    pub(super) loading: HashSet<RunId>,
+    /// Attempts whose entry may be in the journal but that were never made, by their serial: the commit
+    /// failed, and nobody knows how far it came.
+    pub(super) never_left: HashMap<RunId, u32>,
     /// Whether all open runs of the workflow are here.
-    complete: bool,
-    missed: Arc<Notify>,
+    pub(super) complete: bool,
+    pub(super) missed: Arc<Notify>,
 }
 
 /// A run that is not over.
-struct Live {
-    run: Arc<RunRecord>,
-    definition: Arc<Definition>,
-    ticket: Ticket,
-    progress: Progress,
+pub(super) struct Live {
+    pub(super) run: Arc<RunRecord>,
+    pub(super) definition: Arc<Definition>,
+    pub(super) ticket: Ticket,
+    pub(super) progress: Progress,
     /// A decision of it is on its way into the journal.
-    in_hand: bool,
-    waiting: VecDeque<Task>,
+    pub(super) in_hand: bool,
+    pub(super) waiting: VecDeque<Task>,
     /// What dispatcher and timer were told last.
-    told: Option<(Standing, Option<Timestamp>)>,
+    pub(super) told: Option<(Standing, Option<Timestamp>)>,
 }
 
 impl Live {
     fn report(&self, now: Timestamp) -> Report {
-        let standing = self.progress.standing(now);
+        // Whoever has been told to go on may be at work as soon as that is durable.
+        let is_going = self.in_hand || self.waiting.iter().any(|task| matches!(task.happening, Happening::Go));
+        let standing = if is_going { Standing::Busy } else { self.progress.standing(now) };
         Report { ticket: self.ticket.clone(), standing, revision: self.progress.revision }
     }
 }
 
 /// Something that happened, and who waits until it is durable.
-struct Task {
+pub(super) struct Task {
     happening: Happening,
-    reply: Option<oneshot::Sender<Result<(), Failure>>>,
+    reply: Option<Reply>,
 }
+
+/// Tells whoever waits that something is durable, or that it will not be.
+type Reply = oneshot::Sender<Result<(), Failure>>;
 
 impl From<Happening> for Task {
     fn from(happening: Happening) -> Self {
@@ -107,12 +117,12 @@ impl From<Happening> for Task {
 impl Executor {
     /// The executor of `workflow`, looking into storage when `missed` is told.
     pub fn new(workflow: &str, shared: Shared, attempts: Attempts, missed: Arc<Notify>) -> Self {
-        let (live, loading) = (HashMap::new(), HashSet::new());
-        Self { workflow: workflow.to_owned(), shared, live, attempts, loading, complete: false, missed }
+        let (live, loading, never_left) = (HashMap::new(), HashSet::new(), HashMap::new());
+        Self { workflow: workflow.to_owned(), shared, live, attempts, loading, never_left, complete: false, missed }
     }
 
     /// Something happens to a run. One that is not here is read first.
-    fn take(&mut self, run: RunId, task: Task, ctx: &mut Context<Self>) {
+    pub(super) fn take(&mut self, run: RunId, task: Task, ctx: &mut Context<Self>) {
         match self.live.get_mut(&run) {
             Some(live) => {
                 live.waiting.push_back(task);
@@ -152,13 +162,7 @@ impl Executor {
         Moment { now: self.shared.clock.now(), draining: self.shared.draining.load(Ordering::SeqCst) }
     }
 
-    fn write_down(
-        &mut self,
-        run: RunId,
-        decision: Decision,
-        reply: Option<oneshot::Sender<Result<(), Failure>>>,
-        ctx: &mut Context<Self>,
-    ) {
+    fn write_down(&mut self, run: RunId, decision: Decision, reply: Option<Reply>, ctx: &mut Context<Self>) {
         let Some(live) = self.live.get(&run) else { return };
         let now = decision.entries.last().map_or_else(Timestamp::default, |last| last.at);
         let advance = Transition::Advance {
@@ -167,13 +171,17 @@ impl Executor {
             entries: decision.entries.clone(),
             head: decision.progress.head(now),
         };
+        let serial = decision.execute.as_ref().map(|execute| execute.serial);
+        // From here on a process that ends waits for it.
+        let flight = serial.map(|_| self.attempts.announce());
         let log = self.shared.log.clone();
         let committed = async move { log.commit(advance).await }.into_actor(self);
         ctx.spawn(committed.map(move |result, executor, ctx| match result {
-            Ok(Answer::Applied) => executor.written(run, decision, reply, ctx),
+            Ok(Answer::Applied) => executor.written(run, decision, (reply, flight), ctx),
             Ok(_) => executor.read_again(run, Duration::ZERO, ctx),
             Err(error) => {
                 tracing::warn!(%run, %error, "a run could not be written down and is read again");
+                executor.never_left.extend(serial.map(|serial| (run, serial)));
                 executor.read_again(run, STORE_PAUSE, ctx);
             }
         }));
@@ -184,19 +192,19 @@ impl Executor {
         &mut self,
         run: RunId,
         decision: Decision,
-        reply: Option<oneshot::Sender<Result<(), Failure>>>,
+        (reply, flight): (Option<Reply>, Option<Flight>),
         ctx: &mut Context<Self>,
     ) {
         let Some(live) = self.live.get_mut(&run) else { return };
         telling::log(&live.run, &decision.entries);
         live.progress = decision.progress;
         live.in_hand = false;
-        let settled = decision.entries.iter().any(Entry::settles);
-        if settled {
+        self.never_left.remove(&run);
+        if decision.entries.iter().any(Entry::settles) {
             self.attempts.settle(run);
         }
-        for effect in decision.effects {
-            self.carry_out(run, effect);
+        if let Some((execute, flight)) = decision.execute.zip(flight) {
+            self.execute(run, execute, flight);
         }
         if let Some(reply) = reply {
             let _ = reply.send(Ok(()));
@@ -209,11 +217,8 @@ impl Executor {
         }
     }
 
-    fn carry_out(&mut self, run: RunId, effect: Effect) {
-        let Effect::Execute { step, attempt, key, with } = effect else {
-            self.attempts.settle(run);
-            return;
-        };
+    fn execute(&mut self, run: RunId, execute: Execute, flight: Flight) {
+        let Execute { step, attempt, serial, key, with } = execute;
         let Some(step) = self.live.get(&run).and_then(|live| live.definition.step(&step)) else { return };
         let Some(action) = self.shared.actions.get(step.action.as_str()) else { return };
         let Ok(doors) = self.shared.executors.of(&self.workflow) else { return };
@@ -221,188 +226,42 @@ impl Executor {
             run,
             step: step.name.clone(),
             number: attempt,
+            serial,
             key,
             with,
             timeout: step.timeout,
-            notebook: notebook(self.shared.executors.clone(), self.workflow.clone(), run, attempt),
+            notebook: notebook(self.shared.executors.clone(), self.workflow.clone(), run, serial),
         };
-        self.attempts.begin(action, attempt, doors.ended);
+        self.attempts.begin(action, attempt, flight, doors.ended);
     }
 
     /// Tells dispatcher and timer how a run stands, unless they know.
-    fn report(&mut self, run: RunId, ctx: &mut Context<Self>) {
+    pub(super) fn report(&mut self, run: RunId, ctx: &mut Context<Self>) {
         let now = self.shared.clock.now();
         let Some(live) = self.live.get_mut(&run) else { return };
         let standing = live.progress.standing(now);
         // What is due is no longer waited for.
-        let wake = live.progress.head(now).wake.filter(|wake| *wake > now);
+        let wake = live.progress.wake().filter(|wake| *wake > now);
         let before = live.told.replace((standing, wake));
-        let report = live.report(now);
-        let report = before.is_none_or(|(told, _)| told != standing).then_some(report);
-        let arm = Arm { run, workflow: self.workflow.clone(), at: wake };
-        let arm = before.is_none_or(|(_, told)| told != wake).then_some(arm);
-        if report.is_none() && arm.is_none() {
-            return;
+        // Each door is asked first thing in a task of its own: doors let in in the order of asking, so that
+        // no report overtakes an earlier one. One that fell with this in hand asks everybody when it is back.
+        if before.is_none_or(|(told, _)| told != standing) {
+            let (dispatcher, report) = (self.shared.dispatcher.clone(), live.report(now));
+            ctx.spawn(async move { _ = dispatcher.ask(Reported(report)).await }.into_actor(self));
         }
-        let (dispatcher, timer) = (self.shared.dispatcher.clone(), self.shared.timer.clone());
-        let tell = async move {
-            // One that fell with this in hand asks everybody when it is back.
-            if let Some(arm) = arm {
-                let _ = timer.ask(arm).await;
-            }
-            if let Some(report) = report {
-                let _ = dispatcher.ask(Reported(report)).await;
-            }
-        };
-        ctx.spawn(tell.into_actor(self));
+        if before.is_none_or(|(_, told)| told != wake) {
+            let (timer, arm) = (self.shared.timer.clone(), Arm { run, workflow: self.workflow.clone(), at: wake });
+            ctx.spawn(async move { _ = timer.ask(arm).await }.into_actor(self));
+        }
     }
 
     /// Tells the dispatcher how all runs stand, at once: it lets nobody go on before it knows.
-    fn tell_all(&mut self, ctx: &mut Context<Self>) {
+    pub(super) fn tell_all(&mut self, ctx: &mut Context<Self>) {
         let now = self.shared.clock.now();
         let reports = self.live.values().map(|live| live.report(now)).collect();
         let census = Census { workflow: self.workflow.clone(), reports };
         let counter = self.shared.counter.clone();
         ctx.spawn(async move { _ = counter.ask(census).await }.into_actor(self));
-    }
-
-    fn read_again(&mut self, run: RunId, pause: Duration, ctx: &mut Context<Self>) {
-        self.live.remove(&run);
-        self.load(run, pause, ctx);
-    }
-
-    /// Reads one run from storage, after a pause.
-    fn load(&mut self, run: RunId, pause: Duration, ctx: &mut Context<Self>) {
-        if !self.loading.insert(run) {
-            return;
-        }
-        let (store, definitions, actions) =
-            (Arc::clone(&self.shared.store), self.shared.definitions.clone(), self.shared.actions.clone());
-        let read = async move {
-            tokio::time::sleep(pause).await;
-            load_one(store.as_ref(), &definitions, &actions, run).await
-        };
-        ctx.spawn(read.into_actor(self).map(move |loaded, executor, ctx| {
-            executor.loading.remove(&run);
-            match loaded {
-                Ok(Some(loaded)) => executor.adopt(loaded, ctx),
-                Ok(None) => {}
-                Err(StoreError::Damaged { id, reason }) => {
-                    tracing::error!(run = %id, reason, "a run cannot go on, its record is damaged");
-                }
-                Err(StoreError::Unavailable(_)) => executor.load(run, STORE_PAUSE, ctx),
-            }
-        }));
-    }
-
-    /// Reads the open runs of the workflow that are not here.
-    fn load_all(&mut self, ctx: &mut Context<Self>) {
-        let (store, definitions, actions) =
-            (Arc::clone(&self.shared.store), self.shared.definitions.clone(), self.shared.actions.clone());
-        let known: HashSet<RunId> = self.live.keys().copied().collect();
-        let workflow = self.workflow.clone();
-        let read = async move { load_missing(store.as_ref(), &definitions, &actions, (&workflow, &known)).await };
-        ctx.spawn(read.into_actor(self).map(|loaded, executor, ctx| match loaded {
-            Ok(loaded) => {
-                loaded.into_iter().for_each(|loaded| executor.adopt(loaded, ctx));
-                let (live, loading) = (&executor.live, &executor.loading);
-                executor.attempts.settle_all_but(|run| live.contains_key(&run) || loading.contains(&run));
-                executor.complete = true;
-                executor.tell_all(ctx);
-            }
-            Err(error) => {
-                tracing::warn!(workflow = executor.workflow, %error, "open runs could not be read; trying again");
-                let missed = Arc::clone(&executor.missed);
-                let again = async move {
-                    tokio::time::sleep(STORE_PAUSE).await;
-                    missed.notify_one();
-                };
-                ctx.spawn(again.into_actor(executor));
-            }
-        }));
-    }
-
-    /// Takes up a run where its journal ends.
-    fn adopt(&mut self, loaded: Loaded, ctx: &mut Context<Self>) {
-        let run = loaded.run.id;
-        if self.live.contains_key(&run) {
-            return;
-        }
-        if loaded.progress.is_over() {
-            self.attempts.settle(run);
-            return;
-        }
-        let Loaded { run: record, progress, definition } = loaded;
-        let place = definition.and_then(|definition| match definition.place_of(&record) {
-            Ok(place) => Ok((definition, place)),
-            Err(error) => Err(format!("concurrency: {error}")),
-        });
-        let (definition, place) = match place {
-            Ok(found) => found,
-            Err(reason) => return self.block(record, progress, reason, ctx),
-        };
-        let ticket = Ticket {
-            run,
-            workflow: self.workflow.clone(),
-            priority: record.priority,
-            started_at: record.started_at,
-            place,
-        };
-        let (in_hand, waiting, told) = (false, VecDeque::new(), None);
-        let live = Live { run: Arc::new(record), definition, ticket, progress, in_hand, waiting, told };
-        self.live.insert(run, live);
-        self.report(run, ctx);
-        self.resume(run, ctx);
-    }
-
-    /// An attempt that was in flight when the journal ended: at work here, ended here, or in doubt.
-    fn resume(&mut self, run: RunId, ctx: &mut Context<Self>) {
-        let Some(live) = self.live.get(&run) else { return };
-        let Phase::Attempting { step, attempt, notes } = live.progress.phase.clone() else {
-            self.attempts.settle(run);
-            return;
-        };
-        match self.attempts.state(run, attempt) {
-            State::AtWork => {}
-            State::Ended(outcome) => self.take(run, Happening::Ended(attempt, outcome).into(), ctx),
-            State::Unknown => {
-                let action = live.definition.step(&step).and_then(|step| self.shared.actions.get(step.action.as_str()));
-                let clean_up = action.filter(|_| !notes.is_empty()).map(|action| action.clean_up(notes));
-                let clean_up = async move {
-                    if let Some(clean_up) = clean_up {
-                        clean_up.await;
-                    }
-                };
-                ctx.spawn(clean_up.into_actor(self).map(move |(), executor, ctx| {
-                    executor.take(run, Happening::Recovered.into(), ctx);
-                }));
-            }
-        }
-    }
-
-    /// A run whose definition cannot be executed says so, and waits for a process that can.
-    fn block(&mut self, run: RunRecord, mut progress: Progress, reason: String, ctx: &mut Context<Self>) {
-        if progress.blocked.as_ref() == Some(&reason) {
-            return;
-        }
-        tracing::error!(run = %run.id, workflow = self.workflow, reason, "a run is blocked");
-        let (now, revision) = (self.shared.clock.now(), progress.revision);
-        let entry = Entry { at: now, what: What::Blocked { reason } };
-        progress.add(&entry);
-        let head = RunHead { wake: None, ..progress.head(now) };
-        let advance = Transition::Advance { run: run.reference(), revision, entries: vec![entry], head };
-        let log = self.shared.log.clone();
-        ctx.spawn(async move { _ = log.commit(advance).await }.into_actor(self));
-    }
-
-    /// Looks into storage whenever somebody could not tell of a run.
-    fn look_when_missed(&mut self, ctx: &mut Context<Self>) {
-        let missed = Arc::clone(&self.missed);
-        let wait = async move { missed.notified().await };
-        ctx.spawn(wait.into_actor(self).map(|(), executor, ctx| {
-            executor.load_all(ctx);
-            executor.look_when_missed(ctx);
-        }));
     }
 }
 
@@ -411,7 +270,6 @@ impl Actor for Executor {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         self.load_all(ctx);
-        self.look_when_missed(ctx);
     }
 }
 
@@ -463,9 +321,9 @@ impl Handler<Letter<AttemptEnded>> for Executor {
     type Result = ();
 
     fn handle(&mut self, letter: Letter<AttemptEnded>, ctx: &mut Context<Self>) {
-        let AttemptEnded { run, attempt } = letter.open();
-        if let State::Ended(outcome) = self.attempts.state(run, attempt) {
-            self.take(run, Happening::Ended(attempt, outcome).into(), ctx);
+        let AttemptEnded { run, serial } = letter.open();
+        if let State::Ended(outcome) = self.attempts.state(run, serial) {
+            self.take(run, Happening::Ended(serial, outcome).into(), ctx);
         }
     }
 }
@@ -474,8 +332,8 @@ impl Handler<Letter<TakeDown>> for Executor {
     type Result = ();
 
     fn handle(&mut self, letter: Letter<TakeDown>, ctx: &mut Context<Self>) {
-        let TakeDown { run, attempt, note, reply } = letter.open();
-        self.take(run, Task { happening: Happening::Noted(attempt, note), reply: Some(reply) }, ctx);
+        let TakeDown { run, serial, note, reply } = letter.open();
+        self.take(run, Task { happening: Happening::Noted(serial, note), reply: Some(reply) }, ctx);
     }
 }
 

@@ -7,12 +7,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use serde_json::Value as Json;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
 use super::failure::{ErrorClass, Failure};
 use super::messages::{AttemptEnded, Executors, TakeDown};
-use super::port::{Action, Attempt, Notebook, Outcome, Working};
+use super::port::{Action, Attempt, Notebook, Outcome};
 use crate::ids::RunId;
 use crate::mailbox::Door;
 
@@ -20,14 +21,41 @@ use crate::mailbox::Door;
 pub struct Attempts {
     runtime: Handle,
     slots: HashMap<RunId, Slot>,
-    /// How many the process has in flight.
-    in_flight: Arc<AtomicUsize>,
+    in_flight: InFlight,
 }
 
 struct Slot {
-    attempt: u32,
+    serial: u32,
     outcome: Arc<Mutex<Option<Outcome>>>,
     abort: AbortHandle,
+    _flight: Flight,
+}
+
+/// How many attempts the process has in flight, from the decision to make one to its settlement.
+#[derive(Clone, Debug, Default)]
+pub struct InFlight(Arc<AtomicUsize>);
+
+/// One of them, counted as long as it lives.
+#[derive(Debug)]
+pub struct Flight(InFlight);
+
+impl InFlight {
+    /// How many there are.
+    pub fn number(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    /// One more.
+    pub fn enter(&self) -> Flight {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Flight(self.clone())
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 /// How an attempt is.
@@ -43,15 +71,21 @@ pub enum State {
 
 impl Attempts {
     /// Attempts that work on `runtime` and are counted in `in_flight`.
-    pub fn new(runtime: Handle, in_flight: Arc<AtomicUsize>) -> Self {
+    pub fn new(runtime: Handle, in_flight: InFlight) -> Self {
         Self { runtime, slots: HashMap::new(), in_flight }
     }
 
+    /// Counts an attempt that is about to be written down.
+    pub fn announce(&self) -> Flight {
+        self.in_flight.enter()
+    }
+
     /// Makes an attempt; when it has ended, `ended` is told.
-    pub fn begin(&mut self, action: &Arc<dyn Action>, attempt: Attempt, ended: Door<AttemptEnded>) {
-        let (run, number, limit) = (attempt.run, attempt.number, attempt.timeout);
-        let work = within(limit, action.execute(attempt));
-        let task = self.runtime.spawn(work);
+    pub fn begin(&mut self, action: &Arc<dyn Action>, attempt: Attempt, flight: Flight, ended: Door<AttemptEnded>) {
+        let (run, serial, limit) = (attempt.run, attempt.serial, attempt.timeout);
+        let action = Arc::clone(action);
+        // Already making the future is the action's, and may fall.
+        let task = self.runtime.spawn(within(limit, async move { action.execute(attempt).await }));
         let abort = task.abort_handle();
         let outcome = Arc::new(Mutex::new(None));
         let left = Arc::clone(&outcome);
@@ -64,18 +98,27 @@ impl Attempts {
             };
             *left.lock().unwrap_or_else(PoisonError::into_inner) = Some(gave);
             // An executor that was given up asks for nothing any more.
-            let _ = ended.ask(AttemptEnded { run, attempt: number }).await;
+            let _ = ended.ask(AttemptEnded { run, serial }).await;
         });
-        self.in_flight.fetch_add(1, Ordering::SeqCst);
-        if let Some(before) = self.slots.insert(run, Slot { attempt: number, outcome, abort }) {
+        if let Some(before) = self.slots.insert(run, Slot { serial, outcome, abort, _flight: flight }) {
             before.abort.abort();
-            self.in_flight.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    /// Has an action clean up after an attempt of a former process. A fall in it is logged and no more.
+    pub fn clean_up(&self, action: &Arc<dyn Action>, notes: Vec<Json>) -> impl Future<Output = ()> + use<> {
+        let action = Arc::clone(action);
+        let work = self.runtime.spawn(async move { action.clean_up(notes).await });
+        async move {
+            if work.await.is_err() {
+                tracing::error!("an action fell while it cleaned up after an attempt of a former process");
+            }
         }
     }
 
     /// How this attempt is.
-    pub fn state(&self, run: RunId, attempt: u32) -> State {
-        match self.slots.get(&run).filter(|slot| slot.attempt == attempt) {
+    pub fn state(&self, run: RunId, serial: u32) -> State {
+        match self.slots.get(&run).filter(|slot| slot.serial == serial) {
             None => State::Unknown,
             Some(slot) => match &*slot.outcome.lock().unwrap_or_else(PoisonError::into_inner) {
                 Some(outcome) => State::Ended(outcome.clone()),
@@ -88,7 +131,6 @@ impl Attempts {
     pub fn settle(&mut self, run: RunId) {
         if let Some(slot) = self.slots.remove(&run) {
             slot.abort.abort();
-            self.in_flight.fetch_sub(1, Ordering::SeqCst);
         }
     }
 
@@ -105,7 +147,7 @@ impl Drop for Attempts {
     }
 }
 
-async fn within(limit: Duration, work: Working<Outcome>) -> Outcome {
+async fn within(limit: Duration, work: impl Future<Output = Outcome>) -> Outcome {
     tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
         let message = format!("it was not done within {limit:?}");
         Err(Failure::new(ErrorClass::Timeout, message).in_doubt())
@@ -117,13 +159,13 @@ fn fell() -> Failure {
 }
 
 /// The notebook of an attempt: notes go through the executor of its workflow.
-pub fn notebook(executors: Executors, workflow: String, run: RunId, attempt: u32) -> Notebook {
+pub fn notebook(executors: Executors, workflow: String, run: RunId, serial: u32) -> Notebook {
     Notebook::new(Arc::new(move |note| {
         let executor = executors.of(&workflow);
         Box::pin(async move {
             let gone = || Failure::new(ErrorClass::Temporary, "the executor is gone or fell with the note in hand");
             let (reply, taken) = tokio::sync::oneshot::channel();
-            let take_down = TakeDown { run, attempt, note, reply };
+            let take_down = TakeDown { run, serial, note, reply };
             executor.map_err(|_| gone())?.take_down.ask(take_down).await.map_err(|_| gone())?;
             taken.await.map_err(|_| gone())?
         })

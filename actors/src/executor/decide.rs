@@ -1,5 +1,5 @@
 //! What happens next in a run. Pure: where it stands, what happened and the time give the entries that
-//! are added to its journal and what is done once these are durable.
+//! are added to its journal and the attempt that is made once these are durable.
 //!
 //! Effects follow their entries, never the other way round: an attempt is in the journal before it
 //! leaves the process, and a crash between the two makes it in doubt, not lost.
@@ -20,43 +20,44 @@ use crate::workflow::retry;
 pub enum Happening {
     /// It may go on: a slot is free, and nobody that it must not go on beside is at work.
     Go,
-    /// The attempt of this number has ended.
+    /// The attempt with this serial has ended.
     Ended(u32, Outcome),
-    /// The attempt of this number wrote something down.
+    /// The attempt with this serial wrote something down.
     Noted(u32, Json),
     /// A time has come: the end of a pause, or of the run.
     Woke,
     /// A newer run takes its place, in words.
     Superseded(String),
-    /// A former process ended with an attempt in flight, and what it left behind was cleaned up.
-    Recovered,
+    /// Nobody knows of the attempt with this serial any more: a former process ended with it in flight,
+    /// and what it left behind was cleaned up.
+    Recovered(u32),
+    /// The attempt with this serial is in the journal but was never made.
+    NeverLeft(u32),
 }
 
-/// What is done once the entries are durable.
+/// An attempt that is made once its entry is durable.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Effect {
-    /// Make the attempt.
-    Execute {
-        /// The step.
-        step: String,
-        /// Number of the attempt.
-        attempt: u32,
-        /// The same for every attempt of the step.
-        key: String,
-        /// What the step hands over.
-        with: Map<String, Json>,
-    },
-    /// Drop the attempt in flight.
-    Abort,
+pub struct Execute {
+    /// The step.
+    pub step: String,
+    /// Number of the attempt.
+    pub attempt: u32,
+    /// Where its entry stands in the journal.
+    pub serial: u32,
+    /// The same for every attempt of the step.
+    pub key: String,
+    /// What the step hands over.
+    pub with: Map<String, Json>,
 }
 
 /// What follows from a happening.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
-    /// What is added to the journal; nothing when nothing changes.
+    /// What is added to the journal; nothing when nothing changes. An entry that settles the attempt in
+    /// flight drops it if it is still at work.
     pub entries: Vec<Entry>,
-    /// What is done then.
-    pub effects: Vec<Effect>,
+    /// The attempt that is made then.
+    pub execute: Option<Execute>,
     /// Where the run stands then.
     pub progress: Progress,
 }
@@ -84,11 +85,11 @@ pub fn decide(
     moment: Moment,
 ) -> Decision {
     let Moment { now, draining } = moment;
-    let (entries, effects) = (Vec::new(), Vec::new());
-    let mut next = Next { run, definition, now, draining, entries, effects, progress: progress.clone() };
+    let mut next =
+        Next { run, definition, now, draining, entries: Vec::new(), execute: None, progress: progress.clone() };
     next.follow(happening);
-    let Next { entries, effects, progress, .. } = next;
-    Decision { entries, effects, progress }
+    let Next { entries, execute, progress, .. } = next;
+    Decision { entries, execute, progress }
 }
 
 struct Next<'a> {
@@ -97,7 +98,7 @@ struct Next<'a> {
     now: Timestamp,
     draining: bool,
     entries: Vec<Entry>,
-    effects: Vec<Effect>,
+    execute: Option<Execute>,
     progress: Progress,
 }
 
@@ -107,35 +108,34 @@ impl Next<'_> {
         let phase = self.progress.phase.clone();
         match (phase, happening) {
             (Phase::Ended { .. }, _) => {}
-            (_, _) if self.time_is_up() => {
-                if matches!(self.progress.phase, Phase::Attempting { .. }) {
-                    self.effects.push(Effect::Abort);
-                }
-                let reason = format!("it took longer than {:?}", self.definition.timeout);
-                self.end(RunStatus::TimedOut, Some(reason));
+            // What is known of an attempt is written down first, however late it comes.
+            (Phase::Attempting { step, attempt, serial, .. }, Happening::Ended(of, outcome)) if serial == *of => {
+                self.ended(step, attempt, outcome);
+            }
+            (Phase::Attempting { step, attempt, serial, .. }, Happening::Recovered(of)) if serial == *of => {
+                self.recovered(step, attempt);
+            }
+            (Phase::Attempting { step, attempt, serial, .. }, Happening::NeverLeft(of)) if serial == *of => {
+                self.interrupted(step, attempt);
+            }
+            (Phase::Attempting { step, attempt, serial, .. }, Happening::Noted(of, note)) if serial == *of => {
+                self.write(What::Noted { step, attempt, note: note.clone() });
+            }
+            (Phase::Attempting { .. } | Phase::Waiting { .. }, _) if self.progress.time_is_up(self.now) => {
+                self.time_out();
             }
             (Phase::Queued, Happening::Go) => {
-                self.unblock();
-                self.write(What::Begun { deadline: self.now.plus(self.definition.timeout) });
+                let may_take_ms = u64::try_from(self.definition.timeout.as_millis()).unwrap_or(u64::MAX);
+                self.write(What::Begun { may_take_ms });
                 self.go_on(true);
             }
-            (Phase::Ready, Happening::Go) => {
-                self.unblock();
-                self.go_on(true);
-            }
+            (Phase::Ready, Happening::Go) => self.go_on(true),
             (Phase::Waiting { step, until, pause }, Happening::Go) if until <= self.now => {
                 if pause == Pause::Delay {
                     self.write(What::Succeeded { step, attempt: 0, output: Json::Null, assumed: false });
                 }
                 self.go_on(true);
             }
-            (Phase::Attempting { step, attempt, .. }, Happening::Ended(number, outcome)) if attempt == *number => {
-                self.ended(step, attempt, outcome);
-            }
-            (Phase::Attempting { step, attempt, .. }, Happening::Noted(number, note)) if attempt == *number => {
-                self.write(What::Noted { step, attempt, note: note.clone() });
-            }
-            (Phase::Attempting { step, attempt, .. }, Happening::Recovered) => self.recovered(step, attempt),
             (Phase::Attempting { .. }, Happening::Superseded(reason)) if self.progress.superseded.is_none() => {
                 self.write(What::SupersedeAsked { reason: reason.clone() });
             }
@@ -147,9 +147,9 @@ impl Next<'_> {
         }
     }
 
-    fn time_is_up(&self) -> bool {
-        let stands_still = matches!(self.progress.phase, Phase::NeedsDecision { .. });
-        !stands_still && self.progress.deadline.is_some_and(|deadline| deadline <= self.now)
+    fn time_out(&mut self) {
+        let reason = format!("it took longer than {:?}", self.definition.timeout);
+        self.end(RunStatus::TimedOut, Some(reason));
     }
 
     fn unblock(&mut self) {
@@ -160,6 +160,7 @@ impl Next<'_> {
 
     /// The next step: begun if the run holds a slot or needs none, left for later otherwise.
     fn go_on(&mut self, has_slot: bool) {
+        self.unblock();
         if let Some(reason) = self.progress.superseded.clone() {
             self.end(RunStatus::Superseded, Some(reason));
             return;
@@ -169,6 +170,10 @@ impl Next<'_> {
             self.end(RunStatus::Succeeded, None);
             return;
         };
+        if self.progress.time_is_up(self.now) {
+            self.time_out();
+            return;
+        }
         match step.with(self.run, &self.progress.outputs) {
             Err(error) => self.give_up(step, 0, Failure::new(ErrorClass::Validation, error.to_string())),
             Ok(with) if step.action == DELAY => self.delay(step, &with),
@@ -190,8 +195,9 @@ impl Next<'_> {
 
     fn attempt(&mut self, step: &Step, with: Map<String, Json>) {
         let (name, attempt, key) = (step.name.clone(), self.progress.attempts + 1, step_key(self.run.id, &step.name));
-        self.write(What::Attempted { step: name.clone(), attempt, key: key.clone() });
-        self.effects.push(Effect::Execute { step: name, attempt, key, with });
+        let (serial, until) = (self.progress.revision, self.now.plus(step.timeout));
+        self.write(What::Attempted { step: name.clone(), attempt, key: key.clone(), until });
+        self.execute = Some(Execute { step: name, attempt, serial, key, with });
     }
 
     fn ended(&mut self, step: String, attempt: u32, outcome: &Outcome) {
@@ -223,11 +229,17 @@ impl Next<'_> {
         let spread = retry::spread(self.run.id, &step.name, attempt);
         match step.retry.next(failures, &failure, spread) {
             // A run that is to make way for a newer one makes way now.
-            Some(pause) if self.progress.superseded.is_none() => {
+            Some(_) if self.progress.superseded.is_some() => self.give_up(step, attempt, failure),
+            Some(pause) if self.progress.left_at(self.now).is_some_and(|left| left <= pause) => {
+                let reason = format!("step `{}`: {failure}; the next attempt would come after its time", step.name);
+                self.write(What::Failed { step: step.name.clone(), attempt, error: failure, retry_at: None });
+                self.end(RunStatus::TimedOut, Some(reason));
+            }
+            Some(pause) => {
                 let retry_at = Some(self.now.plus(pause));
                 self.write(What::Failed { step: step.name.clone(), attempt, error: failure, retry_at });
             }
-            _ => self.give_up(step, attempt, failure),
+            None => self.give_up(step, attempt, failure),
         }
     }
 
@@ -243,18 +255,19 @@ impl Next<'_> {
     /// Nobody knows whether the effect of the attempt happened. Its class and the step's `on_doubt`
     /// decide, and nothing else.
     fn recovered(&mut self, step: String, attempt: u32) {
-        self.unblock();
         let Some(of) = self.definition.step(&step) else { return };
         let doubt = "the process ended before the attempt did";
         match of.on_doubt {
-            OnDoubt::Repeat => {
-                self.write(What::Interrupted { step, attempt });
-                if let Some(reason) = self.progress.superseded.clone() {
-                    self.end(RunStatus::Superseded, Some(reason));
-                }
-            }
+            OnDoubt::Repeat => self.interrupted(step, attempt),
             OnDoubt::AssumeDone => self.assume_done(of, attempt, doubt),
             OnDoubt::Park => self.park(of, attempt, doubt.to_owned()),
+        }
+    }
+
+    fn interrupted(&mut self, step: String, attempt: u32) {
+        self.write(What::Interrupted { step, attempt });
+        if let Some(reason) = self.progress.superseded.clone() {
+            self.end(RunStatus::Superseded, Some(reason));
         }
     }
 

@@ -90,14 +90,14 @@ impl Story {
         }
     }
 
-    /// What happens, and the effects that follow; the fold of the journal must be what was decided on.
-    fn happens(&mut self, happening: &Happening) -> Vec<Effect> {
+    /// What happens, and the attempt that follows; the fold of the journal must be what was decided on.
+    fn happens(&mut self, happening: &Happening) -> Option<Execute> {
         let moment = Moment { now: self.now, draining: self.draining };
         let decision = decide(&self.run, &self.definition, &self.progress, happening, moment);
         self.journal.extend(decision.entries.clone());
         assert_eq!(Progress::of(self.run.started_at, &self.journal), decision.progress);
         self.progress = decision.progress;
-        decision.effects
+        decision.execute
     }
 
     fn after(&mut self, millis: u64) -> &mut Self {
@@ -105,12 +105,24 @@ impl Story {
         self
     }
 
-    fn done(&mut self, attempt: u32) -> Vec<Effect> {
-        self.happens(&Happening::Ended(attempt, Ok(Success::Done(json!({})))))
+    fn done(&mut self, attempt: u32) -> Option<Execute> {
+        self.happens(&Happening::Ended(self.serial(attempt), Ok(Success::Done(json!({})))))
     }
 
-    fn fails(&mut self, attempt: u32, failure: Failure) -> Vec<Effect> {
-        self.happens(&Happening::Ended(attempt, Err(failure)))
+    fn fails(&mut self, attempt: u32, failure: Failure) -> Option<Execute> {
+        self.happens(&Happening::Ended(self.serial(attempt), Err(failure)))
+    }
+
+    /// The serial of the last attempt of this number.
+    fn serial(&self, number: u32) -> u32 {
+        let is_it = |entry: &Entry| matches!(entry.what, What::Attempted { attempt, .. } if attempt == number);
+        u32::try_from(self.journal.iter().rposition(is_it).unwrap()).unwrap()
+    }
+
+    /// The process ends, and the next one finds what is in the journal.
+    fn crash(&mut self) -> Option<Execute> {
+        let Phase::Attempting { serial, .. } = self.progress.phase else { panic!("nothing is in flight") };
+        self.happens(&Happening::Recovered(serial))
     }
 
     fn status(&self) -> RunStatus {
@@ -133,11 +145,8 @@ impl Story {
     }
 }
 
-fn steps_of(effects: &[Effect]) -> Vec<&str> {
-    effects
-        .iter()
-        .map(|effect| if let Effect::Execute { step, .. } = effect { step.as_str() } else { "abort" })
-        .collect()
+fn steps_of(execute: &Option<Execute>) -> Vec<&str> {
+    execute.iter().map(|execute| execute.step.as_str()).collect()
 }
 
 fn failure(class: ErrorClass) -> Failure {
@@ -148,21 +157,21 @@ fn failure(class: ErrorClass) -> Failure {
 fn a_run_goes_from_step_to_step_to_its_end() {
     let mut story = Story::new(STEPS);
     assert_eq!(story.status(), RunStatus::Queued);
-    assert_eq!(story.happens(&Happening::Go), []);
+    assert_eq!(story.happens(&Happening::Go), None);
     assert_eq!(
         (story.status(), story.progress.head(story.now).wake),
         (RunStatus::Waiting, Some(story.now.plus(Duration::from_secs(5))))
     );
-    assert_eq!(story.after(4_999).happens(&Happening::Go), [], "never early");
+    assert_eq!(story.after(4_999).happens(&Happening::Go), None, "never early");
     assert_eq!(steps_of(&story.after(1).happens(&Happening::Go)), ["check"]);
-    assert_eq!(story.happens(&Happening::Go), [], "a second go changes nothing");
+    assert_eq!(story.happens(&Happening::Go), None, "a second go changes nothing");
     assert_eq!(steps_of(&story.done(1)), ["say"], "the outcome and the next attempt are one decision");
-    assert_eq!(story.done(1), []);
+    assert_eq!(story.done(1), None);
     assert_eq!(story.status(), RunStatus::Succeeded);
     assert_eq!(story.progress.delayed_ms, 5_000);
     let before = story.journal.len();
-    for happening in [Happening::Go, Happening::Woke, Happening::Recovered, Happening::Superseded("x".into())] {
-        assert_eq!(story.happens(&happening), []);
+    for happening in [Happening::Go, Happening::Woke, Happening::Recovered(4), Happening::Superseded("x".into())] {
+        assert_eq!(story.happens(&happening), None);
     }
     assert_eq!(story.journal.len(), before, "what is over is over");
 }
@@ -170,9 +179,9 @@ fn a_run_goes_from_step_to_step_to_its_end() {
 #[test]
 fn a_failure_is_tried_again_until_the_budget_is_used_up() {
     let mut story = Story::new(STEPS).at_check();
-    assert_eq!(story.fails(1, failure(ErrorClass::Network)), []);
+    assert_eq!(story.fails(1, failure(ErrorClass::Network)), None);
     assert_eq!(story.status(), RunStatus::Waiting);
-    assert_eq!(story.done(1), [], "an old attempt changes nothing");
+    assert_eq!(story.done(1), None, "an old attempt changes nothing");
     assert_eq!(steps_of(&story.after(1_000).happens(&Happening::Go)), ["check"]);
     story.fails(2, failure(ErrorClass::Network));
     assert_eq!(steps_of(&story.after(2_000).happens(&Happening::Go)), ["check"]);
@@ -191,14 +200,14 @@ fn what_cannot_get_better_ends_at_once() {
 #[test]
 fn doubt_is_resolved_by_the_steps_word_alone() {
     let mut pure = Story::new(STEPS).at_check();
-    pure.happens(&Happening::Recovered);
+    pure.crash();
     let effects = pure.happens(&Happening::Go);
-    let Some(Effect::Execute { attempt: 2, key, .. }) = effects.first() else { panic!("{effects:?}") };
+    let Some(Execute { attempt: 2, key, .. }) = &effects else { panic!("{effects:?}") };
     assert_eq!(*key, format!("{}/check", pure.run.id), "the same key for every attempt");
     assert_eq!(pure.progress.failures, 0, "a death of the process uses up no attempt");
 
     let mut once = Story::new(STEPS).at_say();
-    assert_eq!(once.happens(&Happening::Recovered), [], "what must never happen twice is not sent again");
+    assert_eq!(once.crash(), None, "what must never happen twice is not sent again");
     assert_eq!(once.status(), RunStatus::Succeeded);
     assert!(once.journal.iter().any(|entry| matches!(entry.what, What::Succeeded { assumed: true, .. })));
 
@@ -211,7 +220,7 @@ fn doubt_is_resolved_by_the_steps_word_alone() {
     assert_eq!(refused.status(), RunStatus::Waiting, "what certainly did not happen is tried again");
 
     let mut parked = Story::new(&STEPS.replace("\"tell\"", "\"tell\", on_doubt = \"park\"")).at_say();
-    parked.happens(&Happening::Recovered);
+    parked.crash();
     assert_eq!(parked.status(), RunStatus::NeedsDecision);
     assert_eq!(parked.progress.head(parked.now).wake, None, "its time stands still");
 }
@@ -229,9 +238,9 @@ fn a_newer_run_waits_for_the_attempt_in_flight_and_for_nothing_else() {
     assert_eq!(waiting.status(), RunStatus::Superseded);
 
     let mut in_flight = Story::new(STEPS).at_check();
-    assert_eq!(in_flight.happens(&newer), []);
+    assert_eq!(in_flight.happens(&newer), None);
     assert_eq!(in_flight.status(), RunStatus::Running);
-    assert_eq!(in_flight.done(1), [], "no further effect");
+    assert_eq!(in_flight.done(1), None, "no further effect");
     assert_eq!(in_flight.status(), RunStatus::Superseded);
 
     let mut failing = Story::new(STEPS).at_check();
@@ -241,32 +250,108 @@ fn a_newer_run_waits_for_the_attempt_in_flight_and_for_nothing_else() {
 
     let mut crashed = Story::new(STEPS).at_check();
     crashed.happens(&newer);
-    crashed.happens(&Happening::Recovered);
+    crashed.crash();
     assert_eq!(crashed.status(), RunStatus::Superseded);
 }
 
 #[test]
 fn an_old_head_ends_the_run() {
     let mut story = Story::new(STEPS).at_check();
-    story.happens(&Happening::Ended(1, Ok(Success::Superseded("the head is now b".into()))));
+    story.happens(&Happening::Ended(story.serial(1), Ok(Success::Superseded("the head is now b".into()))));
     assert_eq!(story.status(), RunStatus::Superseded);
     assert_eq!(story.progress.head(story.now).reason.as_deref(), Some("the head is now b"));
 }
 
+/// Its attempts may take longer than the run.
+const SLOW: &str = r#"
+timeout = "10m"
+steps = [
+  { name = "pause", action = "delay", with = { duration = "5s" } },
+  { name = "check", action = "look", timeout = "1h", retry = { max_attempts = 3, base_delay = "1s", jitter = 0.0 } },
+  { name = "say", action = "tell", timeout = "1h" },
+]
+"#;
+
 #[test]
 fn time_runs_out_once_and_the_attempt_is_dropped() {
-    let mut story = Story::new(STEPS).at_check();
-    assert_eq!(story.after(594_999).happens(&Happening::Woke), []);
+    let mut story = Story::new(SLOW).at_check();
+    assert_eq!(story.progress.wake(), Some(story.now.plus(Duration::from_secs(595))));
+    assert_eq!(story.after(594_999).happens(&Happening::Woke), None);
     assert_eq!(story.status(), RunStatus::Running, "never early");
-    assert_eq!(story.after(1).happens(&Happening::Woke), [Effect::Abort]);
+    story.after(1).happens(&Happening::Woke);
+    assert!(story.journal.last().unwrap().settles(), "and the attempt is dropped");
     assert_eq!(story.status(), RunStatus::TimedOut);
+}
+
+#[test]
+fn what_is_known_is_written_down_before_time_is_up() {
+    let mut late = Story::new(SLOW).at_check();
+    assert_eq!(late.after(700_000).done(1), None, "there is no time for another step");
+    assert_eq!(late.status(), RunStatus::TimedOut);
+    assert!(late.progress.outputs.contains_key("check"));
+
+    let mut last = Story::new(SLOW).at_say();
+    last.after(700_000).done(1);
+    assert_eq!(last.status(), RunStatus::Succeeded, "what is done is done");
+
+    let mut parked = Story::new(&SLOW.replace("\"tell\"", "\"tell\", on_doubt = \"park\"")).at_say();
+    parked.after(700_000).crash();
+    assert_eq!(parked.status(), RunStatus::NeedsDecision);
+}
+
+#[test]
+fn waiting_for_a_turn_uses_up_no_time() {
+    let mut story = Story::new(STEPS);
+    story.after(3_600_000).happens(&Happening::Go);
+    assert_eq!(story.progress.left, Some(Duration::from_secs(600)), "nor does the queue");
+    let execute = story.after(3_600_000).happens(&Happening::Go);
+    assert_eq!(steps_of(&execute), ["check"], "the pause of five seconds took an hour to be ended");
+    assert_eq!((story.progress.left, story.progress.delayed_ms), (Some(Duration::from_secs(595)), 5_000));
+    story.after(1_000).fails(1, failure(ErrorClass::Network));
+    story.after(3_600_000).happens(&Happening::Go);
+    assert_eq!(story.progress.left, Some(Duration::from_secs(593)));
+    story.after(3_600_000).crash();
+    assert_eq!(story.progress.left, Some(Duration::from_secs(563)), "an attempt counts as long as it may take");
+}
+
+#[test]
+fn an_attempt_that_would_come_too_late_is_not_waited_for() {
+    let mut story = Story::new(STEPS).at_check();
+    story.fails(1, failure(ErrorClass::RateLimit).retry_after(Duration::from_secs(1_800)));
+    assert_eq!(story.status(), RunStatus::TimedOut);
+    let reason = story.progress.head(story.now).reason.unwrap();
+    assert!(reason.contains("rate_limit: x; the next attempt would come after its time"), "{reason}");
+}
+
+#[test]
+fn an_attempt_that_never_left_is_made_whatever_its_class() {
+    let mut story = Story::new(STEPS).at_say();
+    assert_eq!(story.happens(&Happening::NeverLeft(story.serial(1))), None);
+    assert_eq!(steps_of(&story.happens(&Happening::Go)), ["say"]);
+}
+
+#[test]
+fn what_belongs_to_another_attempt_changes_nothing() {
+    let mut story = Story::new(STEPS).at_check();
+    let of_check = story.serial(1);
+    story.done(1);
+    let before = story.progress.clone();
+    for happening in [
+        Happening::Ended(of_check, Ok(Success::Done(json!("of check")))),
+        Happening::Noted(of_check, json!({})),
+        Happening::Recovered(of_check),
+        Happening::NeverLeft(of_check),
+    ] {
+        assert_eq!(story.happens(&happening), None, "{happening:?}");
+    }
+    assert_eq!(story.progress, before, "both are the first attempt of their step");
 }
 
 #[test]
 fn a_process_that_ends_begins_no_attempt() {
     let mut story = Story::new(STEPS).at_check();
     story.draining = true;
-    assert_eq!(story.done(1), []);
+    assert_eq!(story.done(1), None);
     assert_eq!(story.progress.phase, Phase::Ready);
     story.draining = false;
     assert_eq!(steps_of(&story.happens(&Happening::Go)), ["say"]);
@@ -285,10 +370,10 @@ fn what_a_template_cannot_give_fails_the_step_and_not_the_program() {
 #[test]
 fn notes_are_kept_with_the_attempt() {
     let mut story = Story::new(STEPS).at_check();
-    story.happens(&Happening::Noted(1, json!({"process": 7})));
+    story.happens(&Happening::Noted(story.serial(1), json!({"process": 7})));
     assert!(matches!(&story.progress.phase, Phase::Attempting { notes, .. } if notes == &[json!({"process": 7})]));
     let before = story.journal.len();
-    story.happens(&Happening::Noted(2, json!({})));
+    story.happens(&Happening::Noted(99, json!({})));
     assert_eq!(story.journal.len(), before, "of another attempt there is nothing to note");
 }
 
@@ -301,7 +386,7 @@ fn every_crash_point_leads_to_the_end() {
         let mut story = Story::new(STEPS).at_check();
         story.fails(1, failure(ErrorClass::Network));
         story.after(1_000).happens(&Happening::Go);
-        story.happens(&Happening::Noted(2, json!({})));
+        story.happens(&Happening::Noted(story.serial(2), json!({})));
         story.done(2);
         story.done(1);
         story.journal
@@ -313,7 +398,7 @@ fn every_crash_point_leads_to_the_end() {
         story.now = story.journal.last().map_or(Timestamp::default(), |last| last.at);
         let mut in_flight = None;
         if matches!(story.progress.phase, Phase::Attempting { .. }) {
-            story.happens(&Happening::Recovered);
+            story.crash();
         }
         for _ in 0..20 {
             if story.progress.is_over() {
@@ -323,8 +408,7 @@ fn every_crash_point_leads_to_the_end() {
                 Some(attempt) => story.done(attempt),
                 None => story.after(60_000 / 20).happens(&Happening::Go),
             };
-            for effect in effects {
-                let Effect::Execute { step, attempt, .. } = effect else { panic!("nothing is dropped") };
+            if let Some(Execute { step, attempt, .. }) = effects {
                 let recorded = story.journal.iter().any(|entry| {
                     matches!(&entry.what, What::Attempted { step: s, attempt: a, .. } if *s == step && *a == attempt)
                 });

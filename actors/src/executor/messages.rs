@@ -34,8 +34,8 @@ pub struct Wake(pub RunId);
 pub struct AttemptEnded {
     /// The run.
     pub run: RunId,
-    /// Number of the attempt.
-    pub attempt: u32,
+    /// Serial of the attempt.
+    pub serial: u32,
 }
 
 /// Writes a note of an attempt into the journal; the reply comes when it is durable.
@@ -44,8 +44,8 @@ pub struct AttemptEnded {
 pub struct TakeDown {
     /// The run.
     pub run: RunId,
-    /// Number of the attempt.
-    pub attempt: u32,
+    /// Serial of the attempt.
+    pub serial: u32,
     /// The note.
     pub note: Json,
     /// Told when it is durable.
@@ -89,6 +89,13 @@ impl Executors {
     /// The executor of a workflow.
     pub fn of(&self, workflow: &str) -> Result<ExecutorDoors, NotTaken> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(workflow).cloned().ok_or(NotTaken::Closed)
+    }
+
+    /// Has all of them look for runs in storage that nobody told them of.
+    pub fn look_again(&self) {
+        for executor in self.0.read().unwrap_or_else(PoisonError::into_inner).values() {
+            executor.missed.notify_one();
+        }
     }
 
     /// The workflows that have one.

@@ -9,4 +9,5 @@ pub mod loading;
 pub mod messages;
 pub mod port;
 pub mod progress;
+mod recovery;
 mod telling;

@@ -38,11 +38,56 @@ pub enum OnDoubt {
     AssumeDone,
 }
 
+/// What a parameter may be. What a definition writes out is checked when it is loaded, what its templates
+/// give when they have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accepts {
+    /// A text that is not empty, or a number as one.
+    Text,
+    /// A text, also none.
+    OptionalText,
+    /// A whole number, also as a text.
+    Number,
+    /// One of these texts.
+    OneOf(&'static [&'static str]),
+}
+
+impl Accepts {
+    /// Why `value` cannot be used, if it cannot.
+    pub fn refuses(self, value: &Json) -> Option<String> {
+        let text = match value {
+            Json::String(text) => Some(text.clone()),
+            Json::Number(number) => Some(number.to_string()),
+            Json::Null if self == Self::OptionalText => Some(String::new()),
+            _ => None,
+        };
+        let fits = match (self, &text) {
+            (_, None) => false,
+            (Self::Text, Some(text)) => !text.is_empty(),
+            (Self::OptionalText, Some(_)) => true,
+            (Self::Number, Some(text)) => text.trim().parse::<u64>().is_ok(),
+            (Self::OneOf(all), Some(text)) => all.contains(&text.as_str()),
+        };
+        let expected = match self {
+            Self::Text | Self::OptionalText => "a text".to_owned(),
+            Self::Number => "a whole number".to_owned(),
+            Self::OneOf(all) => format!("one of {}", all.join(", ")),
+        };
+        let found = match value {
+            Json::Null => "nothing".to_owned(),
+            found => found.to_string().chars().take(80).collect(),
+        };
+        (!fits).then(|| format!("expected {expected}, found {found}"))
+    }
+}
+
 /// A value that a step hands to its action under `with`.
 #[derive(Debug)]
 pub struct Parameter {
     /// Its name.
     pub name: &'static str,
+    /// What it may be.
+    pub accepts: Accepts,
     /// The template that is used when the step does not name it; without one the step must.
     pub default: Option<&'static str>,
 }
@@ -86,6 +131,8 @@ pub struct Attempt {
     pub step: String,
     /// 1 for the first.
     pub number: u32,
+    /// Where its entry stands in the run's journal: no other attempt of the run has the same.
+    pub serial: u32,
     /// The same for every attempt of the step: sent along, or left as a mark, so that a repetition can
     /// be recognised.
     pub key: String,

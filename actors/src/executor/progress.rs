@@ -1,10 +1,11 @@
 //! Where a run stands: its journal, folded. Running and recovering use the same fold, so that what a
 //! process knows of a run is what the next one will know.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value as Json};
 
-use crate::dispatcher::queue::Standing;
-use crate::run::{Entry, RunHead, RunStatus, What};
+use crate::run::{Entry, RunHead, RunStatus, Standing, What};
 use crate::time::Timestamp;
 
 /// Where a run stands.
@@ -14,8 +15,9 @@ pub struct Progress {
     pub phase: Phase,
     /// Number of entries in its journal.
     pub revision: u32,
-    /// When its time is up, once it has begun.
-    pub deadline: Option<Timestamp>,
+    /// How much of its time was left at the last entry, once it has begun. Attempts and declared pauses
+    /// use it up; waiting for a turn, or for a person, does not.
+    pub left: Option<Duration>,
     /// What the steps that are done gave, by step.
     pub outputs: Map<String, Json>,
     /// Number of the last attempt at the step that it is at.
@@ -28,8 +30,8 @@ pub struct Progress {
     pub blocked: Option<String>,
     /// Milliseconds spent in declared delays.
     pub delayed_ms: u64,
-    /// Since when it is in its phase.
-    pub since: Timestamp,
+    /// When its last entry was written.
+    pub at: Timestamp,
 }
 
 /// What a run is doing.
@@ -45,6 +47,10 @@ pub enum Phase {
         step: String,
         /// Its number.
         attempt: u32,
+        /// Where its entry stands in the journal: no other attempt of the run has the same.
+        serial: u32,
+        /// When it is dropped if it has not ended.
+        until: Timestamp,
         /// What it wrote down.
         notes: Vec<Json>,
     },
@@ -88,14 +94,14 @@ impl Progress {
         Self {
             phase: Phase::Queued,
             revision: 0,
-            deadline: None,
+            left: None,
             outputs: Map::new(),
             attempts: 0,
             failures: 0,
             superseded: None,
             blocked: None,
             delayed_ms: 0,
-            since: started_at,
+            at: started_at,
         }
     }
 
@@ -110,23 +116,25 @@ impl Progress {
 
     /// Folds one more entry in.
     pub fn add(&mut self, entry: &Entry) {
+        self.spend(entry.at);
+        let serial = self.revision;
         self.revision += 1;
-        let before = self.phase.clone();
         match &entry.what {
-            What::Begun { deadline } => {
-                self.deadline = Some(*deadline);
+            What::Begun { may_take_ms } => {
+                self.left = Some(Duration::from_millis(*may_take_ms));
                 self.phase = Phase::Ready;
             }
-            What::Attempted { step, attempt, .. } => {
+            What::Attempted { step, attempt, until, .. } => {
                 self.attempts = *attempt;
-                self.phase = Phase::Attempting { step: step.clone(), attempt: *attempt, notes: Vec::new() };
+                let (step, notes) = (step.clone(), Vec::new());
+                self.phase = Phase::Attempting { step, attempt: *attempt, serial, until: *until, notes };
             }
             What::Noted { note, .. } => {
                 if let Phase::Attempting { notes, .. } = &mut self.phase {
                     notes.push(note.clone());
                 }
             }
-            What::Succeeded { step, output, .. } => self.done(step, output, entry.at),
+            What::Succeeded { step, output, .. } => self.done(step, output),
             What::Failed { step, retry_at, .. } => {
                 self.failures += 1;
                 self.phase = match retry_at {
@@ -148,16 +156,48 @@ impl Progress {
                 self.phase = Phase::Ended { status: *status, reason: reason.clone() };
             }
         }
-        if self.phase != before {
-            self.since = entry.at;
+    }
+
+    /// What has passed of its time between the last entry and `now`. A pause counts up to its end, an
+    /// attempt up to when it is dropped, however late anybody finds out.
+    fn spent(&self, now: Timestamp) -> Duration {
+        match &self.phase {
+            Phase::Attempting { until, .. } | Phase::Waiting { until, .. } => now.min(*until).since(self.at),
+            _ => Duration::ZERO,
         }
     }
 
-    fn done(&mut self, step: &str, output: &Json, at: Timestamp) {
+    fn spend(&mut self, now: Timestamp) {
+        let spent = self.spent(now);
+        self.left = self.left_at(now);
         if let Phase::Waiting { pause: Pause::Delay, .. } = self.phase {
-            let waited = at.since(self.since).as_millis();
-            self.delayed_ms = self.delayed_ms.saturating_add(u64::try_from(waited).unwrap_or(u64::MAX));
+            self.delayed_ms = self.delayed_ms.saturating_add(u64::try_from(spent.as_millis()).unwrap_or(u64::MAX));
         }
+        self.at = now;
+    }
+
+    /// How much of its time is left; `None` as long as it does not run.
+    pub fn left_at(&self, now: Timestamp) -> Option<Duration> {
+        self.left.map(|left| left.saturating_sub(self.spent(now)))
+    }
+
+    /// Whether its time is up.
+    pub fn time_is_up(&self, now: Timestamp) -> bool {
+        self.left_at(now) == Some(Duration::ZERO)
+    }
+
+    /// When it must be looked at if nothing happens: the end of a pause, or of its time.
+    pub fn wake(&self) -> Option<Timestamp> {
+        let runs_out = self.left.map(|left| self.at.plus(left));
+        match &self.phase {
+            Phase::Waiting { until, .. } => Some(runs_out.map_or(*until, |runs_out| runs_out.min(*until))),
+            // An attempt ends by itself unless the run's time is up first.
+            Phase::Attempting { until, .. } => runs_out.filter(|runs_out| runs_out <= until),
+            _ => None,
+        }
+    }
+
+    fn done(&mut self, step: &str, output: &Json) {
         self.outputs.insert(step.to_owned(), output.clone());
         self.attempts = 0;
         self.failures = 0;
@@ -184,13 +224,7 @@ impl Progress {
     /// The sum that is stored beside the journal.
     pub fn head(&self, updated_at: Timestamp) -> RunHead {
         let (status, step, reason) = self.shown();
-        let until = match &self.phase {
-            Phase::Waiting { until, .. } => Some(*until),
-            _ => None,
-        };
-        // A decision may take as long as it takes: the run's time stands still meanwhile.
-        let runs_out = !matches!(self.phase, Phase::Ended { .. } | Phase::NeedsDecision { .. });
-        let wake = until.into_iter().chain(self.deadline.filter(|_| runs_out)).min();
+        let wake = self.wake();
         RunHead { status, revision: self.revision, step, reason, wake, updated_at, delayed_ms: self.delayed_ms }
     }
 

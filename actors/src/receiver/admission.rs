@@ -12,9 +12,11 @@ use crate::refusal::Refusal;
 pub struct Limits {
     /// Requests.
     pub requests: u64,
+    /// Of those, of one address: fewer, so that one sender cannot use up all.
+    pub address_requests: u64,
     /// Bytes of bodies, announced or read.
     pub body_bytes: u64,
-    /// Bytes of bodies of one address; below `body_bytes`, so that one sender cannot use up all.
+    /// Of those, of one address: fewer again.
     pub address_bytes: u64,
     /// Events that wait to be routed and runs that wait to be started.
     pub backlog: u64,
@@ -31,10 +33,19 @@ pub struct Load {
     pub requests: u64,
     /// Bytes of bodies in flight.
     pub body_bytes: u64,
-    /// Of those, bytes of the same address.
-    pub address_bytes: u64,
+    /// What the same address has in flight.
+    pub address: Share,
     /// Events that wait to be routed and runs that wait to be started.
     pub backlog: u64,
+}
+
+/// What one address has in flight.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Share {
+    /// Requests.
+    pub requests: u64,
+    /// Bytes of bodies.
+    pub bytes: u64,
 }
 
 impl Limits {
@@ -52,8 +63,9 @@ impl Limits {
         // A lone request is always let in, however large: only others make it too much.
         let over = |used: u64, limit: u64| used > 0 && used.saturating_add(bytes) > limit;
         let full = load.requests >= self.requests
+            || load.address.requests >= self.address_requests
             || over(load.body_bytes, self.body_bytes)
-            || over(load.address_bytes, self.address_bytes);
+            || over(load.address.bytes, self.address_bytes);
         if full { Err(Refusal::Overloaded) } else { Ok(()) }
     }
 }
@@ -65,7 +77,7 @@ pub struct Gate {
     draining: AtomicBool,
     requests: AtomicU64,
     body_bytes: AtomicU64,
-    addresses: Mutex<HashMap<IpAddr, u64>>,
+    addresses: Mutex<HashMap<IpAddr, Share>>,
 }
 
 /// A delivery that was let in. Gives its share back when it is dropped.
@@ -113,7 +125,7 @@ impl Gate {
         self.limits.admit(&self.load(peer, outside), bytes)?;
         self.requests.fetch_add(1, Ordering::Relaxed);
         let mut admitted = Admitted { gate: Arc::clone(self), peer, bytes: 0 };
-        admitted.take(bytes);
+        admitted.take(1, bytes);
         Ok(admitted)
     }
 
@@ -124,7 +136,7 @@ impl Gate {
             store_broken: outside.store_broken,
             requests: self.requests(),
             body_bytes: self.body_bytes(),
-            address_bytes: peer.and_then(|peer| addresses.get(&peer).copied()).unwrap_or(0),
+            address: peer.and_then(|peer| addresses.get(&peer).copied()).unwrap_or_default(),
             backlog: outside.backlog,
         }
     }
@@ -144,20 +156,26 @@ impl Admitted {
     pub fn grow_to(&mut self, bytes: u64) -> Result<(), Refusal> {
         let Some(more) = bytes.checked_sub(self.bytes).filter(|more| *more > 0) else { return Ok(()) };
         let limits = self.gate.limits;
-        let others = self.gate.body_bytes().saturating_sub(self.bytes);
-        if others > 0 && others.saturating_add(bytes) > limits.body_bytes {
+        let over = |used: u64, limit: u64| {
+            let others = used.saturating_sub(self.bytes);
+            others > 0 && others.saturating_add(bytes) > limit
+        };
+        let of_address = self.gate.load(self.peer, &Outside::default()).address.bytes;
+        if over(self.gate.body_bytes(), limits.body_bytes) || over(of_address, limits.address_bytes) {
             return Err(Refusal::Overloaded);
         }
-        self.take(more);
+        self.take(0, more);
         Ok(())
     }
 
-    fn take(&mut self, bytes: u64) {
+    fn take(&mut self, requests: u64, bytes: u64) {
         self.bytes += bytes;
         self.gate.body_bytes.fetch_add(bytes, Ordering::Relaxed);
         if let Some(peer) = self.peer {
             let mut addresses = self.gate.addresses.lock().unwrap_or_else(PoisonError::into_inner);
-            *addresses.entry(peer).or_default() += bytes;
+            let share = addresses.entry(peer).or_default();
+            share.requests += requests;
+            share.bytes += bytes;
         }
     }
 }
@@ -168,9 +186,10 @@ impl Drop for Admitted {
         self.gate.body_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
         let Some(peer) = self.peer else { return };
         let mut addresses = self.gate.addresses.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(used) = addresses.get_mut(&peer) {
-            *used = used.saturating_sub(self.bytes);
-            if *used == 0 {
+        if let Some(share) = addresses.get_mut(&peer) {
+            share.bytes = share.bytes.saturating_sub(self.bytes);
+            share.requests = share.requests.saturating_sub(1);
+            if share.requests == 0 {
                 addresses.remove(&peer);
             }
         }
@@ -181,17 +200,20 @@ impl Drop for Admitted {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits { requests: 10, body_bytes: 1_000, address_bytes: 500, backlog: 5 };
+    const LIMITS: Limits =
+        Limits { requests: 10, address_requests: 5, body_bytes: 1_000, address_bytes: 500, backlog: 5 };
 
     #[test]
     fn admission_names_the_first_thing_that_is_in_the_way() {
         let check = |load: Load, expect| assert_eq!(LIMITS.admit(&load, 100), expect, "{load:?}");
         let quiet = Load::default();
         check(quiet, Ok(()));
-        check(Load { requests: 9, body_bytes: 900, address_bytes: 400, backlog: 4, ..quiet }, Ok(()));
+        let of_address = |requests, bytes| Share { requests, bytes };
+        check(Load { requests: 9, body_bytes: 900, address: of_address(4, 400), backlog: 4, ..quiet }, Ok(()));
         check(Load { requests: 10, ..quiet }, Err(Refusal::Overloaded));
         check(Load { body_bytes: 901, ..quiet }, Err(Refusal::Overloaded));
-        check(Load { address_bytes: 401, ..quiet }, Err(Refusal::Overloaded));
+        check(Load { address: of_address(1, 401), ..quiet }, Err(Refusal::Overloaded));
+        check(Load { address: of_address(5, 0), ..quiet }, Err(Refusal::Overloaded));
         check(Load { backlog: 5, requests: 10, ..quiet }, Err(Refusal::BacklogFull));
         check(Load { store_broken: true, backlog: 5, ..quiet }, Err(Refusal::StoreUnavailable));
         check(Load { draining: true, store_broken: true, ..quiet }, Err(Refusal::Draining));
@@ -210,10 +232,15 @@ mod tests {
         let mut first = gate.enter(peer, 300, &outside).unwrap();
         assert_eq!(gate.enter(peer, 300, &outside).unwrap_err(), Refusal::Overloaded, "its address's share is used up");
         let other = gate.enter(Some([127, 0, 0, 2].into()), 300, &outside).unwrap();
-        assert_eq!(first.grow_to(800), Err(Refusal::Overloaded));
-        first.grow_to(700).unwrap();
-        assert_eq!((gate.requests(), gate.body_bytes()), (2, 1_000));
-        drop((first, other));
+        let mut small = gate.enter(peer, 0, &outside).unwrap();
+        assert_eq!(small.grow_to(201), Err(Refusal::Overloaded), "what was not announced counts as well");
+        small.grow_to(200).unwrap();
+        let third = gate.enter(Some([127, 0, 0, 3].into()), 100, &outside).unwrap();
+        assert_eq!(first.grow_to(401), Err(Refusal::Overloaded));
+        drop(small);
+        first.grow_to(600).unwrap();
+        assert_eq!((gate.requests(), gate.body_bytes()), (3, 1_000), "alone of its address it may be larger");
+        drop((first, other, third));
         assert_eq!((gate.requests(), gate.body_bytes()), (0, 0));
         assert!(gate.addresses.lock().unwrap().is_empty());
     }

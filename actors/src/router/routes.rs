@@ -1,7 +1,6 @@
 //! Routes as data: which events start which workflow, compiled and checked when they are loaded.
 
-use std::collections::BTreeMap;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use minijinja::Value;
 use serde::Deserialize;
@@ -29,7 +28,7 @@ pub struct RouteSpec {
     pub workflow: String,
     /// 1 (last) to 10 (first), or an expression for it.
     #[serde(default)]
-    pub priority: Priority,
+    pub priority: Option<Priority>,
     /// Whether no route after this one is asked when this one matches.
     #[serde(default)]
     pub exclusive: bool,
@@ -51,15 +50,6 @@ pub enum Priority {
     Expression(String),
 }
 
-impl Default for Priority {
-    fn default() -> Self {
-        Self::Fixed(DEFAULT_PRIORITY)
-    }
-}
-
-/// The priority of a route that names none: the middle.
-pub const DEFAULT_PRIORITY: u8 = 5;
-
 fn yes() -> bool {
     true
 }
@@ -80,7 +70,11 @@ pub struct Route {
 #[derive(Debug)]
 enum CompiledPriority {
     Fixed(u8),
-    Expression(Expression),
+    Expression {
+        value: Expression,
+        /// When it gives no number.
+        otherwise: u8,
+    },
 }
 
 impl CompiledPriority {
@@ -88,7 +82,7 @@ impl CompiledPriority {
     fn rank(&self) -> u8 {
         match self {
             Self::Fixed(priority) => *priority,
-            Self::Expression(_) => 10,
+            Self::Expression { .. } => 10,
         }
     }
 }
@@ -102,6 +96,16 @@ pub struct RouteError {
     reason: String,
 }
 
+/// What routes can be between, and what a route that does not say has.
+pub struct Surroundings<'a> {
+    /// The sources that there are, on or off.
+    pub sources: &'a [&'a str],
+    /// What a workflow reads of its input; `None` when there is no such workflow.
+    pub inputs_of: &'a dyn Fn(&str) -> Option<&'a BTreeSet<String>>,
+    /// The priority of a route that names none, 1 to 10.
+    pub default_priority: u8,
+}
+
 /// All routes, found by source and type.
 #[derive(Debug, Default)]
 pub struct RouteTable(HashMap<(String, String), Vec<Route>>);
@@ -109,11 +113,11 @@ pub struct RouteTable(HashMap<(String, String), Vec<Route>>);
 impl RouteTable {
     /// Compiles `specs`; a later one replaces an earlier one of the same name. All that is wrong is
     /// reported at once.
-    pub fn compile(specs: Vec<RouteSpec>, is_workflow: &dyn Fn(&str) -> bool) -> Result<Self, Vec<RouteError>> {
+    pub fn compile(specs: Vec<RouteSpec>, surroundings: &Surroundings<'_>) -> Result<Self, Vec<RouteError>> {
         let (mut table, mut errors) = (HashMap::<_, Vec<Route>>::new(), Vec::new());
         for spec in last_of_each_name(specs).into_iter().filter(|spec| spec.enabled) {
             let key = (spec.source.clone(), spec.event.clone());
-            match compile(spec, is_workflow) {
+            match compile(spec, surroundings) {
                 Ok(route) => table.entry(key).or_default().push(route),
                 Err(error) => errors.push(error),
             }
@@ -161,8 +165,8 @@ impl Route {
     pub fn priority(&self, variables: &Value) -> Result<u8, ExpressionError> {
         match &self.priority {
             CompiledPriority::Fixed(priority) => Ok(*priority),
-            CompiledPriority::Expression(expression) => {
-                let value = expression.evaluate_to_json(variables)?.as_f64().unwrap_or(f64::from(DEFAULT_PRIORITY));
+            CompiledPriority::Expression { value, otherwise } => {
+                let value = value.evaluate_to_json(variables)?.as_f64().unwrap_or(f64::from(*otherwise));
                 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 1–10 before")]
                 Ok(value.clamp(1.0, 10.0) as u8)
             }
@@ -186,18 +190,33 @@ fn last_of_each_name(specs: Vec<RouteSpec>) -> Vec<RouteSpec> {
     kept
 }
 
-fn compile(spec: RouteSpec, is_workflow: &dyn Fn(&str) -> bool) -> Result<Route, RouteError> {
+fn compile(spec: RouteSpec, surroundings: &Surroundings<'_>) -> Result<Route, RouteError> {
     let wrong = |key: &str, reason: String| RouteError { route: spec.name.clone(), key: key.to_owned(), reason };
     let expression =
         |key: &str, text: &str| Expression::compile(text, &is_variable).map_err(|error| wrong(key, error.to_string()));
-    if !is_workflow(&spec.workflow) {
+    let Surroundings { sources, inputs_of, default_priority } = surroundings;
+    if !sources.contains(&spec.source.as_str()) {
+        let reason = format!("there is no source `{}`; there are {}", spec.source, sources.join(", "));
+        return Err(wrong("source", reason));
+    }
+    let Some(inputs) = inputs_of(&spec.workflow) else {
         return Err(wrong("workflow", format!("there is no workflow `{}`", spec.workflow)));
+    };
+    if let Some(missing) = inputs.iter().find(|name| !spec.input.contains_key(*name)) {
+        let reason = format!(
+            "workflow `{}` reads `input.{missing}`, which this route does not give; add `{missing} = \"…\"`, if need be `\"none\"`",
+            spec.workflow
+        );
+        return Err(wrong("input", reason));
     }
     let when = spec.when.as_deref().map(|text| expression("when", text)).transpose()?;
     let priority = match &spec.priority {
-        Priority::Fixed(number @ 1..=10) => CompiledPriority::Fixed(*number),
-        Priority::Fixed(number) => return Err(wrong("priority", format!("{number} is not within 1 and 10"))),
-        Priority::Expression(text) => CompiledPriority::Expression(expression("priority", text)?),
+        None => CompiledPriority::Fixed(*default_priority),
+        Some(Priority::Fixed(number @ 1..=10)) => CompiledPriority::Fixed(*number),
+        Some(Priority::Fixed(number)) => return Err(wrong("priority", format!("{number} is not within 1 and 10"))),
+        Some(Priority::Expression(text)) => {
+            CompiledPriority::Expression { value: expression("priority", text)?, otherwise: *default_priority }
+        }
     };
     let input = spec
         .input
@@ -205,7 +224,7 @@ fn compile(spec: RouteSpec, is_workflow: &dyn Fn(&str) -> bool) -> Result<Route,
         .map(|(name, text)| Ok((name.clone(), expression(&format!("input.{name}"), text)?)))
         .collect::<Result<Vec<_>, RouteError>>()?;
     let of_priority = match &priority {
-        CompiledPriority::Expression(expression) => Some(expression),
+        CompiledPriority::Expression { value, .. } => Some(value),
         CompiledPriority::Fixed(_) => None,
     };
     let needs_payload = when

@@ -20,7 +20,14 @@ fn specs(toml: &str) -> Vec<RouteSpec> {
 }
 
 fn table(toml: &str) -> Result<RouteTable, Vec<RouteError>> {
-    RouteTable::compile(specs(toml), &|name| name == "w" || name == "off")
+    let (nothing, number) = (BTreeSet::new(), BTreeSet::from(["number".to_owned()]));
+    let inputs_of = |name: &str| match name {
+        "w" | "off" => Some(&nothing),
+        "numbers" => Some(&number),
+        _ => None,
+    };
+    let surroundings = Surroundings { sources: &["github", "linear"], inputs_of: &inputs_of, default_priority: 5 };
+    RouteTable::compile(specs(toml), &surroundings)
 }
 
 fn opened(facts: Facts) -> EventMeta {
@@ -144,4 +151,15 @@ fn every_fact_has_its_name_in_the_list() {
     let stored = Arc::new(serde_json::to_value(crate::event::Facts::example()).unwrap());
     let names: std::collections::BTreeSet<&str> = stored.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(names, Facts::NAMES.iter().copied().collect());
+}
+
+#[test]
+fn a_route_gives_what_its_workflow_reads() {
+    let lacking =
+        BY_NUMBER.replace("workflow = \"w\"", "workflow = \"numbers\"").replace("number = \"facts", "other = \"facts");
+    let error = table(&lacking).unwrap_err()[0].to_string();
+    assert!(error.contains("reads `input.number`, which this route does not give"), "{error}");
+    table(&BY_NUMBER.replace("workflow = \"w\"", "workflow = \"numbers\"")).unwrap();
+    let error = table(&BY_NUMBER.replace("\"github\"", "\"githb\"")).unwrap_err()[0].to_string();
+    assert!(error.contains("there is no source `githb`; there are github, linear"), "{error}");
 }

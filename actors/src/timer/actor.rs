@@ -19,6 +19,9 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// Pause before an executor without room is told again.
 const RETRY: Duration = Duration::from_millis(20);
 
+/// Pause before times are read again from a store that did not work.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+
 /// How many open runs are read at once after a fall.
 const PAGE: usize = 512;
 
@@ -98,17 +101,20 @@ impl Supervised for Timer {
     fn restarting(&mut self, ctx: &mut Context<Self>) {
         self.schedule = Schedule::default();
         let store = Arc::clone(&self.store);
-        let stored = async move { wakes(store.as_ref()).await }.into_actor(self);
-        ctx.spawn(actix::ActorFutureExt::map(stored, |stored, timer, _| match stored {
-            Ok(stored) => {
-                for Due { at, run, workflow } in stored {
-                    timer.schedule.set_if_new(run, &workflow, at);
+        let stored = async move {
+            loop {
+                match wakes(store.as_ref()).await {
+                    Ok(stored) => return stored,
+                    Err(error) => tracing::warn!(%error, "times of runs could not be read; trying again"),
                 }
-                timer.changed.notify_one();
+                tokio::time::sleep(STORE_PAUSE).await;
             }
-            Err(error) => {
-                tracing::error!(%error, "times of runs could not be read; runs go on when they are next touched")
+        };
+        ctx.spawn(actix::ActorFutureExt::map(stored.into_actor(self), |stored, timer, _| {
+            for Due { at, run, workflow } in stored {
+                timer.schedule.set_if_new(run, &workflow, at);
             }
+            timer.changed.notify_one();
         }));
     }
 }

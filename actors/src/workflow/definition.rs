@@ -1,6 +1,7 @@
 //! A definition that can be executed: compiled from what was written, or refused with all that is
 //! wrong. What is accepted here cannot fail at run time for a reason that could have been known.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use sha2::{Digest, Sha256};
 use super::recipe::Recipe;
 use super::retry::RetryPolicy;
 use super::spec::{ConcurrencySpec, Defaults, OnNewer, RetrySpec, StepSpec, WorkflowSpec};
-use crate::executor::port::{Actions, EffectClass, OnDoubt};
+use crate::executor::port::{Accepts, ActionInfo, Actions, EffectClass, OnDoubt, Parameter};
 use crate::expression::{Expression, ExpressionError, Template};
 use crate::ids;
 use crate::run::RunRecord;
@@ -21,6 +22,15 @@ use crate::time::parse_span;
 
 /// The action that the engine does itself: it waits, durably, and holds nothing meanwhile.
 pub const DELAY: &str = "delay";
+
+/// What is known of it.
+static DELAY_INFO: ActionInfo = ActionInfo {
+    name: DELAY,
+    class: EffectClass::Pure,
+    on_doubt: OnDoubt::Repeat,
+    parameters: &[Parameter { name: "duration", accepts: Accepts::Text, default: None }],
+    timeout: None,
+};
 
 /// A workflow that can be executed.
 #[derive(Debug)]
@@ -35,6 +45,8 @@ pub struct Definition {
     pub timeout: Duration,
     /// Which runs must not go on side by side.
     pub concurrency: Option<Concurrency>,
+    /// What its templates read of the input: a route to it must give all of that.
+    pub inputs: BTreeSet<String>,
     /// What is done, in this order.
     pub steps: Vec<Step>,
 }
@@ -93,7 +105,6 @@ pub struct DefinitionError {
 #[derive(Serialize, Deserialize)]
 struct Pinned {
     name: String,
-    step_timeout: String,
     spec: WorkflowSpec,
 }
 
@@ -105,9 +116,8 @@ impl Definition {
         defaults: &Defaults,
         actions: &Actions,
     ) -> Result<Self, Vec<DefinitionError>> {
-        let spec = spec.resolved(defaults);
-        let pinned = Pinned { name: name.to_owned(), step_timeout: defaults.step_timeout.clone(), spec };
-        Compiler { workflow: name, actions, errors: Vec::new() }.definition(&pinned)
+        let pinned = Pinned { name: name.to_owned(), spec: spec.resolved(defaults, actions) };
+        Compiler::new(name, actions).definition(&pinned)
     }
 
     /// Compiles what an earlier process had accepted.
@@ -115,7 +125,7 @@ impl Definition {
         let pinned: Pinned = serde_json::from_str(content).map_err(|error| {
             vec![DefinitionError { workflow: String::new(), key: "content".to_owned(), reason: error.to_string() }]
         })?;
-        Compiler { workflow: &pinned.name, actions, errors: Vec::new() }.definition(&pinned)
+        Compiler::new(&pinned.name, actions).definition(&pinned)
     }
 
     /// The place of `run` among those that it must not go on beside.
@@ -173,9 +183,15 @@ struct Compiler<'a> {
     workflow: &'a str,
     actions: &'a Actions,
     errors: Vec<DefinitionError>,
+    /// What its templates read of the input.
+    inputs: RefCell<BTreeSet<String>>,
 }
 
-impl Compiler<'_> {
+impl<'a> Compiler<'a> {
+    fn new(workflow: &'a str, actions: &'a Actions) -> Self {
+        Self { workflow, actions, errors: Vec::new(), inputs: RefCell::default() }
+    }
+
     fn definition(mut self, pinned: &Pinned) -> Result<Definition, Vec<DefinitionError>> {
         let spec = &pinned.spec;
         let timeout = self.span("timeout", spec.timeout.as_deref().unwrap_or_default());
@@ -188,7 +204,7 @@ impl Compiler<'_> {
         let concurrency = spec.concurrency.as_ref().and_then(|spec| self.concurrency(spec));
         let (mut steps, mut earlier) = (Vec::new(), BTreeSet::new());
         for step in &spec.steps {
-            steps.extend(self.step(step, &pinned.step_timeout, &earlier));
+            steps.extend(self.step(step, &earlier));
             if !earlier.insert(step.name.clone()) {
                 self.wrong(&format!("step `{}`", step.name), "another step has this name");
             }
@@ -205,17 +221,20 @@ impl Compiler<'_> {
             return Err(self.errors);
         }
         let hash = hex(&ids::first_16(&Sha256::digest(&content)));
-        Ok(Definition { name: pinned.name.clone(), hash, content, timeout, concurrency, steps })
+        let inputs = self.inputs.take();
+        Ok(Definition { name: pinned.name.clone(), hash, content, timeout, concurrency, inputs, steps })
     }
 
     fn concurrency(&mut self, spec: &ConcurrencySpec) -> Option<Concurrency> {
         if spec.limit == 0 {
             self.wrong("concurrency.limit", "must be at least 1");
         }
-        let known = |name: &str| is_variable(name, &BTreeSet::new());
-        let key = self.keep("concurrency.key", Template::compile(&spec.key, &known));
-        let order_by = spec.order_by.as_ref().map(|text| Expression::compile(text, &known)).transpose();
-        let order_by = self.keep("concurrency.order_by", order_by);
+        let (key, order_by) = {
+            let known = |name: &str| self.is_variable(name, &BTreeSet::new());
+            let order_by = spec.order_by.as_ref().map(|text| Expression::compile(text, &known)).transpose();
+            (Template::compile(&spec.key, &known), order_by)
+        };
+        let (key, order_by) = (self.keep("concurrency.key", key), self.keep("concurrency.order_by", order_by));
         Some(Concurrency {
             group: spec.group.clone(),
             key: key?,
@@ -225,65 +244,75 @@ impl Compiler<'_> {
         })
     }
 
-    fn step(&mut self, spec: &StepSpec, timeout: &str, earlier: &BTreeSet<String>) -> Option<Step> {
+    fn step(&mut self, spec: &StepSpec, earlier: &BTreeSet<String>) -> Option<Step> {
         let at = |key: &str| format!("step `{}`, {key}", spec.name);
         if spec.name.is_empty() || !spec.name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
             self.wrong(&at("name"), "a name has letters, digits and underscores only");
         }
-        let known = |name: &str| is_variable(name, earlier);
-        let (class, on_doubt, own_timeout, parameters) = if spec.action == DELAY {
-            (EffectClass::Pure, OnDoubt::Repeat, None, vec![("duration", None)])
-        } else if let Some(action) = self.actions.get(spec.action.as_str()) {
-            let info = action.info();
-            let parameters = info.parameters.iter().map(|parameter| (parameter.name, parameter.default)).collect();
-            (info.class, spec.on_doubt.unwrap_or(info.on_doubt), info.timeout, parameters)
-        } else {
-            let names: Vec<&str> = self.actions.keys().copied().chain([DELAY]).collect();
-            self.wrong(&at("action"), format!("there is no action `{}`; there are {}", spec.action, names.join(", ")));
-            return None;
+        let info = match self.actions.get(spec.action.as_str()) {
+            _ if spec.action == DELAY => &DELAY_INFO,
+            Some(action) => action.info(),
+            None => {
+                let names: Vec<&str> = self.actions.keys().copied().chain([DELAY]).collect();
+                let names = names.join(", ");
+                self.wrong(&at("action"), format!("there is no action `{}`; there are {names}", spec.action));
+                return None;
+            }
         };
-        if class == EffectClass::Once && on_doubt == OnDoubt::Repeat {
+        let on_doubt = spec.on_doubt.unwrap_or(info.on_doubt);
+        if info.class == EffectClass::Once && on_doubt == OnDoubt::Repeat {
             self.wrong(&at("on_doubt"), "what must never happen twice cannot be repeated; use `park` or `assume_done`");
         }
-        let with = self.with(spec, &parameters, &known);
-        let timeout = match (&spec.timeout, own_timeout) {
-            (Some(text), _) => self.span(&at("timeout"), text),
-            (None, Some(own)) => own,
-            (None, None) => self.span(&at("timeout"), timeout),
-        };
+        let with = self.with(spec, info, earlier);
+        let timeout = self.span(&at("timeout"), spec.timeout.as_deref().unwrap_or_default());
+        if timeout.is_zero() {
+            self.wrong(&at("timeout"), "must be longer than nothing");
+        }
         let retry = self.retry(&at("retry"), &spec.retry.clone().unwrap_or_default());
         let (name, action) = (spec.name.clone(), spec.action.clone());
-        Some(Step { name, action, timeout, retry, class, on_doubt, with })
+        Some(Step { name, action, timeout, retry, class: info.class, on_doubt, with })
     }
 
-    fn with(
-        &mut self,
-        spec: &StepSpec,
-        parameters: &[(&'static str, Option<&'static str>)],
-        known: &dyn Fn(&str) -> bool,
-    ) -> Vec<(String, Recipe)> {
+    fn with(&mut self, spec: &StepSpec, info: &ActionInfo, earlier: &BTreeSet<String>) -> Vec<(String, Recipe)> {
         let at = |key: &str| format!("step `{}`, with.{key}", spec.name);
-        for name in spec.with.keys().filter(|name| !parameters.iter().any(|(known, _)| known == name)) {
-            let takes: Vec<&str> = parameters.iter().map(|(name, _)| *name).collect();
+        for name in spec.with.keys().filter(|name| !info.parameters.iter().any(|known| known.name == *name)) {
+            let takes: Vec<&str> = info.parameters.iter().map(|known| known.name).collect();
             self.wrong(&at(name), format!("`{}` does not take this; it takes {}", spec.action, takes.join(", ")));
         }
         let mut with = Vec::new();
-        for (name, default) in parameters {
-            let value = spec.with.get(*name).cloned().or_else(|| default.map(Json::from));
-            let Some(value) = value else {
-                self.wrong(&at(name), format!("`{}` needs this", spec.action));
+        for parameter in info.parameters {
+            let at = at(parameter.name);
+            let Some(value) = spec.with.get(parameter.name) else {
+                self.wrong(&at, format!("`{}` needs this", spec.action));
                 continue;
             };
-            if let Some(recipe) = self.keep(&at(name), Recipe::compile(&value, known)) {
-                if spec.action == DELAY
-                    && let Some(fixed) = recipe.fixed()
-                {
-                    self.span(&at(name), fixed.as_str().unwrap_or_default());
+            let recipe = Recipe::compile(value, &|name: &str| self.is_variable(name, earlier));
+            let Some(recipe) = self.keep(&at, recipe) else { continue };
+            if let Some(fixed) = recipe.fixed() {
+                if let Some(reason) = parameter.accepts.refuses(fixed) {
+                    self.wrong(&at, reason);
+                } else if spec.action == DELAY {
+                    self.span(&at, fixed.as_str().unwrap_or_default());
                 }
-                with.push(((*name).to_owned(), recipe));
             }
+            with.push((parameter.name.to_owned(), recipe));
         }
         with
+    }
+
+    /// What templates of a step may name: the input, the run, and outputs of `earlier` steps.
+    fn is_variable(&self, name: &str, earlier: &BTreeSet<String>) -> bool {
+        let parts: Vec<&str> = name.split('.').collect();
+        match parts.as_slice() {
+            ["input"] => true,
+            ["input", input, ..] => {
+                self.inputs.borrow_mut().insert((*input).to_owned());
+                true
+            }
+            ["run", "id" | "workflow" | "event" | "subject" | "started_at"] => true,
+            ["steps", step, "output", ..] => earlier.contains(*step),
+            _ => crate::router::routes::BUILT_IN_FUNCTIONS.contains(&name),
+        }
     }
 
     fn retry(&mut self, key: &str, spec: &RetrySpec) -> RetryPolicy {
@@ -335,17 +364,6 @@ impl Step {
     fn fixed_delay(&self) -> Option<Duration> {
         let (_, recipe) = self.with.iter().find(|_| self.action == DELAY)?;
         parse_span(recipe.fixed()?.as_str()?)
-    }
-}
-
-/// What templates of a step may name: the input, the run, and outputs of `earlier` steps.
-fn is_variable(name: &str, earlier: &BTreeSet<String>) -> bool {
-    let parts: Vec<&str> = name.split('.').collect();
-    match parts.as_slice() {
-        ["input"] | ["input", ..] => true,
-        ["run", "id" | "workflow" | "event" | "subject" | "started_at"] => true,
-        ["steps", step, "output", ..] => earlier.contains(*step),
-        _ => crate::router::routes::BUILT_IN_FUNCTIONS.contains(&name),
     }
 }
 

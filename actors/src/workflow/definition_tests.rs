@@ -24,7 +24,7 @@ static CHECK: ActionInfo = ActionInfo {
     name: "check",
     class: EffectClass::Pure,
     on_doubt: OnDoubt::Repeat,
-    parameters: &[Parameter { name: "number", default: Some("{{ input.number }}") }],
+    parameters: &[Parameter { name: "number", accepts: Accepts::Number, default: Some("{{ input.number }}") }],
     timeout: Some(Duration::from_secs(300)),
 };
 
@@ -32,7 +32,7 @@ static TELL: ActionInfo = ActionInfo {
     name: "tell",
     class: EffectClass::Once,
     on_doubt: OnDoubt::AssumeDone,
-    parameters: &[Parameter { name: "text", default: None }],
+    parameters: &[Parameter { name: "text", accepts: Accepts::Text, default: None }],
     timeout: None,
 };
 
@@ -89,6 +89,8 @@ fn a_definition_is_compiled_with_the_defaults_of_action_and_configuration() {
     let text = say.with(&run, outputs.as_object().unwrap()).unwrap();
     assert_eq!(text["text"], format!("yes of {}", run.id));
     let place = definition.place_of(&run).unwrap().unwrap();
+    let inputs: Vec<&str> = definition.inputs.iter().map(String::as_str).collect();
+    assert_eq!(inputs, ["number", "order", "repository"], "what a route must give");
     assert_eq!((place.group, place.order), (("g".to_owned(), "o/r#7".to_owned()), Json::from(3)));
 }
 
@@ -103,6 +105,9 @@ fn the_content_is_what_is_pinned() {
     let spec = toml::from_str(GOOD).unwrap();
     let other = Definition::compile("w", spec, &defaults, &actions()).unwrap();
     assert_ne!(other.hash, definition.hash, "what the configuration decides is pinned with it");
+    for pinned in ["assume_done", "300000ms", "{{ input.number }}"] {
+        assert!(definition.content.contains(pinned), "what an action decides is pinned with it: {pinned}");
+    }
 }
 
 #[test]
@@ -118,6 +123,9 @@ fn what_cannot_be_executed_is_named() {
     check("\"5s\"", "\"soon\"", "`soon` is not a span of time");
     check("\"5s\"", "\"11m\"", "the delays take 660s, the whole run may take 600s");
     check("\"10m\"", "\"0s\"", "must be longer than nothing");
+    check("action = \"check\",", "action = \"check\", timeout = \"0s\",", "step `look`, timeout: must be longer");
+    check("retry =", "with = { number = \"x\" }, retry =", "with.number: expected a whole number, found \"x\"");
+    check("of {{ run.id }}", "of {{ run.id | uper }}", "there is no filter `uper`");
     check("duration =", "period =", "`delay` does not take this; it takes duration");
     check("duration =", "period =", "`delay` needs this");
     check("max_attempts = 2", "max_attempts = 0", "is at least 1");

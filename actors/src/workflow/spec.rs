@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::executor::failure::ErrorClass;
-use crate::executor::port::OnDoubt;
+use crate::executor::port::{ActionInfo, Actions, OnDoubt};
 
 /// A workflow as it is written. Spans of time are texts with a unit, such as `"5s"`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -137,23 +137,45 @@ impl Default for Defaults {
 }
 
 impl WorkflowSpec {
-    /// The same with everything named that the configuration decides, so that what a run is pinned to
-    /// does not change with it.
+    /// The same with everything named that configuration and actions decide, so that what a run is pinned
+    /// to changes with neither.
     #[must_use]
-    pub fn resolved(mut self, defaults: &Defaults) -> Self {
+    pub fn resolved(mut self, defaults: &Defaults, actions: &Actions) -> Self {
         self.timeout.get_or_insert_with(|| defaults.run_timeout.clone());
         for step in &mut self.steps {
-            let given = step.retry.take().unwrap_or_default();
-            let or = defaults.retry.clone();
-            step.retry = Some(RetrySpec {
-                max_attempts: given.max_attempts.or(or.max_attempts),
-                base_delay: given.base_delay.or(or.base_delay),
-                max_delay: given.max_delay.or(or.max_delay),
-                multiplier: given.multiplier.or(or.multiplier),
-                jitter: given.jitter.or(or.jitter),
-                on: given.on.or(or.on),
-            });
+            step.resolve(defaults);
+            if let Some(action) = actions.get(step.action.as_str()) {
+                step.resolve_action(action.info());
+            }
+            step.timeout.get_or_insert_with(|| defaults.step_timeout.clone());
         }
         self
+    }
+}
+
+impl StepSpec {
+    fn resolve(&mut self, defaults: &Defaults) {
+        let given = self.retry.take().unwrap_or_default();
+        let or = defaults.retry.clone();
+        self.retry = Some(RetrySpec {
+            max_attempts: given.max_attempts.or(or.max_attempts),
+            base_delay: given.base_delay.or(or.base_delay),
+            max_delay: given.max_delay.or(or.max_delay),
+            multiplier: given.multiplier.or(or.multiplier),
+            jitter: given.jitter.or(or.jitter),
+            on: given.on.or(or.on),
+        });
+    }
+
+    fn resolve_action(&mut self, info: &ActionInfo) {
+        self.on_doubt.get_or_insert(info.on_doubt);
+        if let Some(timeout) = info.timeout {
+            self.timeout.get_or_insert_with(|| format!("{}ms", timeout.as_millis()));
+        }
+        for parameter in info.parameters {
+            if let Some(default) = parameter.default {
+                self.with.entry(parameter.name.to_owned()).or_insert_with(|| default.into());
+            }
+        }
     }
 }

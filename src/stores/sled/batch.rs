@@ -141,7 +141,8 @@ impl<'a> BatchBuilder<'a> {
         }
         let Some(row) = self.trees.events.get(event.bytes())? else { return Ok(Answer::Stale) };
         let record = Record::from_bytes(row.to_vec().into());
-        let settled = record.with_verdict(verdict)?;
+        // It is set aside by whoever reads it; the others of the batch go on.
+        let Ok(settled) = record.with_verdict(verdict) else { return Ok(Answer::Stale) };
         self.counts.bytes += settled.bytes().len() as u64;
         self.counts.bytes -= record.bytes().len() as u64;
         self.events.insert(&event.bytes()[..], &settled.bytes()[..]);
@@ -149,7 +150,7 @@ impl<'a> BatchBuilder<'a> {
             self.set_lease(event, Some(lease));
         } else {
             self.set_lease(event, None);
-            self.counts.pending -= 1;
+            self.counts.pending = self.counts.pending.saturating_sub(1);
         }
         Ok(Answer::Applied)
     }
@@ -183,17 +184,35 @@ impl<'a> BatchBuilder<'a> {
         trees.push(meta);
         batches.push(&counts);
         let trees: Vec<sled::Tree> = trees.into_iter().cloned().collect();
-        trees
-            .as_slice()
-            .transaction(|trees| {
-                trees.iter().zip(&batches).try_for_each(|(tree, batch)| tree.apply_batch(batch))?;
-                Ok::<_, ConflictableTransactionError<()>>(())
-            })
-            .map_err(|error| match error {
-                TransactionError::Storage(error) => error,
-                TransactionError::Abort(()) => sled::Error::Unsupported("nothing aborts a batch".to_owned()),
-            })
+        apply_all(&trees, &batches)
     }
+}
+
+/// Applies a batch to each tree, all or none.
+fn apply_all(trees: &[sled::Tree], batches: &[&Batch]) -> sled::Result<()> {
+    let applied = trees.transaction(|trees| {
+        trees.iter().zip(batches).try_for_each(|(tree, batch)| tree.apply_batch(batch))?;
+        Ok::<_, ConflictableTransactionError<()>>(())
+    });
+    applied.map_err(|error| match error {
+        TransactionError::Storage(error) => error,
+        TransactionError::Abort(()) => sled::Error::Unsupported("nothing aborts a batch".to_owned()),
+    })
+}
+
+/// Moves the record of an event out of the way; `false` if it is not there.
+pub fn set_aside(trees: &Trees, id: EventId, counts: &mut Counts) -> sled::Result<bool> {
+    let Some(row) = trees.events.get(id.bytes())? else { return Ok(false) };
+    let (mut events, mut damaged, mut pending, mut meta) =
+        (Batch::default(), Batch::default(), Batch::default(), Batch::default());
+    events.remove(&id.bytes()[..]);
+    damaged.insert(&id.bytes()[..], row);
+    pending.remove(&id.bytes()[..]);
+    counts.damaged += 1;
+    counts.pending = counts.pending.saturating_sub(u64::from(trees.pending.contains_key(id.bytes())?));
+    meta.insert("counts", counts_to_bytes(counts));
+    let of = [&trees.events, &trees.damaged, &trees.pending, &trees.meta].map(Clone::clone);
+    apply_all(&of, &[&events, &damaged, &pending, &meta]).map(|()| true)
 }
 
 /// A lease as it is stored: epoch and end, eight bytes each.

@@ -224,10 +224,13 @@ impl Writer {
                     let _ = reply.send(self.guarded(Self::recover));
                 }
                 Job::TakePending(which, reply) => {
-                    let _ = reply.send(self.guarded(|writer| writer.take_pending(which)));
+                    let taken = self.guarded(|writer| writer.take_pending(which));
+                    self.reopen_after(&taken);
+                    let _ = reply.send(taken);
                 }
                 Job::SetAside(id) => {
-                    let _ = self.guarded(|writer| writer.set_aside(id));
+                    let done = self.guarded(|writer| writer.set_aside(id));
+                    self.reopen_after(&done);
                 }
             }
         }
@@ -243,6 +246,13 @@ impl Writer {
             self.close();
         }
         result
+    }
+
+    /// A failed commit is recovered from by whoever asked for it. After anything else nobody else would.
+    fn reopen_after<T>(&mut self, done: &Result<T, StoreError>) {
+        if done.is_err() {
+            let _ = self.guarded(Self::recover);
+        }
     }
 
     fn close(&mut self) {
@@ -308,20 +318,13 @@ impl Writer {
 
     fn set_aside(&mut self, id: EventId) -> Result<(), StoreError> {
         let trees = self.trees()?;
-        let moved = || -> sled::Result<bool> {
-            let Some(row) = trees.events.get(id.bytes())? else { return Ok(false) };
-            trees.damaged.insert(id.bytes(), row)?;
-            trees.events.remove(id.bytes())?;
-            let was_pending = trees.pending.remove(id.bytes())?.is_some();
-            let mut counts = self.shared.counts.lock().unwrap_or_else(PoisonError::into_inner);
-            counts.damaged += 1;
-            counts.pending -= u64::from(was_pending);
-            trees.meta.insert("counts", open::counts_to_bytes(&counts))?;
-            trees.db.flush().map(|_| true)
-        };
-        if moved().map_err(|error| unavailable(&error))? {
-            tracing::error!(event = %id, "a damaged record was set aside; restore it from a backup");
+        let mut counts = *self.shared.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if !batch::set_aside(&trees, id, &mut counts).map_err(|error| unavailable(&error))? {
+            return Ok(());
         }
+        trees.db.flush().map_err(|error| unavailable(&error))?;
+        *self.shared.counts.lock().unwrap_or_else(PoisonError::into_inner) = counts;
+        tracing::error!(event = %id, "a damaged record was set aside; restore it from a backup");
         Ok(())
     }
 }

@@ -18,11 +18,12 @@ const LOOKED_AT: usize = 20_000;
 pub(super) fn event(reader: &Reader<'_>, id: EventId) -> Result<Option<Event>, StoreError> {
     let row = reader.trees.events.get(id.bytes()).map_err(|error| unavailable(&error))?;
     if let Some(row) = row {
-        let opened = decode(id, &row, Record::open);
-        if opened.is_err() {
-            reader.set_aside(id);
-        }
-        return opened.map(Some);
+        return Record::from_bytes(bytes::Bytes::copy_from_slice(&row)).open().map(Some).map_err(|damage| {
+            if damage.is_certain() {
+                reader.set_aside(id);
+            }
+            StoreError::Damaged { id: id.to_string(), reason: damage.to_string() }
+        });
     }
     let set_aside = reader.trees.damaged.get(id.bytes()).map_err(|error| unavailable(&error))?;
     set_aside.map_or(Ok(None), |row| Err(damaged(id, Record::from_bytes(row.to_vec().into()).open())))
@@ -45,10 +46,11 @@ pub(super) fn events(reader: &Reader<'_>, query: &EventQuery) -> Result<Page<Eve
             return Ok(page);
         }
         page.next = Some(id);
-        match decode(id, &row, Record::open_meta) {
+        match Record::from_bytes(bytes::Bytes::copy_from_slice(&row)).open_meta() {
             Ok(event) if query.matches(&event) => page.items.push(event),
-            Ok(_) => {}
-            Err(_) => reader.set_aside(id),
+            Err(damage) if damage.is_certain() => reader.set_aside(id),
+            // One of a newer version is named when it is asked for.
+            Ok(_) | Err(_) => {}
         }
     }
     Ok(Page { next: None, ..page })
@@ -77,18 +79,14 @@ pub(super) fn due_pending(
             continue;
         };
         let row = trees.events.get(id.bytes()).map_err(|error| unavailable(&error))?;
-        match row.map(|row| decode(id, &row, Record::open)) {
+        match row.map(|row| Record::from_bytes(bytes::Bytes::copy_from_slice(&row)).open()) {
             Some(Ok(event)) => due.push((event, lease)),
-            Some(Err(_)) => damaged.push(id),
-            None => {}
+            Some(Err(damage)) if damage.is_certain() => damaged.push(id),
+            // One of a newer version waits for that; a row without its event is nothing to route.
+            Some(Err(_)) | None => {}
         }
     }
     Ok(due)
-}
-
-fn decode(id: EventId, row: &[u8], how: fn(&Record) -> Result<Event, Damage>) -> Result<Event, StoreError> {
-    how(&Record::from_bytes(bytes::Bytes::copy_from_slice(row)))
-        .map_err(|damage| StoreError::Damaged { id: id.to_string(), reason: damage.to_string() })
 }
 
 fn damaged(id: EventId, opened: Result<Event, Damage>) -> StoreError {

@@ -116,9 +116,13 @@ impl RunRows {
         (revision, entries, head): (u32, &[Entry], RunHead),
         counts: &mut Counts,
     ) -> Result<Answer, BatchError> {
-        let Some(before) = self.head(trees, run)?.filter(|before| before.revision == revision) else {
-            return Ok(Answer::Stale);
+        let before = match self.head(trees, run) {
+            Ok(before) => before.filter(|before| before.revision == revision),
+            // It is found again, and named, by whoever reads the run; the others of the batch go on.
+            Err(BatchError::Record(_)) => None,
+            Err(error) => return Err(error),
         };
+        let Some(before) = before else { return Ok(Answer::Stale) };
         self.touched = true;
         let key = key(run);
         for (number, entry) in (revision..).zip(entries) {

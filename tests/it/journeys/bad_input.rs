@@ -40,12 +40,10 @@ async fn every_refusal_has_its_code_and_stores_nothing() {
     assert_eq!((got.status, got.body["error"].as_str()), (405, Some("method_not_allowed")));
     assert_eq!(server.get("/nothing").await.status, 404);
     assert_eq!(server.events_stored().await, 0);
-    let counts = server.get("/metrics").await.body["intake"]["github"]["counts"].clone();
-    assert_eq!(
-        (counts["requests"].as_u64(), counts["refused"]["invalid_json"].as_u64()),
-        (Some(11), Some(4)),
-        "{counts}"
-    );
+    let metrics = server.get("/metrics").await.body;
+    let counts = &metrics["intake"]["github"]["counts"];
+    assert_eq!((counts["requests"].as_u64(), counts["refused"]["invalid_json"].as_u64()), (Some(12), Some(4)));
+    assert_eq!(metrics["strays"]["refused"]["unknown_source"], 1, "who calls for nobody is counted as well");
 }
 
 #[actix::test]

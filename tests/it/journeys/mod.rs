@@ -4,5 +4,7 @@ mod bad_input;
 mod deliveries;
 mod full_disk;
 mod operators;
+mod process;
+mod sources;
 mod supervision;
 mod validation;

@@ -49,7 +49,7 @@ async fn a_pull_request_of_codegen_is_validated() {
 
 #[actix::test]
 async fn claude_sees_the_diff_and_none_of_our_secrets() {
-    let site = Site::start_with("", &[("ANTHROPIC_API_KEY", "for claude")]).await;
+    let site = Site::start_with("", &[("ANTHROPIC_API_KEY", "for-claude")]).await;
     let answer = site.open_pull(12, "a1").await;
     site.until(&site.run_of(&answer).await, "succeeded").await;
     let ledger = site.world().ledger();
@@ -102,12 +102,12 @@ async fn what_may_pass_is_tried_again_and_what_was_done_is_repeated_only_if_it_m
 
 #[actix::test]
 async fn what_cannot_get_better_fails_and_says_why() {
-    let site = Site::start_with("", &[("GITHUB_TOKEN", "not the token")]).await;
+    let site = Site::start_with("", &[("GITHUB_TOKEN", "not-the-token")]).await;
     let answer = site.open_pull(12, "a1").await;
     let run = site.until(&site.run_of(&answer).await, "failed").await;
     let reason = run["reason"].as_str().unwrap();
     assert!(reason.contains("authentication") && reason.contains("the token in GITHUB_TOKEN was refused"), "{reason}");
-    assert!(!run.to_string().contains("not the token"));
+    assert!(!run.to_string().contains("not-the-token"));
     let listed = site.server.get("/api/v1/runs?status=failed").await.body;
     assert_eq!(listed["items"][0]["id"], run["id"]);
 }
@@ -220,17 +220,20 @@ input = { repository = "facts.repository", pr_number = "facts.pr_number", head_s
 #[actix::test]
 async fn a_newer_head_takes_the_place_of_an_older_one() {
     let site = Site::start(ON_PUSH).await;
-    site.world().plan_once("github", "GET", "/pulls/12", FaultKind::Delay(300));
+    site.world().state().claude_next.push(Plan { delay_ms: 700, ..Plan::default() });
     let answer = site.open_pull(12, "a1").await;
     let older = site.run_of(&answer).await;
-    site.world().wait_for_calls(1, |call| call.service == "github").await.unwrap();
+    site.world().wait_for_calls(1, |call| call.service == "claude").await.unwrap();
     site.world().push_head(REPOSITORY, 12, "b2");
     let newer = site.tell("synchronize", 12, ("b2", Some("a1")), "2026-01-05T10:00:09Z").await;
     let newer = site.run_of(&newer).await;
-    site.until(&newer, "succeeded").await;
+    let newer = site.until(&newer, "succeeded").await;
     let older = site.until(&older, "superseded").await;
-    let reason = older["reason"].as_str().unwrap();
-    assert!(reason.contains(&newer) || reason.contains("is now b2"), "{reason}");
+    assert_eq!(older["reason"].as_str(), Some(format!("superseded by {}", newer["id"].as_str().unwrap()).as_str()));
+    let last: Vec<String> = words(&older).into_iter().rev().take(3).rev().collect();
+    assert_eq!(last, ["supersede_asked", "validate_pr succeeded", "ended"], "the attempt in flight ends first");
+    let at = |run: &serde_json::Value, place: usize| run["journal"][place]["at"].as_str().unwrap().to_owned();
+    assert!(at(&newer, 0) >= at(&older, words(&older).len() - 1), "and the newer one begins after it");
     assert_eq!(site.world().statuses(REPOSITORY, "a1"), []);
     assert_eq!(site.world().statuses(REPOSITORY, "b2").len(), 1);
 }

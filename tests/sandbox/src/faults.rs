@@ -39,6 +39,8 @@ pub enum FaultKind {
     DropAfter,
     /// It is done, and answered with this status.
     ErrorAfter(u16),
+    /// It is done, and answered only after so many milliseconds.
+    HoldAnswer(u64),
     /// It is done, and the webhook that it causes is delivered before the answer.
     CallbackFirst,
 }

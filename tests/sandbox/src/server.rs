@@ -160,6 +160,11 @@ async fn serve(request: HttpRequest, body: Bytes, world: Data<World>) -> HttpRes
             world.settle(place, Some(status), accepted);
             respond(trouble(service, status))
         }
+        Some(FaultKind::HoldAnswer(millis)) => {
+            world.settle(place, None, accepted);
+            tokio::time::sleep(std::time::Duration::from_millis(millis)).await;
+            respond(reply)
+        }
         _ => {
             world.settle(place, Some(reply.status), accepted);
             respond(reply)
@@ -192,7 +197,11 @@ fn refuse(service: &str, fault: Option<FaultKind>) -> Option<HttpResponse> {
             let mut response = HttpResponse::Found();
             Some(response.insert_header(("location", "/_control/state")).finish())
         }
-        FaultKind::Delay(_) | FaultKind::DropAfter | FaultKind::ErrorAfter(_) | FaultKind::CallbackFirst => None,
+        FaultKind::Delay(_)
+        | FaultKind::DropAfter
+        | FaultKind::ErrorAfter(_)
+        | FaultKind::HoldAnswer(_)
+        | FaultKind::CallbackFirst => None,
     }
 }
 

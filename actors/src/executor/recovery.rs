@@ -1,0 +1,180 @@
+//! How an executor takes runs up from storage: at its start, after a fall, and whenever it cannot be sure
+//! of what it knows.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
+
+use super::actor::{Executor, Live, STORE_PAUSE};
+use super::attempts::State;
+use super::decide::Happening;
+use super::loading::{Loaded, load_missing, load_one};
+use super::progress::{Phase, Progress};
+use crate::dispatcher::actor::Gone;
+use crate::dispatcher::queue::Ticket;
+use crate::ids::RunId;
+use crate::run::{Entry, RunHead, RunRecord, What};
+use crate::store::{Answer, StoreError, Transition};
+
+impl Executor {
+    /// Tells the dispatcher that it will not hear of a run again.
+    fn forget(&mut self, run: RunId, ctx: &mut Context<Self>) {
+        self.attempts.settle(run);
+        self.never_left.remove(&run);
+        let gone = self.shared.gone.clone();
+        ctx.spawn(async move { _ = gone.ask(Gone(run)).await }.into_actor(self));
+    }
+
+    pub(super) fn read_again(&mut self, run: RunId, pause: Duration, ctx: &mut Context<Self>) {
+        self.live.remove(&run);
+        self.load(run, pause, ctx);
+    }
+
+    /// Reads one run from storage, after a pause.
+    pub(super) fn load(&mut self, run: RunId, pause: Duration, ctx: &mut Context<Self>) {
+        if !self.loading.insert(run) {
+            return;
+        }
+        let (store, definitions, actions) =
+            (Arc::clone(&self.shared.store), self.shared.definitions.clone(), self.shared.actions.clone());
+        let read = async move {
+            tokio::time::sleep(pause).await;
+            load_one(store.as_ref(), &definitions, &actions, run).await
+        };
+        ctx.spawn(read.into_actor(self).map(move |loaded, executor, ctx| {
+            executor.loading.remove(&run);
+            match loaded {
+                Ok(Some(loaded)) => executor.adopt(loaded, ctx),
+                Ok(None) => executor.forget(run, ctx),
+                Err(StoreError::Damaged { id, reason }) => {
+                    tracing::error!(run = %id, reason, "a run cannot go on, its record is damaged");
+                    executor.forget(run, ctx);
+                }
+                Err(StoreError::Unavailable(_)) => executor.load(run, STORE_PAUSE, ctx),
+            }
+        }));
+    }
+
+    /// Reads the open runs of the workflow that are not here, now and whenever somebody could not tell of
+    /// one.
+    pub(super) fn load_all(&mut self, ctx: &mut Context<Self>) {
+        let (store, definitions, actions) =
+            (Arc::clone(&self.shared.store), self.shared.definitions.clone(), self.shared.actions.clone());
+        let known: HashSet<RunId> = self.live.keys().copied().collect();
+        let workflow = self.workflow.clone();
+        let read = async move { load_missing(store.as_ref(), &definitions, &actions, (&workflow, &known)).await };
+        ctx.spawn(read.into_actor(self).map(|loaded, executor, ctx| match loaded {
+            Ok(loaded) => {
+                loaded.into_iter().for_each(|loaded| executor.adopt(loaded, ctx));
+                let (live, loading) = (&executor.live, &executor.loading);
+                executor.attempts.settle_all_but(|run| live.contains_key(&run) || loading.contains(&run));
+                executor.complete = true;
+                executor.tell_all(ctx);
+                let missed = Arc::clone(&executor.missed);
+                executor.load_all_after(async move { missed.notified().await }, ctx);
+            }
+            Err(error) => {
+                tracing::warn!(workflow = executor.workflow, %error, "open runs could not be read; trying again");
+                executor.load_all_after(tokio::time::sleep(STORE_PAUSE), ctx);
+            }
+        }));
+    }
+
+    fn load_all_after(&mut self, pause: impl Future<Output = ()> + 'static, ctx: &mut Context<Self>) {
+        ctx.spawn(pause.into_actor(self).map(|(), executor, ctx| executor.load_all(ctx)));
+    }
+
+    /// Takes up a run where its journal ends.
+    pub(super) fn adopt(&mut self, loaded: Loaded, ctx: &mut Context<Self>) {
+        let run = loaded.run.id;
+        if self.live.contains_key(&run) {
+            return;
+        }
+        if loaded.progress.is_over() {
+            self.forget(run, ctx);
+            return;
+        }
+        let Loaded { run: record, progress, definition } = loaded;
+        let place = definition.and_then(|definition| match definition.place_of(&record) {
+            Ok(place) => Ok((definition, place)),
+            Err(error) => Err(format!("concurrency: {error}")),
+        });
+        let (definition, place) = match place {
+            Ok(found) => found,
+            Err(reason) => return self.block(record, progress, reason, ctx),
+        };
+        let ticket = Ticket {
+            run,
+            workflow: self.workflow.clone(),
+            priority: record.priority,
+            started_at: record.started_at,
+            place,
+        };
+        let (in_hand, waiting, told) = (false, VecDeque::new(), None);
+        let live = Live { run: Arc::new(record), definition, ticket, progress, in_hand, waiting, told };
+        self.live.insert(run, live);
+        self.report(run, ctx);
+        self.resume(run, ctx);
+    }
+
+    /// An attempt that was in flight when the journal ended: at work here, ended here, never made, or in
+    /// doubt.
+    fn resume(&mut self, run: RunId, ctx: &mut Context<Self>) {
+        let never_left = self.never_left.remove(&run);
+        let now = self.shared.clock.now();
+        let Some(live) = self.live.get(&run) else { return };
+        // It may have been up before anybody was here to see it.
+        let time_is_up = live.progress.time_is_up(now);
+        let Phase::Attempting { step, serial, notes, .. } = live.progress.phase.clone() else {
+            self.attempts.settle(run);
+            if time_is_up {
+                self.take(run, Happening::Woke.into(), ctx);
+            }
+            return;
+        };
+        match self.attempts.state(run, serial) {
+            State::AtWork if time_is_up => self.take(run, Happening::Woke.into(), ctx),
+            State::AtWork => {}
+            State::Ended(outcome) => self.take(run, Happening::Ended(serial, outcome).into(), ctx),
+            State::Unknown if never_left == Some(serial) => {
+                self.take(run, Happening::NeverLeft(serial).into(), ctx);
+            }
+            State::Unknown => {
+                let action = live.definition.step(&step).and_then(|step| self.shared.actions.get(step.action.as_str()));
+                let clean_up = action.filter(|_| !notes.is_empty()).map(|action| self.attempts.clean_up(action, notes));
+                let clean_up = async move {
+                    if let Some(clean_up) = clean_up {
+                        clean_up.await;
+                    }
+                };
+                ctx.spawn(clean_up.into_actor(self).map(move |(), executor, ctx| {
+                    executor.take(run, Happening::Recovered(serial).into(), ctx);
+                }));
+            }
+        }
+    }
+
+    /// A run whose definition cannot be executed says so, and waits for a process that can.
+    fn block(&mut self, run: RunRecord, mut progress: Progress, reason: String, ctx: &mut Context<Self>) {
+        if progress.blocked.as_ref() == Some(&reason) {
+            self.forget(run.id, ctx);
+            return;
+        }
+        tracing::error!(run = %run.id, workflow = self.workflow, reason, "a run is blocked");
+        let (now, revision) = (self.shared.clock.now(), progress.revision);
+        let entry = Entry { at: now, what: What::Blocked { reason } };
+        progress.add(&entry);
+        let head = RunHead { wake: None, ..progress.head(now) };
+        let advance = Transition::Advance { run: run.reference(), revision, entries: vec![entry], head };
+        let (log, id) = (self.shared.log.clone(), run.id);
+        ctx.spawn(async move { log.commit(advance).await }.into_actor(self).map(move |result, executor, ctx| {
+            match result {
+                Ok(Answer::Applied) => executor.forget(id, ctx),
+                Ok(_) => executor.load(id, Duration::ZERO, ctx),
+                Err(_) => executor.load(id, STORE_PAUSE, ctx),
+            }
+        }));
+    }
+}

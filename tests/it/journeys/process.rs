@@ -1,0 +1,252 @@
+//! The real program: how it starts, how it ends, and what it finds when it was killed.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use pointsman::integrations::process::members;
+use pointsman_sandbox::claude::Plan;
+use pointsman_sandbox::{FaultKind, Sandbox};
+use serde_json::Value;
+
+use crate::server::{SECRET, TOKEN, sign, until};
+use crate::site::{REPOSITORY, environment, pull_request, words};
+
+/// A running program on a data directory of a test's own.
+struct Program {
+    child: Child,
+    base: String,
+    http: reqwest::Client,
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn command(data: &Path, more: &[(&str, String)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pointsman"));
+    command.env_clear().env("PATH", "/usr/bin:/bin").current_dir(data);
+    for (name, value) in [("POINTSMAN_ADMIN_TOKEN", TOKEN), ("GITHUB_WEBHOOK_SECRET", SECRET)] {
+        command.env(name, value);
+    }
+    command.env("POINTSMAN_DATA_DIR", data).envs(more.iter().map(|(name, value)| (*name, value)));
+    command
+}
+
+impl Program {
+    async fn start(data: &Path, more: &[(&str, String)]) -> Self {
+        let address = data.join("server.addr");
+        let _ = std::fs::remove_file(&address);
+        let mut serve = command(data, more);
+        serve.args(["serve", "--host", "127.0.0.1", "--port", "0"]).stderr(Stdio::null()).stdin(Stdio::null());
+        let child = serve.spawn().unwrap();
+        until("the program to listen", async || address.exists()).await;
+        let base = format!("http://{}", std::fs::read_to_string(&address).unwrap());
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        Self { child, base, http: reqwest::Client::builder().no_proxy().build().unwrap() }
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        let request = self.http.get(format!("{}{path}", self.base)).bearer_auth(TOKEN);
+        request.send().await.unwrap().json().await.unwrap()
+    }
+
+    async fn deliver(&self, event: &str, delivery: &str, body: &str) -> reqwest::Result<reqwest::Response> {
+        let request =
+            self.http.post(format!("{}/webhooks/github", self.base)).header("content-type", "application/json");
+        let request = request.header("x-github-event", event).header("x-github-delivery", delivery);
+        request.header("x-hub-signature-256", sign(body.as_bytes())).body(body.to_owned()).send().await
+    }
+
+    /// Tells of a pull request and gives the run that this starts.
+    async fn validate(&self, sandbox: &Sandbox, number: u64) -> String {
+        sandbox.world().put_pull(crate::site::pull(number, "a1", "+x\n"));
+        let body = pull_request("opened", number, ("a1", None), "2026-01-05T10:00:00Z").to_string();
+        let answer: Value =
+            self.deliver("pull_request", &format!("d{number}"), &body).await.unwrap().json().await.unwrap();
+        let event = answer["eventId"].as_str().unwrap();
+        self.get(&format!("/api/v1/events/{event}/status")).await["runs"][0].as_str().unwrap().to_owned()
+    }
+
+    async fn until(&self, run: &str, status: &str) -> Value {
+        let mut shown = Value::Null;
+        until(&format!("{run} to be {status}"), async || {
+            shown = self.get(&format!("/api/v1/runs/{run}")).await;
+            shown["status"] == status
+        })
+        .await;
+        shown
+    }
+
+    /// Ends it without a goodbye.
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    fn terminate(&mut self) -> std::process::ExitStatus {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.child.wait().unwrap()
+    }
+}
+
+#[actix::test]
+async fn what_a_killed_process_left_running_is_ended_and_its_step_repeated() {
+    let (data, sandbox) = (tempfile::tempdir().unwrap(), Sandbox::start(0).await.unwrap());
+    sandbox.world().state().claude_next.push(Plan { delay_ms: 120_000, leaves_a_child: true, ..Plan::default() });
+    let server = Program::start(data.path(), &environment(&sandbox)).await;
+    let run = server.validate(&sandbox, 12).await;
+    sandbox.world().wait_for_calls(1, |call| call.service == "claude").await.unwrap();
+    let noted = server.get(&format!("/api/v1/runs/{run}")).await;
+    let note = noted["journal"].as_array().unwrap().iter().find(|entry| entry["entry"] == "noted").unwrap().clone();
+    let group = u32::try_from(note["note"]["process"]["pid"].as_u64().unwrap()).unwrap();
+    until("its program to have started another", async || members(group).count() >= 2).await;
+    server.kill();
+    assert!(members(group).count() >= 2, "they outlive the process that was killed");
+    let server = Program::start(data.path(), &environment(&sandbox)).await;
+    let ended = server.until(&run, "succeeded").await;
+    assert!(words(&ended).contains(&"validate_pr interrupted".to_owned()), "{ended:#}");
+    until("nothing of it to be left", async || members(group).count() == 0).await;
+    assert_eq!(sandbox.world().statuses(REPOSITORY, "a1").len(), 1);
+}
+
+#[actix::test]
+async fn a_message_whose_answer_died_with_the_process_is_not_sent_again() {
+    let (data, sandbox) = (tempfile::tempdir().unwrap(), Sandbox::start(0).await.unwrap());
+    sandbox.world().plan_once("slack", "POST", "", FaultKind::HoldAnswer(600_000));
+    let server = Program::start(data.path(), &environment(&sandbox)).await;
+    let run = server.validate(&sandbox, 12).await;
+    sandbox.world().wait_for_calls(1, |call| call.service == "slack").await.unwrap();
+    server.kill();
+    let server = Program::start(data.path(), &environment(&sandbox)).await;
+    let ended = server.until(&run, "succeeded").await;
+    assert!(ended["journal"].to_string().contains("\"assumed\":true"), "nobody knows, and it says so: {ended:#}");
+    assert_eq!(sandbox.world().notifications().len(), 1);
+}
+
+#[actix::test]
+async fn a_status_whose_answer_died_with_the_process_is_set_again() {
+    let (data, sandbox) = (tempfile::tempdir().unwrap(), Sandbox::start(0).await.unwrap());
+    sandbox.world().plan_once("github", "POST", "/statuses/", FaultKind::HoldAnswer(600_000));
+    let server = Program::start(data.path(), &environment(&sandbox)).await;
+    let run = server.validate(&sandbox, 12).await;
+    sandbox.world().wait_for_calls(1, |call| call.path.contains("/statuses/")).await.unwrap();
+    server.kill();
+    let server = Program::start(data.path(), &environment(&sandbox)).await;
+    server.until(&run, "succeeded").await;
+    let statuses = sandbox.world().statuses(REPOSITORY, "a1");
+    assert_eq!((statuses.len(), &statuses[0].state), (2, &statuses[1].state), "the same twice is as once");
+}
+
+#[actix::test]
+async fn sigterm_under_load_ends_in_order_and_loses_nothing() {
+    let data = tempfile::tempdir().unwrap();
+    let mut server = Program::start(data.path(), &[]).await;
+    let (http, base) = (server.http.clone(), server.base.clone());
+    let acknowledged = std::sync::Arc::new(std::sync::Mutex::new(BTreeMap::new()));
+    let clients: Vec<_> = (0..8)
+        .map(|client| {
+            let (http, base, acknowledged) = (http.clone(), base.clone(), std::sync::Arc::clone(&acknowledged));
+            actix_rt::spawn(async move {
+                for number in 0.. {
+                    let (delivery, body) = (format!("{client}-{number}"), "{}");
+                    let request =
+                        http.post(format!("{base}/webhooks/github")).header("content-type", "application/json");
+                    let request = request.header("x-github-event", "push").header("x-github-delivery", &delivery);
+                    let request = request.header("x-hub-signature-256", sign(body.as_bytes())).body(body);
+                    let Ok(answer) = request.send().await else { return };
+                    match answer.status().as_u16() {
+                        200 => {
+                            let answer: Value = answer.json().await.unwrap();
+                            acknowledged
+                                .lock()
+                                .unwrap()
+                                .insert(delivery, answer["eventId"].as_str().unwrap().to_owned());
+                        }
+                        503 => return,
+                        other => panic!("{other}"),
+                    }
+                }
+            })
+        })
+        .collect();
+    until("load", async || acknowledged.lock().unwrap().len() > 200).await;
+    let status = actix_web::web::block(move || server.terminate()).await.unwrap();
+    assert_eq!(status.code(), Some(0));
+    for client in clients {
+        client.await.unwrap();
+    }
+    let server = Program::start(data.path(), &[]).await;
+    let acknowledged = acknowledged.lock().unwrap().clone();
+    for (delivery, event) in &acknowledged {
+        let again: Value = server.deliver("push", delivery, "{}").await.unwrap().json().await.unwrap();
+        assert_eq!((again["status"].as_str(), again["eventId"].as_str()), (Some("duplicate"), Some(event.as_str())));
+    }
+}
+
+fn run(data: &Path, arguments: &[&str], more: &[(&str, &str)]) -> Output {
+    let more: Vec<(&str, String)> = more.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+    command(data, &more).args(arguments).output().unwrap()
+}
+
+/// Starts a server that is expected not to start, and gives its exit code and what it said.
+async fn refusal(data: &Path, variables: &[(&str, &str)]) -> (Option<i32>, String) {
+    let mut more = vec![("WEBHOOK_HOST", "127.0.0.1".to_owned()), ("WEBHOOK_PORT", "0".to_owned())];
+    more.extend(variables.iter().map(|(name, value)| (*name, (*value).to_owned())));
+    let mut child = command(data, &more).arg("serve").stderr(Stdio::piped()).stdin(Stdio::null()).spawn().unwrap();
+    let mut ended = None;
+    until("the program to end, or to listen", async || {
+        ended = child.try_wait().unwrap();
+        ended.is_some() || data.join("server.addr").exists()
+    })
+    .await;
+    let _ = child.kill();
+    let output = child.wait_with_output().unwrap();
+    (ended.and_then(|status| status.code()), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[actix::test]
+async fn it_refuses_to_start_with_what_cannot_be_used_and_says_what() {
+    let check = async |toml: &str, variables: &[(&str, &str)], expect: &str| {
+        let data = tempfile::tempdir().unwrap();
+        std::fs::write(data.path().join("config.toml"), toml).unwrap();
+        let (code, said) = refusal(data.path(), variables).await;
+        assert_eq!(code, Some(1), "{toml} {variables:?}: {said}");
+        assert!(said.contains(expect), "{toml} {variables:?}: {said}");
+        assert!(!said.contains(SECRET) && !said.contains("hunter2"), "{said}");
+    };
+    check("[sever]\nport = 1", &[], "did you mean `server`").await;
+    check("", &[("POINTSMAN_DATADIR", "x")], "POINTSMAN_DATA_DIR").await;
+    check("", &[("WEBHOOK_PORT", "eighty")], "eighty").await;
+    check("", &[("LOG_LEVEL", "inof")], "`inof` is not a level").await;
+    check("", &[("GITHUB_API_URL", "api.github.com")], "integrations.github.api_url").await;
+    check("", &[("SLACK_WEBHOOK_URL", "hooks.slack.com/hunter2")], "integrations.slack.webhook_url").await;
+    check("", &[("GITHUB_TOKEN", "hunter2 hunter2")], "integrations.github.token").await;
+    check("", &[("WEBHOOK_VALIDATOR_IP_WHITELIST", "true")], "validator.allowed_ips").await;
+    check("", &[("LINEAR_WEBHOOK_SECRET", "whsec_hunter2!")], "webhooks.linear.secret").await;
+    check("[webhooks.linear]\nenabled = true", &[], "LINEAR_WEBHOOK_SECRET").await;
+    check("[webhooks.linear]\nallow_unsigned = true", &[("WEBHOOK_HOST", "0.0.0.0")], "loopback").await;
+    check("[webhooks.github]\nmax_body = 0", &[], "webhooks.github.max_body").await;
+    check("", &[("POINTSMAN_DATA_DIR", "/proc/nowhere")], "the data directory `/proc/nowhere` cannot be made; set `server.data_dir`").await;
+}
+
+#[actix::test]
+async fn the_command_line_reads_page_after_page() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Program::start(data.path(), &[]).await;
+    for number in 0..7 {
+        assert_eq!(server.deliver("push", &format!("d{number}"), "{}").await.unwrap().status(), 200);
+    }
+    let directory = data.path().to_owned();
+    let listed = move |limit: &str| {
+        let output = run(&directory, &["events", "list", "--json", "--limit", limit], &[]);
+        assert!(output.status.success(), "{output:?}");
+        serde_json::from_slice::<Vec<Value>>(&output.stdout).unwrap().len()
+    };
+    let counts = actix_web::web::block(move || [listed("3"), listed("600")]).await.unwrap();
+    assert_eq!(counts, [3, 7]);
+}
