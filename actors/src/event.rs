@@ -322,6 +322,9 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// The stable names of all verdicts.
+    pub const STATUSES: [&'static str; 5] = ["ignored", "duplicate", "pending", "started", "unrouted"];
+
     /// The stable name of the verdict: the event's `status`.
     pub fn status(&self) -> &'static str {
         match self {

@@ -88,6 +88,10 @@ fn query(parameters: Parameters) -> Result<EventQuery, ApiError> {
             Some(text.parse().map_err(|_| answer::bad_parameter("cursor", "not a `nextCursor` of this list"))?)
         }
     };
+    if let Some(unknown) = parameters.status.as_ref().filter(|status| !Verdict::STATUSES.contains(&status.as_str())) {
+        let reason = format!("there is no status `{unknown}`; there are {}", Verdict::STATUSES.join(", "));
+        return Err(answer::bad_parameter("status", &reason));
+    }
     Ok(EventQuery {
         source: parameters.source,
         event_type: parameters.event_type,

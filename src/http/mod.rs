@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_web::guard;
 use actix_web::web::{self, Data, ServiceConfig};
 use ipnet::IpNet;
 use pointsman_actors::event::SourceName;
@@ -94,24 +95,29 @@ pub fn routes(edge: Edge) -> impl FnOnce(&mut ServiceConfig) {
         config
             .app_data(Data::new(edge))
             .service(web::resource("/webhooks/{source}").to(webhooks::unknown))
-            .service(read("/health", web::get().to(health::health)))
-            .service(read("/health/live", web::get().to(health::live)))
-            .service(read("/health/ready", web::get().to(health::ready)))
-            .service(read("/metrics", web::get().to(metrics::metrics)))
-            .service(read("/metrics/actors", web::get().to(metrics::actors)))
+            .service(read("/health", reading().to(health::health)))
+            .service(read("/health/live", reading().to(health::live)))
+            .service(read("/health/ready", reading().to(health::ready)))
+            .service(read("/metrics", reading().to(metrics::metrics)))
+            .service(read("/metrics/actors", reading().to(metrics::actors)))
             .service(
                 web::scope("/api/v1")
-                    .service(read("/events", web::get().to(events::list)))
-                    .service(read("/events/{id}", web::get().to(events::show)))
-                    .service(read("/events/{id}/status", web::get().to(events::status)))
-                    .service(read("/runs", web::get().to(runs::list)))
-                    .service(read("/runs/{id}", web::get().to(runs::show))),
+                    .service(read("/events", reading().to(events::list)))
+                    .service(read("/events/{id}", reading().to(events::show)))
+                    .service(read("/events/{id}/status", reading().to(events::status)))
+                    .service(read("/runs", reading().to(runs::list)))
+                    .service(read("/runs/{id}", reading().to(runs::show))),
             )
             .default_service(web::to(answer::nothing_here));
     }
 }
 
-/// A path that is read with GET, and called in no other way.
+/// GET, and HEAD, which monitors like to use.
+fn reading() -> actix_web::Route {
+    web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
+}
+
+/// A path that is read, and called in no other way.
 fn read(path: &str, get: actix_web::Route) -> actix_web::Resource {
     web::resource(path).route(get).default_service(web::to(answer::only_get))
 }

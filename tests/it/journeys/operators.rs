@@ -43,6 +43,7 @@ async fn lists_have_their_envelope_and_name_a_wrong_parameter() {
     for (path, status, code) in [
         ("/api/v1/events?since=yesterday", 400, "bad_parameter"),
         ("/api/v1/events?limit=x", 400, "bad_parameter"),
+        ("/api/v1/events?status=lost", 400, "bad_parameter"),
         ("/api/v1/events?colour=red", 400, "bad_parameter"),
         ("/api/v1/events?cursor=x", 400, "bad_parameter"),
         ("/api/v1/events/nonsense", 400, "bad_parameter"),
@@ -60,6 +61,14 @@ async fn health_and_metrics_have_the_promised_shape() {
     assert_eq!((health.status, health.body["status"].as_str()), (200, Some("healthy")), "{health:?}");
     assert!(["timestamp", "uptime", "version"].iter().all(|name| !health.body[name].is_null()));
     assert_eq!((server.get("/health/live").await.status, server.get("/health/ready").await.status), (200, 200));
+    for (method, path, status) in
+        [("HEAD", "/health", 200), ("DELETE", "/health", 405), ("POST", "/api/v1/events", 405)]
+    {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+        let answer = server.http.request(method, server.url(path)).bearer_auth(TOKEN).send().await.unwrap();
+        assert_eq!(answer.status(), status, "{path}");
+        assert!(status == 200 || answer.text().await.unwrap().contains("method_not_allowed"), "{path}");
+    }
     let metrics = server.get("/metrics").await.body;
     for pointer in [
         "/server/uptime",

@@ -231,7 +231,12 @@ async fn it_refuses_to_start_with_what_cannot_be_used_and_says_what() {
     check("[webhooks.linear]\nenabled = true", &[], "LINEAR_WEBHOOK_SECRET").await;
     check("[webhooks.linear]\nallow_unsigned = true", &[("WEBHOOK_HOST", "0.0.0.0")], "loopback").await;
     check("[webhooks.github]\nmax_body = 0", &[], "webhooks.github.max_body").await;
-    check("", &[("POINTSMAN_DATA_DIR", "/proc/nowhere")], "the data directory `/proc/nowhere` cannot be made; set `server.data_dir`").await;
+    check(
+        "",
+        &[("POINTSMAN_DATA_DIR", "/proc/nowhere")],
+        "the data directory `/proc/nowhere` cannot be made; set `server.data_dir`",
+    )
+    .await;
 }
 
 #[actix::test]

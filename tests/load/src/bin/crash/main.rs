@@ -65,6 +65,15 @@ impl Drop for Running {
     }
 }
 
+/// Starts a server and kills it at a random point of its start-up, recovery and all.
+async fn fall_at_start(setting: &Setting<'_>, after: Duration) -> anyhow::Result<()> {
+    let mut child = spawn(setting)?;
+    tokio::time::sleep(after).await;
+    child.kill()?;
+    child.wait()?;
+    Ok(())
+}
+
 /// What the server is started with.
 struct Setting<'a> {
     options: &'a Options,
@@ -72,11 +81,9 @@ struct Setting<'a> {
     sandbox: &'a str,
 }
 
-async fn start(setting: &Setting<'_>) -> anyhow::Result<Running> {
+fn spawn(setting: &Setting<'_>) -> anyhow::Result<Child> {
     let Setting { options, data, sandbox } = setting;
-    let address = data.join("server.addr");
-    let _ = std::fs::remove_file(&address);
-    let child = Command::new(&options.binary)
+    Command::new(&options.binary)
         .args(["serve", "--host", "127.0.0.1", "--port", "0", "--data-dir"])
         .arg(data)
         .env("GITHUB_WEBHOOK_SECRET", SECRET)
@@ -90,7 +97,13 @@ async fn start(setting: &Setting<'_>) -> anyhow::Result<Running> {
         .env("LOG_LEVEL", "off")
         .stdin(Stdio::null())
         .spawn()
-        .with_context(|| format!("`{}` does not start", options.binary.display()))?;
+        .with_context(|| format!("`{}` does not start", options.binary.display()))
+}
+
+async fn start(setting: &Setting<'_>) -> anyhow::Result<Running> {
+    let address = setting.data.join("server.addr");
+    let _ = std::fs::remove_file(&address);
+    let child = spawn(setting)?;
     let mut running = Running { child, base: String::new() };
     for _ in 0..6_000 {
         if let Some(status) = running.child.try_wait()? {
@@ -130,8 +143,15 @@ async fn main() -> anyhow::Result<()> {
     let mut chance = rand::rngs::SmallRng::seed_from_u64(options.seed);
     let mut renamed = 0;
     for round in 0..options.rounds {
+        if !options.term && chance.random_ratio(1, 4) {
+            fall_at_start(&setting, Duration::from_millis(chance.random_range(1..120))).await?;
+        }
         let mut server = start(&setting).await?;
         runs::misbehave(sandbox.world(), &mut chance);
+        if round + 1 < options.rounds {
+            // One that will not be done before the next kill, and leaves more than itself behind.
+            sandbox.world().state().claude_next.push(runs::slow_claude());
+        }
         let mut clients: Vec<_> = (0..options.clients)
             .map(|client| {
                 let (http, base, notes) = (http.clone(), server.base.clone(), Arc::clone(&notes));
