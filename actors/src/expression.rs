@@ -97,8 +97,9 @@ impl Template {
         }
         let wrong = |reason: String| ExpressionError { text: text.to_owned(), reason };
         let compiled = LANGUAGE.template_from_str(text).map_err(|error| wrong(describe(&error)))?;
-        let instructions = &machinery::get_compiled_template(&compiled).instructions;
-        unknown_helper(instructions).map_or(Ok(()), |unknown| Err(wrong(unknown)))?;
+        let parts = machinery::get_compiled_template(&compiled);
+        let mut parts = parts.blocks.values().chain([&parts.instructions]);
+        parts.find_map(unknown_helper).map_or(Ok(()), |unknown| Err(wrong(unknown)))?;
         let names: BTreeSet<String> = compiled.undeclared_variables(true).into_iter().collect();
         match names.iter().find(|name| !allowed(name)) {
             Some(unknown) => Err(wrong(format!("`{unknown}` is not known here"))),
@@ -136,6 +137,8 @@ fn unknown_helper(instructions: &Instructions<'_>) -> Option<String> {
             let tried = LANGUAGE.empty_state().perform_test(name, &[]);
             is(&tried, ErrorKind::UnknownTest).then(|| format!("there is no test `{name}`"))
         }
+        // Of what a loop calls `loop`, the only thing that has methods.
+        Instruction::CallMethod("cycle" | "changed", ..) => None,
         Instruction::CallMethod(name, ..) => Some(format!(
             "values have no method `{name}`; use a filter (`a | upper`) or a test (`a is startingwith 'b'`)"
         )),

@@ -63,6 +63,8 @@ pub enum RunStatus {
     Running,
     /// It waits for a time.
     Waiting,
+    /// An operator has stopped it for a while.
+    Paused,
     /// An attempt is in doubt and an operator must decide.
     NeedsDecision,
     /// Its definition cannot be executed by this process.
@@ -81,10 +83,11 @@ pub enum RunStatus {
 
 impl RunStatus {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Queued,
         Self::Running,
         Self::Waiting,
+        Self::Paused,
         Self::NeedsDecision,
         Self::Blocked,
         Self::Succeeded,
@@ -100,6 +103,7 @@ impl RunStatus {
             Self::Queued => "queued",
             Self::Running => "running",
             Self::Waiting => "waiting",
+            Self::Paused => "paused",
             Self::NeedsDecision => "needs_decision",
             Self::Blocked => "blocked",
             Self::Succeeded => "succeeded",
@@ -260,10 +264,41 @@ pub enum What {
         /// When it ends.
         until: Timestamp,
     },
+    /// Its condition does not hold, or a failure leads past it.
+    Skipped {
+        /// The step.
+        step: String,
+    },
     /// A newer run takes its place as soon as the attempt in flight has ended.
     SupersedeAsked {
         /// By what, in words.
         reason: String,
+    },
+    /// An operator ends it as soon as the attempt in flight has ended.
+    CancelAsked {
+        /// In words.
+        reason: String,
+    },
+    /// An operator stopped it for a while: no attempt is begun, and its time stands still.
+    Paused,
+    /// It goes on.
+    Resumed,
+    /// An operator said what became of an attempt in doubt.
+    Decided {
+        /// The step.
+        step: String,
+        /// The attempt.
+        attempt: u32,
+        /// What.
+        ruling: Ruling,
+    },
+    /// An operator has it done again from a step on. What happened stands as it is; what is not done again
+    /// keeps its output.
+    Restarted {
+        /// The steps that are done again.
+        steps: Vec<String>,
+        /// Part of the keys of their attempts, so that nobody takes them for the former ones.
+        generation: u32,
     },
     /// An attempt is in doubt, and an operator must decide.
     Parked {
@@ -288,6 +323,25 @@ pub enum What {
         /// Why, in words.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
+    },
+}
+
+/// How an operator rules about an attempt of which nobody knows whether its effect happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "decision", rename_all = "snake_case")]
+pub enum Ruling {
+    /// Do it again.
+    Repeat,
+    /// It was done, with this output.
+    Done {
+        /// What later steps see.
+        #[serde(default)]
+        output: Json,
+    },
+    /// It failed.
+    Fail {
+        /// Why, in words.
+        reason: String,
     },
 }
 

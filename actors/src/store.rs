@@ -351,7 +351,11 @@ impl Counts {
     fn of(&mut self, status: RunStatus) -> &mut u64 {
         match status {
             RunStatus::Queued => &mut self.queued,
-            RunStatus::Running | RunStatus::Waiting | RunStatus::NeedsDecision | RunStatus::Blocked => &mut self.active,
+            RunStatus::Running
+            | RunStatus::Waiting
+            | RunStatus::Paused
+            | RunStatus::NeedsDecision
+            | RunStatus::Blocked => &mut self.active,
             RunStatus::Succeeded => &mut self.succeeded,
             RunStatus::Failed | RunStatus::TimedOut => &mut self.failed,
             RunStatus::Cancelled | RunStatus::Superseded => &mut self.dropped,

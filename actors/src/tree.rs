@@ -420,6 +420,7 @@ impl StartWork {
             wake: mailbox.door(),
             ended: mailbox.door(),
             take_down: mailbox.door(),
+            control: mailbox.door(),
             report: mailbox.door(),
             missed,
         };

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use reqwest::blocking::RequestBuilder;
 use serde_json::Value;
 
 use super::{Cli, Target};
@@ -29,21 +30,29 @@ impl Client {
             None => local_address(&data_dir)?,
         };
         let given = target.token.clone().filter(|token| !token.trim().is_empty());
-        let configured = || settings.admin_token.map(|token| token.expose().to_owned());
         // The token of the local server is nobody else's business.
+        let is_local = target.url.is_none();
+        let configured = settings.admin_token.filter(|_| is_local).map(|token| token.expose().to_owned());
         let generated = || {
-            let is_local = target.url.is_none();
             let kept = is_local.then(|| std::fs::read_to_string(data_dir.join(TOKEN_FILE)).ok()).flatten()?;
             Some(kept.trim().to_owned())
         };
-        let token = given.or_else(configured).or_else(generated);
+        let token = given.or(configured).or_else(generated);
         let http = reqwest::blocking::Client::builder().timeout(PATIENCE).no_proxy().build()?;
         Ok(Self { base, token, http })
     }
 
     /// `GET` of the operator API.
     pub fn get(&self, path: &str, query: &[(&str, String)]) -> anyhow::Result<Value> {
-        let mut request = self.http.get(format!("{}{path}", self.base)).query(query);
+        self.call(self.http.get(format!("{}{path}", self.base)).query(query))
+    }
+
+    /// `POST` of the operator API.
+    pub fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        self.call(self.http.post(format!("{}{path}", self.base)).json(body))
+    }
+
+    fn call(&self, mut request: RequestBuilder) -> anyhow::Result<Value> {
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::client::Client;
 use super::{Cli, Target, at_least_one};
@@ -16,6 +16,76 @@ pub enum Runs {
     List(List),
     /// Show one run, step by step
     Show(Show),
+    /// End a run; of an effect in flight the outcome is waited for
+    Cancel(Cancel),
+    /// Begin nothing more of a run until it is resumed
+    Pause(One),
+    /// Go on with a run that was paused
+    Resume(One),
+    /// Do a run again from a step on; earlier steps keep their output
+    Restart(Restart),
+    /// Say what became of an attempt of which nobody knows
+    Decide(Decide),
+}
+
+/// One run.
+#[derive(Args)]
+pub struct One {
+    #[command(flatten)]
+    target: Target,
+    /// The run's id
+    id: String,
+}
+
+/// A run to be ended.
+#[derive(Args)]
+pub struct Cancel {
+    #[command(flatten)]
+    run: One,
+    /// Why
+    #[arg(long)]
+    reason: Option<String>,
+}
+
+/// A run to be done again.
+#[derive(Args)]
+pub struct Restart {
+    #[command(flatten)]
+    run: One,
+    /// The step from which on
+    #[arg(long)]
+    step: String,
+}
+
+/// What became of an attempt in doubt.
+#[derive(Args)]
+pub struct Decide {
+    #[command(flatten)]
+    run: One,
+    /// What to do about it
+    #[arg(value_parser = ["repeat", "done", "fail"])]
+    decision: String,
+    /// The step, if several are in doubt
+    #[arg(long)]
+    step: Option<String>,
+    /// What later steps see of it, as JSON; with `done`
+    #[arg(long, value_name = "JSON", value_parser = as_json)]
+    output: Option<Value>,
+    /// Why; with `fail`
+    #[arg(long)]
+    reason: Option<String>,
+}
+
+fn as_json(text: &str) -> Result<Value, String> {
+    serde_json::from_str(text).map_err(|error| error.to_string())
+}
+
+impl One {
+    fn tell(&self, cli: &Cli, verb: &str, body: &Value) -> anyhow::Result<ExitCode> {
+        let told = Client::of(cli, &self.target)?.post(&format!("/api/v1/runs/{}/{verb}", self.id), body)?;
+        println!("{}", line(&told));
+        Ok(ExitCode::SUCCESS)
+    }
 }
 
 /// Which runs.
@@ -26,7 +96,7 @@ pub struct List {
     /// Of this workflow
     #[arg(long)]
     workflow: Option<String>,
-    /// With this status: queued, running, waiting, needs_decision, blocked, succeeded, failed, timed_out, cancelled, superseded
+    /// With this status: queued, running, waiting, paused, needs_decision, blocked, succeeded, failed, timed_out, cancelled, superseded
     #[arg(long)]
     status: Option<String>,
     /// About this subject, such as owner/repo#12 or ENG-45
@@ -72,8 +142,30 @@ impl Runs {
         match self {
             Self::List(list) => list.run(cli),
             Self::Show(show) => show.run(cli),
+            Self::Cancel(Cancel { run, reason }) => run.tell(cli, "cancel", &given(&[("reason", json!(reason))])),
+            Self::Pause(run) => run.tell(cli, "pause", &given(&[])),
+            Self::Resume(run) => run.tell(cli, "resume", &given(&[])),
+            Self::Restart(Restart { run, step }) => run.tell(cli, "restart", &given(&[("step", json!(step))])),
+            Self::Decide(Decide { run, decision, step, output, reason }) => {
+                let body = [
+                    ("decision", json!(decision)),
+                    ("step", json!(step)),
+                    ("output", json!(output)),
+                    ("reason", json!(reason)),
+                ];
+                run.tell(cli, "decide", &given(&body))
+            }
         }
     }
+}
+
+/// An object of what was given.
+fn given(fields: &[(&str, Value)]) -> Value {
+    fields
+        .iter()
+        .filter(|(_, value)| !value.is_null())
+        .map(|(name, value)| ((*name).to_owned(), value.clone()))
+        .collect()
 }
 
 impl List {
@@ -172,6 +264,19 @@ fn entry_line(entry: &Value) -> String {
         }
         "interrupted" => format!("{step}: the process ended with attempt {attempt} in flight; it is repeated"),
         "supersede_asked" => format!("makes way after the attempt in flight: {}", text(entry, "reason")),
+        "skipped" => format!("{step}: skipped"),
+        "cancel_asked" => format!("ends after the attempt in flight: {}", text(entry, "reason")),
+        "paused" => "paused".to_owned(),
+        "resumed" => "resumed".to_owned(),
+        "decided" => {
+            let ruling = entry.pointer("/ruling/decision").and_then(Value::as_str).unwrap_or("-");
+            format!("{step}: an operator decides about attempt {attempt}: {ruling}")
+        }
+        "restarted" => {
+            let steps = entry.get("steps").and_then(Value::as_array).into_iter().flatten();
+            let steps: Vec<&str> = steps.filter_map(Value::as_str).collect();
+            format!("restarted; done again: {}", steps.join(", "))
+        }
         "parked" => format!("{step}: needs a decision: {}", text(entry, "reason")),
         "blocked" => format!("blocked: {}", text(entry, "reason")),
         "unblocked" => "goes on".to_owned(),
@@ -186,8 +291,6 @@ fn entry_line(entry: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]

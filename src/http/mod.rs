@@ -2,6 +2,7 @@
 
 mod answer;
 mod auth;
+mod control;
 mod events;
 mod health;
 mod metrics;
@@ -106,7 +107,8 @@ pub fn routes(edge: Edge) -> impl FnOnce(&mut ServiceConfig) {
                     .service(read("/events/{id}", reading().to(events::show)))
                     .service(read("/events/{id}/status", reading().to(events::status)))
                     .service(read("/runs", reading().to(runs::list)))
-                    .service(read("/runs/{id}", reading().to(runs::show))),
+                    .service(read("/runs/{id}", reading().to(runs::show)))
+                    .service(web::resource("/runs/{id}/{verb}").route(web::post().to(control::control))),
             )
             .default_service(web::to(answer::nothing_here));
     }

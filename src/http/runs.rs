@@ -3,7 +3,7 @@
 use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use pointsman_actors::ids::RunId;
-use pointsman_actors::run::{Entry, RunHead, RunRecord, RunRef, RunStatus};
+use pointsman_actors::run::{Entry, RunHead, RunRecord, RunRef, RunStatus, StoredRun};
 use pointsman_actors::store::RunQuery;
 use pointsman_actors::time::Timestamp;
 use serde::Deserialize;
@@ -43,15 +43,20 @@ pub async fn list(
 /// `GET /api/v1/runs/{id}`
 pub async fn show(request: HttpRequest, edge: Data<Edge>, id: Path<String>) -> Result<HttpResponse, ApiError> {
     edge.authorize(&request)?;
-    let id: RunId = id.parse().map_err(|_| answer::bad_parameter("id", "not a run id; they begin with `run_`"))?;
-    let run = edge.shared.store.run(id).await.map_err(|error| answer::store_error(&error))?;
-    let run = run.ok_or_else(|| answer::not_found("run with this id"))?;
+    let run = find(&edge, &id).await?;
     let mut shown = summary(&run.record, &run.head);
     if let Some(fields) = shown.as_object_mut() {
         fields.insert("input".to_owned(), json!(run.record.input));
         fields.insert("journal".to_owned(), run.journal.iter().map(entry).collect());
     }
     Ok(HttpResponse::Ok().json(shown))
+}
+
+/// A run by the id that a path has.
+pub(super) async fn find(edge: &Edge, id: &str) -> Result<StoredRun, ApiError> {
+    let id: RunId = id.parse().map_err(|_| answer::bad_parameter("id", "not a run id; they begin with `run_`"))?;
+    let run = edge.shared.store.run(id).await.map_err(|error| answer::store_error(&error))?;
+    run.ok_or_else(|| answer::not_found("run with this id"))
 }
 
 fn query(parameters: Parameters) -> Result<RunQuery, ApiError> {
@@ -90,7 +95,7 @@ fn read_cursor(text: &str) -> Option<RunRef> {
 }
 
 /// A run as lists show it.
-fn summary(run: &RunRecord, head: &RunHead) -> Value {
+pub(super) fn summary(run: &RunRecord, head: &RunHead) -> Value {
     json!({
         "id": run.id,
         "status": head.status,

@@ -56,8 +56,7 @@ fn refused(answer: &Answer) -> Failure {
         }
         403 => failure(ErrorClass::Authorization),
         404 | 410 => failure(ErrorClass::NotFound),
-        // It took nothing in.
-        503 => failure(ErrorClass::ServiceUnavailable),
+        // Also of a 503 nobody knows who in between answered it, and when.
         500.. => failure(ErrorClass::ServiceUnavailable).in_doubt(),
         _ => failure(ErrorClass::Validation),
     }
@@ -83,7 +82,7 @@ mod tests {
         check(410, "channel_is_archived", ErrorClass::NotFound, false);
         check(429, "", ErrorClass::RateLimit, false);
         check(302, "", ErrorClass::Validation, false);
-        check(503, "service_unavailable", ErrorClass::ServiceUnavailable, false);
+        check(503, "service_unavailable", ErrorClass::ServiceUnavailable, true);
         check(500, "rollup_error", ErrorClass::ServiceUnavailable, true);
     }
 

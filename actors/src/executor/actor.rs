@@ -16,7 +16,7 @@ use super::attempts::{Attempts, Flight, State, notebook};
 use super::decide::{Decision, Execute, Happening, Moment, decide};
 use super::failure::{ErrorClass, Failure};
 use super::loading::{Definitions, Loaded};
-use super::messages::{AttemptEnded, Executors, ReportAll, RunsStarted, TakeDown, Told, Wake};
+use super::messages::{AttemptEnded, Control, Executors, Refused, ReportAll, RunsStarted, TakeDown, Told, Wake};
 use super::port::{Actions, Attempt};
 use super::progress::Progress;
 use super::telling;
@@ -94,7 +94,7 @@ impl Live {
     fn report(&self, now: Timestamp) -> Report {
         // Whoever has been told to go on may be at work as soon as that is durable.
         let is_going = self.in_hand || self.waiting.iter().any(|task| matches!(task.happening, Happening::Go));
-        let standing = if is_going { Standing::Busy } else { self.progress.standing(now) };
+        let standing = if is_going { Standing::Busy } else { self.progress.standing(&self.definition, now) };
         Report { ticket: self.ticket.clone(), standing, revision: self.progress.revision }
     }
 }
@@ -105,8 +105,50 @@ pub(super) struct Task {
     reply: Option<Reply>,
 }
 
-/// Tells whoever waits that something is durable, or that it will not be.
-type Reply = oneshot::Sender<Result<(), Failure>>;
+/// Who waits until something is durable.
+pub(super) enum Reply {
+    /// An attempt, for its note.
+    Note(oneshot::Sender<Result<(), Failure>>),
+    /// An operator.
+    Control(oneshot::Sender<Result<(), Refused>>),
+}
+
+impl Reply {
+    fn durable(self) {
+        match self {
+            Self::Note(reply) => _ = reply.send(Ok(())),
+            Self::Control(reply) => _ = reply.send(Ok(())),
+        }
+    }
+
+    /// Nothing had to be written down.
+    fn unchanged(self, refusal: Option<String>) {
+        match self {
+            Self::Note(reply) => {
+                let gone = Failure::new(ErrorClass::Temporary, "the attempt is not in flight any more");
+                let _ = reply.send(Err(gone));
+            }
+            Self::Control(reply) => _ = reply.send(refusal.map_or(Ok(()), |why| Err(Refused::NotPossible(why)))),
+        }
+    }
+
+    /// The run is read again, and nobody knows yet what is in its journal.
+    fn unknown(self, why: &str) {
+        match self {
+            Self::Note(reply) => _ = reply.send(Err(Failure::new(ErrorClass::Temporary, why))),
+            Self::Control(reply) => _ = reply.send(Err(Refused::Unknown(why.to_owned()))),
+        }
+    }
+}
+
+impl Task {
+    /// Nobody can be told of it.
+    pub(super) fn lost(self, why: &str) {
+        if let Some(reply) = self.reply {
+            reply.unchanged(Some(why.to_owned()));
+        }
+    }
+}
 
 impl From<Happening> for Task {
     fn from(happening: Happening) -> Self {
@@ -142,8 +184,7 @@ impl Executor {
             let decision = decide(&live.run, &live.definition, &live.progress, &task.happening, moment);
             if decision.entries.is_empty() {
                 if let Some(reply) = task.reply {
-                    let _ =
-                        reply.send(Err(Failure::new(ErrorClass::Temporary, "the attempt is not in flight any more")));
+                    reply.unchanged(decision.refusal);
                 }
                 if matches!(task.happening, Happening::Go | Happening::Woke) {
                     // The dispatcher takes it for one at work, or the timer for one that was woken.
@@ -178,9 +219,17 @@ impl Executor {
         let committed = async move { log.commit(advance).await }.into_actor(self);
         ctx.spawn(committed.map(move |result, executor, ctx| match result {
             Ok(Answer::Applied) => executor.written(run, decision, (reply, flight), ctx),
-            Ok(_) => executor.read_again(run, Duration::ZERO, ctx),
+            Ok(_) => {
+                if let Some(reply) = reply {
+                    reply.unknown("something else happened to the run at the same time; try again");
+                }
+                executor.read_again(run, Duration::ZERO, ctx);
+            }
             Err(error) => {
                 tracing::warn!(%run, %error, "a run could not be written down and is read again");
+                if let Some(reply) = reply {
+                    reply.unknown(&error.to_string());
+                }
                 executor.never_left.extend(serial.map(|serial| (run, serial)));
                 executor.read_again(run, STORE_PAUSE, ctx);
             }
@@ -207,13 +256,22 @@ impl Executor {
             self.execute(run, execute, flight);
         }
         if let Some(reply) = reply {
-            let _ = reply.send(Ok(()));
+            reply.durable();
         }
         self.report(run, ctx);
         if self.live.get(&run).is_some_and(|live| live.progress.is_over()) {
             self.live.remove(&run);
         } else {
+            self.end_if_late(run);
             self.work(run, ctx);
+        }
+    }
+
+    /// Its time may have been up before what was decided was durable: then no timer says so any more.
+    fn end_if_late(&mut self, run: RunId) {
+        let now = self.shared.clock.now();
+        if let Some(live) = self.live.get_mut(&run).filter(|live| live.progress.time_is_up(now)) {
+            live.waiting.push_back(Happening::Woke.into());
         }
     }
 
@@ -239,9 +297,9 @@ impl Executor {
     pub(super) fn report(&mut self, run: RunId, ctx: &mut Context<Self>) {
         let now = self.shared.clock.now();
         let Some(live) = self.live.get_mut(&run) else { return };
-        let standing = live.progress.standing(now);
+        let standing = live.progress.standing(&live.definition, now);
         // What is due is no longer waited for.
-        let wake = live.progress.wake().filter(|wake| *wake > now);
+        let wake = live.progress.wake(now).filter(|wake| *wake > now);
         let before = live.told.replace((standing, wake));
         // Each door is asked first thing in a task of its own: doors let in in the order of asking, so that
         // no report overtakes an earlier one. One that fell with this in hand asks everybody when it is back.
@@ -256,7 +314,13 @@ impl Executor {
     }
 
     /// Tells the dispatcher how all runs stand, at once: it lets nobody go on before it knows.
+    ///
+    /// One that is being read again still holds what it has: as long as there is such a run, nothing is
+    /// told, and the dispatcher asks again.
     pub(super) fn tell_all(&mut self, ctx: &mut Context<Self>) {
+        if !self.loading.is_empty() {
+            return;
+        }
         let now = self.shared.clock.now();
         let reports = self.live.values().map(|live| live.report(now)).collect();
         let census = Census { workflow: self.workflow.clone(), reports };
@@ -333,7 +397,17 @@ impl Handler<Letter<TakeDown>> for Executor {
 
     fn handle(&mut self, letter: Letter<TakeDown>, ctx: &mut Context<Self>) {
         let TakeDown { run, serial, note, reply } = letter.open();
-        self.take(run, Task { happening: Happening::Noted(serial, note), reply: Some(reply) }, ctx);
+        self.take(run, Task { happening: Happening::Noted(serial, note), reply: Some(Reply::Note(reply)) }, ctx);
+    }
+}
+
+impl Handler<Letter<Control>> for Executor {
+    type Result = ();
+
+    fn handle(&mut self, letter: Letter<Control>, ctx: &mut Context<Self>) {
+        let Control { run, command, reply } = letter.open();
+        let task = Task { happening: Happening::Told(command), reply: Some(Reply::Control(reply)) };
+        if self.live.contains_key(&run) { self.take(run, task, ctx) } else { self.take_when_read(run, task, ctx) }
     }
 }
 

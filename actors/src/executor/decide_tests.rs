@@ -7,8 +7,10 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::*;
-use crate::executor::port::{Action, ActionInfo, Actions, Attempt, EffectClass, Working};
+use crate::executor::failure::{ErrorClass, Failure};
+use crate::executor::port::{Action, ActionInfo, Actions, Attempt, EffectClass, OnDoubt, Success, Working};
 use crate::ids::EventId;
+use crate::run::Standing;
 use crate::workflow::spec::Defaults;
 
 struct Nothing(&'static ActionInfo);
@@ -33,7 +35,7 @@ static TELL: ActionInfo = ActionInfo {
     timeout: None,
 };
 
-const STEPS: &str = r#"
+pub(crate) const STEPS: &str = r#"
 timeout = "10m"
 steps = [
   { name = "pause", action = "delay", with = { duration = "5s" } },
@@ -67,17 +69,17 @@ fn record() -> RunRecord {
 }
 
 /// A run as a test drives it.
-struct Story {
-    definition: Definition,
-    run: RunRecord,
-    progress: Progress,
-    journal: Vec<Entry>,
-    now: Timestamp,
-    draining: bool,
+pub(crate) struct Story {
+    pub(crate) definition: Definition,
+    pub(crate) run: RunRecord,
+    pub(crate) progress: Progress,
+    pub(crate) journal: Vec<Entry>,
+    pub(crate) now: Timestamp,
+    pub(crate) draining: bool,
 }
 
 impl Story {
-    fn new(toml: &str) -> Self {
+    pub(crate) fn new(toml: &str) -> Self {
         let run = record();
         let progress = Progress::new(run.started_at);
         Self {
@@ -91,7 +93,7 @@ impl Story {
     }
 
     /// What happens, and the attempt that follows; the fold of the journal must be what was decided on.
-    fn happens(&mut self, happening: &Happening) -> Option<Execute> {
+    pub(crate) fn happens(&mut self, happening: &Happening) -> Option<Execute> {
         let moment = Moment { now: self.now, draining: self.draining };
         let decision = decide(&self.run, &self.definition, &self.progress, happening, moment);
         self.journal.extend(decision.entries.clone());
@@ -100,37 +102,37 @@ impl Story {
         decision.execute
     }
 
-    fn after(&mut self, millis: u64) -> &mut Self {
+    pub(crate) fn after(&mut self, millis: u64) -> &mut Self {
         self.now = self.now.plus(Duration::from_millis(millis));
         self
     }
 
-    fn done(&mut self, attempt: u32) -> Option<Execute> {
+    pub(crate) fn done(&mut self, attempt: u32) -> Option<Execute> {
         self.happens(&Happening::Ended(self.serial(attempt), Ok(Success::Done(json!({})))))
     }
 
-    fn fails(&mut self, attempt: u32, failure: Failure) -> Option<Execute> {
+    pub(crate) fn fails(&mut self, attempt: u32, failure: Failure) -> Option<Execute> {
         self.happens(&Happening::Ended(self.serial(attempt), Err(failure)))
     }
 
     /// The serial of the last attempt of this number.
-    fn serial(&self, number: u32) -> u32 {
+    pub(crate) fn serial(&self, number: u32) -> u32 {
         let is_it = |entry: &Entry| matches!(entry.what, What::Attempted { attempt, .. } if attempt == number);
         u32::try_from(self.journal.iter().rposition(is_it).unwrap()).unwrap()
     }
 
     /// The process ends, and the next one finds what is in the journal.
-    fn crash(&mut self) -> Option<Execute> {
-        let Phase::Attempting { serial, .. } = self.progress.phase else { panic!("nothing is in flight") };
+    pub(crate) fn crash(&mut self) -> Option<Execute> {
+        let serial = self.progress.in_flight().next().expect("something is in flight").1.serial;
         self.happens(&Happening::Recovered(serial))
     }
 
-    fn status(&self) -> RunStatus {
+    pub(crate) fn status(&self) -> RunStatus {
         self.progress.head(self.now).status
     }
 
     /// Until the attempt at `check` is in flight.
-    fn at_check(mut self) -> Self {
+    pub(crate) fn at_check(mut self) -> Self {
         self.happens(&Happening::Go);
         let effects = self.after(5_000).happens(&Happening::Go);
         assert_eq!(steps_of(&effects), ["check"]);
@@ -138,18 +140,18 @@ impl Story {
     }
 
     /// Until the attempt at `say` is in flight.
-    fn at_say(self) -> Self {
+    pub(crate) fn at_say(self) -> Self {
         let mut story = self.at_check();
         assert_eq!(steps_of(&story.done(1)), ["say"]);
         story
     }
 }
 
-fn steps_of(execute: &Option<Execute>) -> Vec<&str> {
+pub(crate) fn steps_of(execute: &Option<Execute>) -> Vec<&str> {
     execute.iter().map(|execute| execute.step.as_str()).collect()
 }
 
-fn failure(class: ErrorClass) -> Failure {
+pub(crate) fn failure(class: ErrorClass) -> Failure {
     Failure::new(class, "x")
 }
 
@@ -204,7 +206,7 @@ fn doubt_is_resolved_by_the_steps_word_alone() {
     let effects = pure.happens(&Happening::Go);
     let Some(Execute { attempt: 2, key, .. }) = &effects else { panic!("{effects:?}") };
     assert_eq!(*key, format!("{}/check", pure.run.id), "the same key for every attempt");
-    assert_eq!(pure.progress.failures, 0, "a death of the process uses up no attempt");
+    assert_eq!(pure.progress.steps["check"].tries().failures, 0, "a death of the process uses up no attempt");
 
     let mut once = Story::new(STEPS).at_say();
     assert_eq!(once.crash(), None, "what must never happen twice is not sent again");
@@ -263,19 +265,19 @@ fn an_old_head_ends_the_run() {
 }
 
 /// Its attempts may take longer than the run.
-const SLOW: &str = r#"
+pub(crate) const SLOW: &str = r#"
 timeout = "10m"
 steps = [
   { name = "pause", action = "delay", with = { duration = "5s" } },
-  { name = "check", action = "look", timeout = "1h", retry = { max_attempts = 3, base_delay = "1s", jitter = 0.0 } },
-  { name = "say", action = "tell", timeout = "1h" },
+  { name = "check", action = "look", timeout = "10m", retry = { max_attempts = 3, base_delay = "1s", jitter = 0.0 } },
+  { name = "say", action = "tell", timeout = "10m" },
 ]
 "#;
 
 #[test]
 fn time_runs_out_once_and_the_attempt_is_dropped() {
     let mut story = Story::new(SLOW).at_check();
-    assert_eq!(story.progress.wake(), Some(story.now.plus(Duration::from_secs(595))));
+    assert_eq!(story.progress.wake(story.now), Some(story.now.plus(Duration::from_secs(595))));
     assert_eq!(story.after(594_999).happens(&Happening::Woke), None);
     assert_eq!(story.status(), RunStatus::Running, "never early");
     story.after(1).happens(&Happening::Woke);
@@ -288,7 +290,7 @@ fn what_is_known_is_written_down_before_time_is_up() {
     let mut late = Story::new(SLOW).at_check();
     assert_eq!(late.after(700_000).done(1), None, "there is no time for another step");
     assert_eq!(late.status(), RunStatus::TimedOut);
-    assert!(late.progress.outputs.contains_key("check"));
+    assert_eq!(late.progress.steps["check"].word(), "done");
 
     let mut last = Story::new(SLOW).at_say();
     last.after(700_000).done(1);
@@ -352,7 +354,7 @@ fn a_process_that_ends_begins_no_attempt() {
     let mut story = Story::new(STEPS).at_check();
     story.draining = true;
     assert_eq!(story.done(1), None);
-    assert_eq!(story.progress.phase, Phase::Ready);
+    assert_eq!(story.progress.standing(&story.definition, story.now), Standing::Runnable);
     story.draining = false;
     assert_eq!(steps_of(&story.happens(&Happening::Go)), ["say"]);
 }
@@ -371,7 +373,7 @@ fn what_a_template_cannot_give_fails_the_step_and_not_the_program() {
 fn notes_are_kept_with_the_attempt() {
     let mut story = Story::new(STEPS).at_check();
     story.happens(&Happening::Noted(story.serial(1), json!({"process": 7})));
-    assert!(matches!(&story.progress.phase, Phase::Attempting { notes, .. } if notes == &[json!({"process": 7})]));
+    assert_eq!(story.progress.in_flight().next().unwrap().1.notes, [json!({"process": 7})]);
     let before = story.journal.len();
     story.happens(&Happening::Noted(99, json!({})));
     assert_eq!(story.journal.len(), before, "of another attempt there is nothing to note");
@@ -397,7 +399,7 @@ fn every_crash_point_leads_to_the_end() {
         story.progress = Progress::of(story.run.started_at, &story.journal);
         story.now = story.journal.last().map_or(Timestamp::default(), |last| last.at);
         let mut in_flight = None;
-        if matches!(story.progress.phase, Phase::Attempting { .. }) {
+        if story.progress.in_flight().next().is_some() {
             story.crash();
         }
         for _ in 0..20 {
@@ -431,4 +433,49 @@ fn every_crash_point_leads_to_the_end() {
         }
         assert_eq!((done, said), (vec!["pause", "check", "say"], 1), "cut {cut}");
     }
+}
+
+/// `look`, then `look` and `tell` side by side, then `tell`; the second look may fail.
+pub(crate) const GRAPH: &str = r#"
+timeout = "10m"
+steps = [
+  { name = "first", action = "look", needs = [] },
+  { name = "left", action = "look", needs = ["first"], on_failure = "continue", retry = { max_attempts = 1 } },
+  { name = "right", action = "tell", needs = ["first"], when = "steps.first.output.ok" },
+  { name = "last", action = "tell", needs = ["left", "right"], when = "steps.left.status == 'done' or steps.left.error.class == 'network'" },
+]
+"#;
+
+#[test]
+fn a_graph_is_gone_through_by_what_steps_need() {
+    let mut story = Story::new(GRAPH);
+    assert_eq!(steps_of(&story.happens(&Happening::Go)), ["first"]);
+    let output = json!({ "ok": false });
+    let next = story.happens(&Happening::Ended(story.serial(1), Ok(Success::Done(output))));
+    assert_eq!(steps_of(&next), ["left"]);
+    let next = story.fails(1, failure(ErrorClass::Network));
+    assert_eq!(steps_of(&next), ["last"], "the right one is skipped, and the left one's failure is not the end");
+    assert_eq!(story.progress.steps["right"], StepState::Skipped);
+    story.done(1);
+    assert_eq!(story.status(), RunStatus::Succeeded);
+}
+
+#[test]
+fn a_failure_can_lead_to_a_later_step() {
+    let toml = r#"steps = [
+      { name = "try", action = "look", on_failure = { goto = "sorry" }, retry = { max_attempts = 1 } },
+      { name = "praise", action = "tell" },
+      { name = "sorry", action = "tell", when = "steps.try.status == 'failed'" },
+    ]"#;
+    let mut story = Story::new(toml);
+    story.happens(&Happening::Go);
+    assert_eq!(steps_of(&story.fails(1, failure(ErrorClass::NotFound))), ["sorry"]);
+    assert_eq!(story.progress.steps["praise"], StepState::Skipped);
+    story.done(1);
+    assert_eq!(story.status(), RunStatus::Succeeded);
+    let mut well = Story::new(toml);
+    well.happens(&Happening::Go);
+    assert_eq!(steps_of(&well.done(1)), ["praise"]);
+    well.done(1);
+    assert_eq!((well.status(), &well.progress.steps["sorry"]), (RunStatus::Succeeded, &StepState::Skipped));
 }

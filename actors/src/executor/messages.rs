@@ -7,6 +7,7 @@ use actix::Message;
 use serde_json::Value as Json;
 use tokio::sync::{Notify, oneshot};
 
+use super::command::Command;
 use super::failure::Failure;
 use crate::dispatcher::queue::Order;
 use crate::ids::RunId;
@@ -52,6 +53,30 @@ pub struct TakeDown {
     pub reply: oneshot::Sender<Result<(), Failure>>,
 }
 
+/// An operator says something of a run. The reply comes when it is durable, or with the reason why it
+/// cannot be followed.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Control {
+    /// The run.
+    pub run: RunId,
+    /// What is said.
+    pub command: Command,
+    /// Told what became of it.
+    pub reply: oneshot::Sender<Result<(), Refused>>,
+}
+
+/// Why an operator's command was not followed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// As the run stands it cannot be.
+    #[error("{0}")]
+    NotPossible(String),
+    /// The store does not work, or the executor fell with it in hand. It may have been followed.
+    #[error("{0}")]
+    Unknown(String),
+}
+
 /// Asks for a census of the live runs: the dispatcher does not know them.
 #[derive(Message, Clone, Debug)]
 #[rtype(result = "()")]
@@ -70,6 +95,8 @@ pub struct ExecutorDoors {
     pub ended: Door<AttemptEnded>,
     /// Notes of attempts.
     pub take_down: Door<TakeDown>,
+    /// Words of operators.
+    pub control: Door<Control>,
     /// Reports.
     pub report: Door<ReportAll>,
     /// Has the executor look for runs in storage that it was not told of.

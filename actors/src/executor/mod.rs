@@ -3,6 +3,7 @@
 
 pub mod actor;
 pub mod attempts;
+pub mod command;
 pub mod decide;
 pub mod failure;
 pub mod loading;
@@ -10,4 +11,5 @@ pub mod messages;
 pub mod port;
 pub mod progress;
 mod recovery;
+mod step;
 mod telling;

@@ -1,31 +1,34 @@
 //! Where a run stands: its journal, folded. Running and recovering use the same fold, so that what a
 //! process knows of a run is what the next one will know.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 
-use crate::run::{Entry, RunHead, RunStatus, Standing, What};
+use super::failure::Failure;
+use crate::run::{Entry, Ruling, RunHead, RunStatus, Standing, What};
 use crate::time::Timestamp;
+use crate::workflow::definition::Definition;
 
 /// Where a run stands.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Progress {
-    /// What it is doing.
-    pub phase: Phase,
+    /// Whether it has begun, and whether it is over.
+    pub life: Life,
+    /// Its steps, as far as anything has happened to them.
+    pub steps: BTreeMap<String, StepState>,
+    /// How often it was restarted: part of the keys of its attempts.
+    pub generation: u32,
     /// Number of entries in its journal.
     pub revision: u32,
     /// How much of its time was left at the last entry, once it has begun. Attempts and declared pauses
     /// use it up; waiting for a turn, or for a person, does not.
     pub left: Option<Duration>,
-    /// What the steps that are done gave, by step.
-    pub outputs: Map<String, Json>,
-    /// Number of the last attempt at the step that it is at.
-    pub attempts: u32,
-    /// How many of them failed.
-    pub failures: u32,
-    /// Why a newer run takes its place once the attempt in flight has ended.
-    pub superseded: Option<String>,
+    /// How it ends once the attempt in flight has ended, and why.
+    pub leaving: Option<(RunStatus, String)>,
+    /// Whether an operator has stopped it for a while.
+    pub paused: bool,
     /// Why its definition cannot be executed.
     pub blocked: Option<String>,
     /// Milliseconds spent in declared delays.
@@ -34,49 +37,76 @@ pub struct Progress {
     pub at: Timestamp,
 }
 
-/// What a run is doing.
+/// Whether a run has begun, and whether it is over.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Phase {
+pub enum Life {
     /// It has not begun.
     Queued,
-    /// It could go on.
-    Ready,
-    /// An attempt is in flight, or was when the process ended.
-    Attempting {
-        /// The step.
-        step: String,
-        /// Its number.
-        attempt: u32,
-        /// Where its entry stands in the journal: no other attempt of the run has the same.
-        serial: u32,
-        /// When it is dropped if it has not ended.
-        until: Timestamp,
-        /// What it wrote down.
-        notes: Vec<Json>,
-    },
-    /// It pauses.
-    Waiting {
-        /// The step.
-        step: String,
-        /// Until when.
-        until: Timestamp,
-        /// For what.
-        pause: Pause,
-    },
-    /// An attempt is in doubt.
-    NeedsDecision {
-        /// The step.
-        step: String,
-        /// In words.
-        reason: String,
-    },
+    /// It has.
+    Begun,
     /// It is over.
-    Ended {
-        /// How.
+    Over {
+        /// How it ended.
         status: RunStatus,
         /// Why, in words.
         reason: Option<String>,
     },
+}
+
+/// How often a step was tried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tries {
+    /// Attempts that were made.
+    pub attempts: u32,
+    /// Those that failed. A death of the process fails none.
+    pub failures: u32,
+}
+
+/// Where a step stands. One that nothing has happened to yet has no state.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StepState {
+    /// It is attempted again as soon as the run goes on.
+    Again(Tries),
+    /// An attempt is in flight, or was when the process ended.
+    Attempting(Flying),
+    /// It waits for a time.
+    Pausing {
+        /// Until when.
+        until: Timestamp,
+        /// For what.
+        pause: Pause,
+        /// How often it was tried before.
+        tries: Tries,
+    },
+    /// An attempt is in doubt, and an operator must decide.
+    InDoubt {
+        /// In words.
+        reason: String,
+        /// The attempt is the last of these.
+        tries: Tries,
+    },
+    /// It is done.
+    Done {
+        /// What later steps see.
+        output: Json,
+    },
+    /// Its condition did not hold, or a failure led past it.
+    Skipped,
+    /// It failed for good.
+    Failed(Failure),
+}
+
+/// An attempt in flight.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Flying {
+    /// Where its entry stands in the journal: no other attempt of the run has the same.
+    pub serial: u32,
+    /// When it is dropped if it has not ended.
+    pub until: Timestamp,
+    /// What it wrote down.
+    pub notes: Vec<Json>,
+    /// It is the last of these.
+    pub tries: Tries,
 }
 
 /// What a pause is for.
@@ -88,17 +118,52 @@ pub enum Pause {
     Retry,
 }
 
+impl StepState {
+    /// Whether nothing more will happen to it, and what needs it may go on.
+    pub fn is_settled(&self) -> bool {
+        matches!(self, Self::Done { .. } | Self::Skipped | Self::Failed(_))
+    }
+
+    /// How often it was tried.
+    pub fn tries(&self) -> Tries {
+        match self {
+            Self::Again(tries) | Self::Pausing { tries, .. } | Self::InDoubt { tries, .. } => *tries,
+            Self::Attempting(flying) => flying.tries,
+            Self::Done { .. } | Self::Skipped | Self::Failed(_) => Tries::default(),
+        }
+    }
+
+    /// The word by which templates see it.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Done { .. } => "done",
+            Self::Skipped => "skipped",
+            Self::Failed(_) => "failed",
+            Self::Again(_) | Self::Attempting(_) | Self::Pausing { .. } | Self::InDoubt { .. } => "open",
+        }
+    }
+
+    /// Until when it uses up time.
+    fn active_until(&self, paused: bool) -> Option<Timestamp> {
+        match self {
+            Self::Attempting(flying) => Some(flying.until),
+            Self::Pausing { until, .. } if !paused => Some(*until),
+            _ => None,
+        }
+    }
+}
+
 impl Progress {
     /// Of a run that was started at this time.
     pub fn new(started_at: Timestamp) -> Self {
         Self {
-            phase: Phase::Queued,
+            life: Life::Queued,
+            steps: BTreeMap::new(),
+            generation: 0,
             revision: 0,
             left: None,
-            outputs: Map::new(),
-            attempts: 0,
-            failures: 0,
-            superseded: None,
+            leaving: None,
+            paused: false,
             blocked: None,
             delayed_ms: 0,
             at: started_at,
@@ -122,61 +187,105 @@ impl Progress {
         match &entry.what {
             What::Begun { may_take_ms } => {
                 self.left = Some(Duration::from_millis(*may_take_ms));
-                self.phase = Phase::Ready;
+                self.life = Life::Begun;
             }
-            What::Attempted { step, attempt, until, .. } => {
-                self.attempts = *attempt;
-                let (step, notes) = (step.clone(), Vec::new());
-                self.phase = Phase::Attempting { step, attempt: *attempt, serial, until: *until, notes };
-            }
-            What::Noted { note, .. } => {
-                if let Phase::Attempting { notes, .. } = &mut self.phase {
-                    notes.push(note.clone());
-                }
-            }
-            What::Succeeded { step, output, .. } => self.done(step, output),
-            What::Failed { step, retry_at, .. } => {
-                self.failures += 1;
-                self.phase = match retry_at {
-                    Some(until) => Phase::Waiting { step: step.clone(), until: *until, pause: Pause::Retry },
-                    None => Phase::Ready,
-                };
-            }
-            What::Interrupted { .. } => self.phase = Phase::Ready,
-            What::Delayed { step, until } => {
-                self.phase = Phase::Waiting { step: step.clone(), until: *until, pause: Pause::Delay };
-            }
-            What::SupersedeAsked { reason } => self.superseded = Some(reason.clone()),
-            What::Parked { step, reason, .. } => {
-                self.phase = Phase::NeedsDecision { step: step.clone(), reason: reason.clone() };
-            }
+            What::SupersedeAsked { reason } => self.leaving = Some((RunStatus::Superseded, reason.clone())),
+            What::CancelAsked { reason } => self.leaving = Some((RunStatus::Cancelled, reason.clone())),
+            What::Paused => self.paused = true,
+            What::Resumed => self.paused = false,
             What::Blocked { reason } => self.blocked = Some(reason.clone()),
             What::Unblocked => self.blocked = None,
+            What::Restarted { steps, generation } => self.restarted(steps, *generation),
             What::Ended { status, reason } => {
-                self.phase = Phase::Ended { status: *status, reason: reason.clone() };
+                self.life = Life::Over { status: *status, reason: reason.clone() };
+            }
+            of_a_step => {
+                let Some((step, state)) = self.step_after(of_a_step, serial) else { return };
+                self.steps.insert(step, state);
             }
         }
+    }
+
+    /// What an entry makes of its step.
+    fn step_after(&self, what: &What, serial: u32) -> Option<(String, StepState)> {
+        let tries = |step: &str| self.steps.get(step).map(StepState::tries).unwrap_or_default();
+        let (step, state) = match what {
+            What::Attempted { step, attempt, until, .. } => {
+                let tries = Tries { attempts: *attempt, ..tries(step) };
+                (step, StepState::Attempting(Flying { serial, until: *until, notes: Vec::new(), tries }))
+            }
+            What::Noted { step, note, .. } => {
+                let StepState::Attempting(mut flying) = self.steps.get(step)?.clone() else { return None };
+                flying.notes.push(note.clone());
+                (step, StepState::Attempting(flying))
+            }
+            What::Succeeded { step, output, .. } | What::Decided { step, ruling: Ruling::Done { output }, .. } => {
+                (step, StepState::Done { output: output.clone() })
+            }
+            What::Failed { step, error, retry_at, .. } => {
+                let before = tries(step);
+                let tries = Tries { failures: before.failures + 1, ..before };
+                let retry = |until| StepState::Pausing { until, pause: Pause::Retry, tries };
+                (step, retry_at.map_or_else(|| StepState::Failed(error.clone()), retry))
+            }
+            What::Interrupted { step, .. } | What::Decided { step, ruling: Ruling::Repeat, .. } => {
+                (step, StepState::Again(tries(step)))
+            }
+            What::Delayed { step, until } => {
+                (step, StepState::Pausing { until: *until, pause: Pause::Delay, tries: Tries::default() })
+            }
+            What::Parked { step, reason, .. } => {
+                (step, StepState::InDoubt { reason: reason.clone(), tries: tries(step) })
+            }
+            What::Skipped { step } => (step, StepState::Skipped),
+            // What follows from the failure stands in an entry of its own.
+            What::Decided { .. }
+            | What::Begun { .. }
+            | What::SupersedeAsked { .. }
+            | What::CancelAsked { .. }
+            | What::Paused
+            | What::Resumed
+            | What::Blocked { .. }
+            | What::Unblocked
+            | What::Restarted { .. }
+            | What::Ended { .. } => return None,
+        };
+        Some((step.clone(), state))
+    }
+
+    fn restarted(&mut self, steps: &[String], generation: u32) {
+        self.steps.retain(|step, _| !steps.contains(step));
+        self.generation = generation;
+        self.life = Life::Queued;
+        self.left = None;
+        self.leaving = None;
+        self.paused = false;
     }
 
     /// What has passed of its time between the last entry and `now`. A pause counts up to its end, an
     /// attempt up to when it is dropped, however late anybody finds out.
     fn spent(&self, now: Timestamp) -> Duration {
-        match &self.phase {
-            Phase::Attempting { until, .. } | Phase::Waiting { until, .. } => now.min(*until).since(self.at),
-            _ => Duration::ZERO,
-        }
+        let active = self.steps.values().filter_map(|step| step.active_until(self.paused));
+        active.map(|until| now.min(until).since(self.at)).max().unwrap_or_default()
     }
 
     fn spend(&mut self, now: Timestamp) {
-        let spent = self.spent(now);
-        self.left = self.left_at(now);
-        if let Phase::Waiting { pause: Pause::Delay, .. } = self.phase {
-            self.delayed_ms = self.delayed_ms.saturating_add(u64::try_from(spent.as_millis()).unwrap_or(u64::MAX));
+        if self.is_over() {
+            self.at = self.at.max(now);
+            return;
         }
-        self.at = now;
+        let delays = self.steps.values().filter_map(|step| match step {
+            StepState::Pausing { until, pause: Pause::Delay, .. } if !self.paused => Some(*until),
+            _ => None,
+        });
+        let delayed = delays.map(|until| now.min(until).since(self.at)).max().unwrap_or_default();
+        self.delayed_ms = self.delayed_ms.saturating_add(u64::try_from(delayed.as_millis()).unwrap_or(u64::MAX));
+        self.left = self.left_at(now);
+        // A clock that was set back makes nothing happen twice.
+        self.at = self.at.max(now);
     }
 
-    /// How much of its time is left; `None` as long as it does not run.
+    /// How much of its time is left; `None` as long as it has not begun.
     pub fn left_at(&self, now: Timestamp) -> Option<Duration> {
         self.left.map(|left| left.saturating_sub(self.spent(now)))
     }
@@ -186,61 +295,96 @@ impl Progress {
         self.left_at(now) == Some(Duration::ZERO)
     }
 
-    /// When it must be looked at if nothing happens: the end of a pause, or of its time.
-    pub fn wake(&self) -> Option<Timestamp> {
-        let runs_out = self.left.map(|left| self.at.plus(left));
-        match &self.phase {
-            Phase::Waiting { until, .. } => Some(runs_out.map_or(*until, |runs_out| runs_out.min(*until))),
-            // An attempt ends by itself unless the run's time is up first.
-            Phase::Attempting { until, .. } => runs_out.filter(|runs_out| runs_out <= until),
-            _ => None,
+    /// When it must be looked at if nothing happens: the end of a pause that is after `now`, or of its time.
+    pub fn wake(&self, now: Timestamp) -> Option<Timestamp> {
+        if self.is_over() || self.life == Life::Queued {
+            return None;
         }
+        let pauses = self.steps.values().filter_map(|step| match step {
+            StepState::Pausing { until, .. } if !self.paused && *until > now => Some(*until),
+            _ => None,
+        });
+        // Attempts and pauses end by themselves unless the run's time is up first.
+        let last = self.steps.values().filter_map(|step| step.active_until(self.paused)).max();
+        let runs_out = self.left.map(|left| self.at.plus(left)).filter(|runs_out| Some(*runs_out) <= last);
+        pauses.chain(runs_out).min()
     }
 
-    fn done(&mut self, step: &str, output: &Json) {
-        self.outputs.insert(step.to_owned(), output.clone());
-        self.attempts = 0;
-        self.failures = 0;
-        self.phase = Phase::Ready;
+    /// The attempts in flight, by step.
+    pub fn in_flight(&self) -> impl Iterator<Item = (&String, &Flying)> {
+        let is_over = self.is_over();
+        self.steps.iter().filter_map(move |(step, state)| match state {
+            StepState::Attempting(flying) if !is_over => Some((step, flying)),
+            _ => None,
+        })
     }
 
-    /// Whether nothing more will happen.
+    /// Whether nothing more will happen, unless it is restarted.
     pub fn is_over(&self) -> bool {
-        matches!(self.phase, Phase::Ended { .. })
+        matches!(self.life, Life::Over { .. })
+    }
+
+    /// Whether a step can be begun, or be gone on with, at `now`: all that it needs is settled.
+    pub fn is_ready(&self, definition: &Definition, step: &str, now: Timestamp) -> bool {
+        let settled = |needed: &String| self.steps.get(needed).is_some_and(StepState::is_settled);
+        match self.steps.get(step) {
+            None => definition.step(step).is_some_and(|step| step.needs.iter().all(settled)),
+            Some(StepState::Again(_)) => true,
+            Some(StepState::Pausing { until, .. }) => *until <= now,
+            Some(_) => false,
+        }
     }
 
     /// How the run stands for others.
-    pub fn standing(&self, now: Timestamp) -> Standing {
-        match &self.phase {
-            Phase::Queued => Standing::Queued,
-            Phase::Ready => Standing::Runnable,
-            Phase::Attempting { .. } => Standing::Busy,
-            Phase::Waiting { until, .. } if *until <= now => Standing::Runnable,
-            Phase::Waiting { .. } | Phase::NeedsDecision { .. } => Standing::Parked,
-            Phase::Ended { .. } => Standing::Over,
+    pub fn standing(&self, definition: &Definition, now: Timestamp) -> Standing {
+        match self.life {
+            Life::Over { .. } => return Standing::Over,
+            Life::Queued if self.paused => return Standing::Parked,
+            Life::Queued => return Standing::Queued,
+            Life::Begun => {}
         }
+        if self.in_flight().next().is_some() {
+            return Standing::Busy;
+        }
+        let all_settled = || definition.steps.iter().all(|step| self.is_settled(&step.name));
+        let any_ready = || definition.steps.iter().any(|step| self.is_ready(definition, &step.name, now));
+        let could_go_on = self.leaving.is_some() || any_ready() || all_settled();
+        if could_go_on && !self.paused { Standing::Runnable } else { Standing::Parked }
+    }
+
+    /// Whether nothing more will happen to a step.
+    pub fn is_settled(&self, step: &str) -> bool {
+        self.steps.get(step).is_some_and(StepState::is_settled)
     }
 
     /// The sum that is stored beside the journal.
     pub fn head(&self, updated_at: Timestamp) -> RunHead {
         let (status, step, reason) = self.shown();
-        let wake = self.wake();
+        let wake = self.wake(Timestamp::default());
         RunHead { status, revision: self.revision, step, reason, wake, updated_at, delayed_ms: self.delayed_ms }
     }
 
     fn shown(&self) -> (RunStatus, Option<String>, Option<String>) {
-        if let (Some(reason), false) = (&self.blocked, self.is_over()) {
+        if let Life::Over { status, reason } = &self.life {
+            return (*status, None, reason.clone());
+        }
+        if let Some(reason) = &self.blocked {
             return (RunStatus::Blocked, None, Some(reason.clone()));
         }
-        match &self.phase {
-            Phase::Queued => (RunStatus::Queued, None, None),
-            Phase::Ready => (RunStatus::Running, None, None),
-            Phase::Attempting { step, .. } => (RunStatus::Running, Some(step.clone()), None),
-            Phase::Waiting { step, .. } => (RunStatus::Waiting, Some(step.clone()), None),
-            Phase::NeedsDecision { step, reason } => {
+        if let Some((step, _)) = self.in_flight().next() {
+            return (RunStatus::Running, Some(step.clone()), None);
+        }
+        let first = |wanted: fn(&StepState) -> bool| self.steps.iter().find(|(_, state)| wanted(state));
+        let doubt = first(|state| matches!(state, StepState::InDoubt { .. }));
+        let pause = first(|state| matches!(state, StepState::Pausing { .. }));
+        match (self.paused, &self.life, doubt, pause) {
+            (true, ..) => (RunStatus::Paused, None, None),
+            (_, Life::Queued, ..) => (RunStatus::Queued, None, None),
+            (_, _, Some((step, StepState::InDoubt { reason, .. })), _) => {
                 (RunStatus::NeedsDecision, Some(step.clone()), Some(reason.clone()))
             }
-            Phase::Ended { status, reason } => (*status, None, reason.clone()),
+            (_, _, _, Some((step, _))) => (RunStatus::Waiting, Some(step.clone()), None),
+            _ => (RunStatus::Running, None, None),
         }
     }
 }

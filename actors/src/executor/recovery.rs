@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 
-use super::actor::{Executor, Live, STORE_PAUSE};
+use super::actor::{Executor, Live, STORE_PAUSE, Task};
 use super::attempts::State;
 use super::decide::Happening;
 use super::loading::{Loaded, load_missing, load_one};
-use super::progress::{Phase, Progress};
+use super::progress::{Flying, Progress};
 use crate::dispatcher::actor::Gone;
 use crate::dispatcher::queue::Ticket;
 use crate::ids::RunId;
@@ -88,12 +88,45 @@ impl Executor {
 
     /// Takes up a run where its journal ends.
     pub(super) fn adopt(&mut self, loaded: Loaded, ctx: &mut Context<Self>) {
+        if loaded.progress.is_over() {
+            self.forget(loaded.run.id, ctx);
+        } else {
+            self.hold(loaded, ctx);
+        }
+    }
+
+    /// Reads a run that is not here, which may be over, and tells it this.
+    pub(super) fn take_when_read(&mut self, run: RunId, task: Task, ctx: &mut Context<Self>) {
+        let (store, definitions, actions) =
+            (Arc::clone(&self.shared.store), self.shared.definitions.clone(), self.shared.actions.clone());
+        let read = async move { load_one(store.as_ref(), &definitions, &actions, run).await };
+        ctx.spawn(read.into_actor(self).map(move |loaded, executor, ctx| match loaded {
+            Ok(Some(Loaded { definition: Err(reason), .. })) => task.lost(&reason),
+            Ok(Some(loaded)) => {
+                executor.hold(loaded, ctx);
+                executor.tell_held(run, task, ctx);
+            }
+            Ok(None) => task.lost("there is no run with this id"),
+            Err(error) => task.lost(&error.to_string()),
+        }));
+    }
+
+    fn tell_held(&mut self, run: RunId, task: Task, ctx: &mut Context<Self>) {
+        if !self.live.contains_key(&run) {
+            return task.lost("it is blocked: its definition cannot be executed by this version");
+        }
+        self.take(run, task, ctx);
+        // One that is over and was not begun again is not held.
+        let is_over = self.live.get(&run).is_some_and(|live| live.progress.is_over() && !live.in_hand);
+        if is_over {
+            self.live.remove(&run);
+        }
+    }
+
+    /// Holds a run.
+    fn hold(&mut self, loaded: Loaded, ctx: &mut Context<Self>) {
         let run = loaded.run.id;
         if self.live.contains_key(&run) {
-            return;
-        }
-        if loaded.progress.is_over() {
-            self.forget(run, ctx);
             return;
         }
         let Loaded { run: record, progress, definition } = loaded;
@@ -127,7 +160,8 @@ impl Executor {
         let Some(live) = self.live.get(&run) else { return };
         // It may have been up before anybody was here to see it.
         let time_is_up = live.progress.time_is_up(now);
-        let Phase::Attempting { step, serial, notes, .. } = live.progress.phase.clone() else {
+        let flying = live.progress.in_flight().next().map(|(step, flying)| (step.clone(), flying.clone()));
+        let Some((step, Flying { serial, notes, .. })) = flying else {
             self.attempts.settle(run);
             if time_is_up {
                 self.take(run, Happening::Woke.into(), ctx);

@@ -11,9 +11,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 use sha2::{Digest, Sha256};
 
+use super::graph::Graph;
 use super::recipe::Recipe;
 use super::retry::RetryPolicy;
-use super::spec::{ConcurrencySpec, Defaults, OnNewer, RetrySpec, StepSpec, WorkflowSpec};
+use super::spec::{ConcurrencySpec, Defaults, OnFailure, OnNewer, RetrySpec, StepSpec, WorkflowSpec};
 use crate::executor::port::{Accepts, ActionInfo, Actions, EffectClass, OnDoubt, Parameter};
 use crate::expression::{Expression, ExpressionError, Template};
 use crate::ids;
@@ -89,6 +90,11 @@ pub struct Step {
     pub class: EffectClass,
     /// What happens in doubt.
     pub on_doubt: OnDoubt,
+    /// The steps that come right before it.
+    pub needs: Vec<String>,
+    /// What becomes of the run when it fails for good.
+    pub on_failure: OnFailure,
+    when: Option<Expression>,
     with: Vec<(String, Recipe)>,
 }
 
@@ -148,6 +154,19 @@ impl Definition {
         }))
     }
 
+    /// All steps that come after this one, near and far.
+    pub fn after(&self, step: &str) -> BTreeSet<String> {
+        let mut after = BTreeSet::new();
+        let mut found = true;
+        while std::mem::take(&mut found) {
+            for each in &self.steps {
+                let follows = each.needs.iter().any(|needed| needed == step || after.contains(needed));
+                found |= follows && after.insert(each.name.clone());
+            }
+        }
+        after
+    }
+
     /// The step of this name.
     pub fn step(&self, name: &str) -> Option<&Step> {
         self.steps.iter().find(|step| step.name == name)
@@ -155,20 +174,23 @@ impl Definition {
 }
 
 impl Step {
-    /// What the step hands over, with what earlier steps gave.
-    pub fn with(&self, run: &RunRecord, outputs: &Map<String, Json>) -> Result<Map<String, Json>, ExpressionError> {
-        let variables = variables(run, outputs);
+    /// Whether its condition holds, as far as the run has come: `steps` is what there is of each step.
+    pub fn holds(&self, run: &RunRecord, steps: &Map<String, Json>) -> Result<bool, ExpressionError> {
+        self.when.as_ref().map_or(Ok(true), |when| Ok(when.evaluate(&variables(run, steps))?.is_true()))
+    }
+
+    /// What it hands over.
+    pub fn with(&self, run: &RunRecord, steps: &Map<String, Json>) -> Result<Map<String, Json>, ExpressionError> {
+        let variables = variables(run, steps);
         self.with.iter().map(|(name, recipe)| Ok((name.clone(), recipe.render(&variables)?))).collect()
     }
 }
 
-/// What the templates of a run see. `outputs` are those of earlier steps, by step.
-fn variables(run: &RunRecord, outputs: &Map<String, Json>) -> Value {
-    let steps: Map<String, Json> =
-        outputs.iter().map(|(name, output)| (name.clone(), serde_json::json!({ "output": output }))).collect();
+/// What the templates of a run see.
+fn variables(run: &RunRecord, steps: &Map<String, Json>) -> Value {
     context!(
         input => Value::from(Serde(&run.input)),
-        steps => Value::from(Serde(&steps)),
+        steps => Value::from(Serde(steps)),
         run => context!(
             id => run.id.to_string(),
             workflow => run.workflow.as_str(),
@@ -202,13 +224,9 @@ impl<'a> Compiler<'a> {
             self.wrong("steps", "a workflow has at least one step");
         }
         let concurrency = spec.concurrency.as_ref().and_then(|spec| self.concurrency(spec));
-        let (mut steps, mut earlier) = (Vec::new(), BTreeSet::new());
-        for step in &spec.steps {
-            steps.extend(self.step(step, &earlier));
-            if !earlier.insert(step.name.clone()) {
-                self.wrong(&format!("step `{}`", step.name), "another step has this name");
-            }
-        }
+        let graph = Graph::of(&spec.steps);
+        graph.mistakes().into_iter().for_each(|(key, reason)| self.wrong(&key, reason));
+        let steps: Vec<Step> = spec.steps.iter().filter_map(|step| self.step(step, &graph)).collect();
         self.fits(timeout, &steps);
         let content = match serde_json::to_string(pinned) {
             Ok(content) => content,
@@ -244,7 +262,7 @@ impl<'a> Compiler<'a> {
         })
     }
 
-    fn step(&mut self, spec: &StepSpec, earlier: &BTreeSet<String>) -> Option<Step> {
+    fn step(&mut self, spec: &StepSpec, graph: &Graph) -> Option<Step> {
         let at = |key: &str| format!("step `{}`, {key}", spec.name);
         if spec.name.is_empty() || !spec.name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
             self.wrong(&at("name"), "a name has letters, digits and underscores only");
@@ -263,14 +281,19 @@ impl<'a> Compiler<'a> {
         if info.class == EffectClass::Once && on_doubt == OnDoubt::Repeat {
             self.wrong(&at("on_doubt"), "what must never happen twice cannot be repeated; use `park` or `assume_done`");
         }
-        let with = self.with(spec, info, earlier);
+        let earlier = graph.before(&spec.name);
+        let with = self.with(spec, info, &earlier);
+        let when = spec.when.as_ref();
+        let when = when.map(|text| Expression::compile(text, &|name: &str| self.is_variable(name, &earlier)));
+        let when = self.keep(&at("when"), when.transpose()).flatten();
         let timeout = self.span(&at("timeout"), spec.timeout.as_deref().unwrap_or_default());
         if timeout.is_zero() {
             self.wrong(&at("timeout"), "must be longer than nothing");
         }
         let retry = self.retry(&at("retry"), &spec.retry.clone().unwrap_or_default());
         let (name, action) = (spec.name.clone(), spec.action.clone());
-        Some(Step { name, action, timeout, retry, class: info.class, on_doubt, with })
+        let (needs, on_failure) = (graph.needs(&spec.name), spec.on_failure.clone());
+        Some(Step { name, action, timeout, retry, class: info.class, on_doubt, needs, on_failure, when, with })
     }
 
     fn with(&mut self, spec: &StepSpec, info: &ActionInfo, earlier: &BTreeSet<String>) -> Vec<(String, Recipe)> {
@@ -282,12 +305,17 @@ impl<'a> Compiler<'a> {
         let mut with = Vec::new();
         for parameter in info.parameters {
             let at = at(parameter.name);
-            let Some(value) = spec.with.get(parameter.name) else {
+            // What an earlier version pinned may lack a parameter that its action did not have.
+            let default = parameter.default.map(Json::from);
+            let Some(value) = spec.with.get(parameter.name).or(default.as_ref()) else {
                 self.wrong(&at, format!("`{}` needs this", spec.action));
                 continue;
             };
             let recipe = Recipe::compile(value, &|name: &str| self.is_variable(name, earlier));
             let Some(recipe) = self.keep(&at, recipe) else { continue };
+            if matches!(recipe, Recipe::List(_) | Recipe::Object(_)) {
+                self.wrong(&at, "expected one value, found several");
+            }
             if let Some(fixed) = recipe.fixed() {
                 if let Some(reason) = parameter.accepts.refuses(fixed) {
                     self.wrong(&at, reason);
@@ -310,7 +338,7 @@ impl<'a> Compiler<'a> {
                 true
             }
             ["run", "id" | "workflow" | "event" | "subject" | "started_at"] => true,
-            ["steps", step, "output", ..] => earlier.contains(*step),
+            ["steps", step, "output" | "status" | "error", ..] => earlier.contains(*step),
             _ => crate::router::routes::BUILT_IN_FUNCTIONS.contains(&name),
         }
     }
@@ -340,6 +368,10 @@ impl<'a> Compiler<'a> {
         let delays: Duration = steps.iter().filter_map(Step::fixed_delay).sum();
         if !timeout.is_zero() && delays >= timeout {
             self.wrong("timeout", format!("the delays take {delays:?}, the whole run may take {timeout:?}"));
+        }
+        if let Some(long) = steps.iter().find(|step| step.action != DELAY && step.timeout > timeout) {
+            let reason = format!("an attempt may take {:?}, the whole run {timeout:?}", long.timeout);
+            self.wrong(&format!("step `{}`, timeout", long.name), reason);
         }
     }
 

@@ -84,7 +84,7 @@ fn a_definition_is_compiled_with_the_defaults_of_action_and_configuration() {
     assert_eq!(look.retry.base_delay, Duration::from_secs(5), "from the configuration");
     assert_eq!((say.timeout, say.on_doubt), (Duration::from_secs(30), OnDoubt::AssumeDone));
     let run = run(serde_json::json!({"number": 7, "repository": "o/r", "order": 3}));
-    let outputs = serde_json::json!({"look": {"ok": true}});
+    let outputs = serde_json::json!({"look": {"status": "done", "output": {"ok": true}}});
     assert_eq!(look.with(&run, &Map::new()).unwrap()["number"], 7);
     let text = say.with(&run, outputs.as_object().unwrap()).unwrap();
     assert_eq!(text["text"], format!("yes of {}", run.id));
@@ -125,9 +125,24 @@ fn what_cannot_be_executed_is_named() {
     check("\"10m\"", "\"0s\"", "must be longer than nothing");
     check("action = \"check\",", "action = \"check\", timeout = \"0s\",", "step `look`, timeout: must be longer");
     check("retry =", "with = { number = \"x\" }, retry =", "with.number: expected a whole number, found \"x\"");
+    check(
+        "action = \"check\",",
+        "action = \"check\", timeout = \"11m\",",
+        "an attempt may take 660s, the whole run 600s",
+    );
+    check("{ duration = \"5s\" }", "{ duration = [\"5s\"] }", "with.duration: expected one value, found several");
     check("of {{ run.id }}", "of {{ run.id | uper }}", "there is no filter `uper`");
     check("duration =", "period =", "`delay` does not take this; it takes duration");
     check("duration =", "period =", "`delay` needs this");
+    check("\"check\", retry", "\"check\", needs = [\"look\"], retry", "step `look`, needs: it comes after itself");
+    check("\"check\", retry", "\"check\", needs = [\"sing\"], retry", "step `look`, needs: there is no step `sing`");
+    check("\"check\", retry", "\"check\", needs = [], retry", "`steps.look.output.ok` is not known here");
+    let goto = |target: &str| format!("\"check\", on_failure = {{ goto = \"{target}\" }}, retry");
+    check("\"check\", retry", &goto("pause"), "on_failure.goto: `pause` comes before it");
+    check("\"check\", retry", &goto("look"), "it cannot go on at itself");
+    check("\"check\", retry", &goto("sing"), "there is no step `sing`");
+    check("\"check\", retry", "\"check\", on_failure = \"ignore\", retry", "unknown variant `ignore`");
+    check("\"check\", retry", "\"check\", when = \"steps.say.output\", retry", "`steps.say.output` is not known here");
     check("max_attempts = 2", "max_attempts = 0", "is at least 1");
     check("max_attempts = 2", "multiplier = 0.5", "multiplier must be within");
     check("max_attempts = 2", "max_attempt = 2", "unknown field `max_attempt`");
@@ -137,4 +152,15 @@ fn what_cannot_be_executed_is_named() {
     check("run.id }}", "run.id", "syntax error");
     let errors = compile("steps = []").unwrap_err();
     assert_eq!(errors, "workflow `w`, steps: a workflow has at least one step");
+}
+
+#[test]
+fn steps_come_in_order_unless_they_say_what_they_need() {
+    let definition = compile(GOOD).unwrap();
+    let needs: Vec<&[String]> = definition.steps.iter().map(|step| step.needs.as_slice()).collect();
+    assert_eq!(needs, [&[][..], &["pause".to_owned()], &["look".to_owned()]]);
+    assert_eq!(definition.after("pause"), ["look", "say"].map(str::to_owned).into());
+    let graph = compile(&GOOD.replace("\"tell\", with", "\"tell\", needs = [\"look\"], with")).unwrap();
+    assert!(graph.steps[1].needs.is_empty(), "as soon as one says so, the others need nothing");
+    assert_eq!(graph.after("pause"), BTreeSet::new());
 }

@@ -3,6 +3,7 @@
 
 pub mod catalog;
 pub mod definition;
+pub mod graph;
 pub mod recipe;
 pub mod retry;
 pub mod spec;

@@ -70,9 +70,18 @@ pub struct StepSpec {
     pub name: String,
     /// What it does.
     pub action: String,
+    /// The steps that come before it. When no step names any, each comes after the one before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub needs: Option<Vec<String>>,
+    /// An expression; if it does not hold, the step is skipped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<String>,
     /// What it hands over; texts are templates.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub with: BTreeMap<String, Json>,
+    /// What becomes of the run when it fails for good.
+    #[serde(default, skip_serializing_if = "OnFailure::is_default")]
+    pub on_failure: OnFailure,
     /// Time for one attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<String>,
@@ -82,6 +91,25 @@ pub struct StepSpec {
     /// What happens to an attempt of which nobody knows whether its effect happened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_doubt: Option<OnDoubt>,
+}
+
+/// What becomes of a run when a step fails for good.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    /// It fails.
+    #[default]
+    Fail,
+    /// It goes on; later steps see the status `failed` and the error.
+    Continue,
+    /// It goes on at a later step; what is not done by then is skipped.
+    Goto(String),
+}
+
+impl OnFailure {
+    fn is_default(&self) -> bool {
+        *self == Self::Fail
+    }
 }
 
 /// When a step is tried again. What is not named is taken from the configuration.

@@ -131,6 +131,8 @@ impl RunRows {
         self.heads.insert(&key[..], sealed::seal(&head)?);
         if head.status.is_end() {
             self.open.remove(&key[..]);
+        } else if before.status.is_end() {
+            self.open.insert(&key[..], &[][..]);
         }
         counts.run_moved(&before, &head, run.started_at);
         self.changed.insert(run, head);

@@ -1,6 +1,7 @@
 //! A story each.
 
 mod bad_input;
+mod control;
 mod deliveries;
 mod full_disk;
 mod operators;

@@ -220,7 +220,7 @@ input = { repository = "facts.repository", pr_number = "facts.pr_number", head_s
 #[actix::test]
 async fn a_newer_head_takes_the_place_of_an_older_one() {
     let site = Site::start(ON_PUSH).await;
-    site.world().state().claude_next.push(Plan { delay_ms: 700, ..Plan::default() });
+    site.world().state().claude_next.push(Plan { delay_ms: 2_500, ..Plan::default() });
     let answer = site.open_pull(12, "a1").await;
     let older = site.run_of(&answer).await;
     site.world().wait_for_calls(1, |call| call.service == "claude").await.unwrap();

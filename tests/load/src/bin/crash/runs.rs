@@ -7,6 +7,7 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use pointsman::integrations::process::members;
 use pointsman_load::signature;
 use pointsman_sandbox::claude::Plan;
 use pointsman_sandbox::{Call, Fault, FaultKind, PullRequest, World};
@@ -277,12 +278,7 @@ fn left_running(world: &World) -> usize {
         let command = std::fs::read(Path::new("/proc").join(pid.to_string()).join("cmdline"));
         let is_it = command.is_ok_and(|command| String::from_utf8_lossy(&command).contains("fake-claude"));
         // It may have left before what it started.
-        is_it || group_is_there(*pid)
+        is_it || u32::try_from(*pid).is_ok_and(|group| members(group).next().is_some())
     })
     .count()
-}
-
-fn group_is_there(group: u64) -> bool {
-    let group = i32::try_from(group).ok().and_then(rustix::process::Pid::from_raw);
-    group.is_some_and(|group| rustix::process::test_kill_process_group(group).is_ok())
 }

@@ -1,0 +1,124 @@
+//! What operators say of a run, and what follows. Pure; a part of [`super::decide`].
+
+use serde::{Deserialize, Serialize};
+
+use super::decide::Next;
+use super::failure::{ErrorClass, Failure};
+use super::port::EffectClass;
+use super::progress::StepState;
+use crate::run::{Ruling, RunStatus, What};
+use crate::workflow::spec::OnFailure;
+
+/// What an operator says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Command {
+    /// End it. After the answer no new attempt starts.
+    Cancel {
+        /// Why, in words.
+        reason: String,
+    },
+    /// Begin nothing until it is resumed. After the answer no new attempt starts.
+    Pause,
+    /// Go on.
+    Resume,
+    /// Do it again from this step on; what came before keeps its output.
+    Restart {
+        /// The step.
+        step: String,
+    },
+    /// Rule about an attempt in doubt.
+    Decide {
+        /// The step; it need not be named if it is the only one in doubt.
+        step: Option<String>,
+        /// How.
+        ruling: Ruling,
+    },
+}
+
+impl Next<'_> {
+    /// Follows a command, or says why not.
+    pub(super) fn obey(&mut self, command: &Command) {
+        let is_over = self.progress.is_over();
+        match command {
+            Command::Restart { step } => self.restart(step),
+            _ if is_over => self.refuse("it is over; only a restart can begin it again"),
+            Command::Cancel { reason } => self.cancel(reason),
+            Command::Pause if !self.progress.paused => self.write(What::Paused),
+            Command::Resume if self.progress.paused => self.write(What::Resumed),
+            // It is so already.
+            Command::Pause | Command::Resume => {}
+            Command::Decide { step, ruling } => self.rule(step.as_deref(), ruling),
+        }
+    }
+
+    fn refuse(&mut self, reason: impl Into<String>) {
+        self.refusal = Some(reason.into());
+    }
+
+    /// What changes nothing outside is dropped at once; of anything else the outcome is waited for.
+    fn cancel(&mut self, reason: &str) {
+        let class = |step: &String| self.definition.step(step).map(|step| step.class);
+        if self.progress.in_flight().all(|(step, _)| class(step) == Some(EffectClass::Pure)) {
+            self.end(RunStatus::Cancelled, Some(reason.to_owned()));
+        } else {
+            self.leave(RunStatus::Cancelled, reason);
+        }
+    }
+
+    fn rule(&mut self, wanted: Option<&str>, ruling: &Ruling) {
+        let doubtful: Vec<String> = self
+            .progress
+            .steps
+            .iter()
+            .filter(|(_, state)| matches!(state, StepState::InDoubt { .. }))
+            .map(|(step, _)| step.clone())
+            .collect();
+        let step = match (wanted, doubtful.as_slice()) {
+            (Some(wanted), all) if all.iter().any(|step| step == wanted) => wanted.to_owned(),
+            (Some(wanted), _) => return self.refuse(format!("the step `{wanted}` is not in doubt")),
+            (None, [only]) => only.clone(),
+            (None, []) => return self.refuse("no step is in doubt"),
+            (None, several) => {
+                return self.refuse(format!("name the step; there are {} in doubt", several.join(", ")));
+            }
+        };
+        let Some(of) = self.definition.step(&step) else { return };
+        let attempt = self.progress.steps.get(&step).map(|state| state.tries().attempts).unwrap_or_default();
+        self.write(What::Decided { step, attempt, ruling: ruling.clone() });
+        if let Ruling::Fail { reason } = ruling {
+            let message = format!("an operator says that it failed: {reason}");
+            self.give_up(of, attempt, Failure::new(ErrorClass::Validation, message));
+        }
+        self.go_on(false);
+    }
+
+    fn restart(&mut self, step: &str) {
+        let definition = self.definition;
+        let Some(from) = definition.step(step) else {
+            let names: Vec<&str> = definition.steps.iter().map(|step| step.name.as_str()).collect();
+            return self.refuse(format!("there is no step `{step}`; there are {}", names.join(", ")));
+        };
+        if !self.progress.is_over() && self.progress.in_flight().next().is_some() {
+            return self.refuse("an attempt is in flight; cancel the run first, or wait");
+        }
+        let missing = from.needs.iter().find(|needed| match self.progress.steps.get(*needed) {
+            Some(StepState::Failed(_)) => {
+                definition.step(needed).is_some_and(|step| step.on_failure == OnFailure::Fail)
+            }
+            state => state.is_none_or(|state| !state.is_settled()),
+        });
+        if let Some(missing) = missing {
+            return self
+                .refuse(format!("the step `{missing}`, which comes before it, is not done; restart from there"));
+        }
+        // Whatever is not settled is left from the life before.
+        let again =
+            |name: &String| name == step || definition.after(step).contains(name) || !self.progress.is_settled(name);
+        let steps: Vec<String> = definition.steps.iter().map(|step| step.name.clone()).filter(again).collect();
+        self.write(What::Restarted { steps, generation: self.progress.generation + 1 });
+    }
+}
+
+#[cfg(test)]
+#[path = "command_tests.rs"]
+mod tests;

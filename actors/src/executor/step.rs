@@ -1,0 +1,172 @@
+//! The life of a step: begun, attempted, tried again, in doubt, done. Pure; a part of [`super::decide`].
+
+use serde_json::{Map, Value as Json, json};
+
+use super::decide::{Execute, Next, step_key};
+use super::failure::{ErrorClass, Failure};
+use super::port::{OnDoubt, Outcome, Success};
+use super::progress::{Pause, StepState};
+use crate::run::{RunStatus, What};
+use crate::time::parse_span;
+use crate::workflow::definition::{DELAY, Step};
+use crate::workflow::retry;
+use crate::workflow::spec::OnFailure;
+
+impl Next<'_> {
+    /// Whether going on with a step that is ready takes a slot.
+    pub(super) fn needs_slot(&self, step: &Step) -> bool {
+        match self.progress.steps.get(&step.name) {
+            None => step.action != DELAY,
+            Some(_) => true,
+        }
+    }
+
+    /// Begins a step that is ready, or goes on with it.
+    pub(super) fn begin(&mut self, step: &Step) {
+        let state = self.progress.steps.get(&step.name).cloned();
+        if let Some(StepState::Pausing { pause: Pause::Delay, .. }) = state {
+            let step = step.name.clone();
+            self.write(What::Succeeded { step, attempt: 0, output: Json::Null, assumed: false });
+            return;
+        }
+        let seen = self.seen();
+        match state.map_or_else(|| step.holds(self.run, &seen), |_| Ok(true)) {
+            Ok(true) => {}
+            Ok(false) => return self.write(What::Skipped { step: step.name.clone() }),
+            Err(error) => return self.give_up(step, 0, Failure::new(ErrorClass::Validation, error.to_string())),
+        }
+        match step.with(self.run, &seen) {
+            Err(error) => self.give_up(step, 0, Failure::new(ErrorClass::Validation, error.to_string())),
+            Ok(with) if step.action == DELAY => self.delay(step, &with),
+            Ok(with) if !self.draining => self.attempt(step, with),
+            Ok(_) => {}
+        }
+    }
+
+    /// What templates see of the steps so far.
+    fn seen(&self) -> Map<String, Json> {
+        let seen = |state: &StepState| match state {
+            StepState::Done { output } => json!({ "status": state.word(), "output": output }),
+            StepState::Failed(failure) => json!({ "status": state.word(), "error": failure }),
+            _ => json!({ "status": state.word() }),
+        };
+        self.progress.steps.iter().map(|(step, state)| (step.clone(), seen(state))).collect()
+    }
+
+    fn delay(&mut self, step: &Step, with: &Map<String, Json>) {
+        let text = with.get("duration").and_then(Json::as_str).unwrap_or_default();
+        match parse_span(text) {
+            Some(span) => self.write(What::Delayed { step: step.name.clone(), until: self.now.plus(span) }),
+            None => {
+                let message = format!("with.duration: `{text}` is not a span of time");
+                self.give_up(step, 0, Failure::new(ErrorClass::Validation, message));
+            }
+        }
+    }
+
+    fn attempt(&mut self, step: &Step, with: Map<String, Json>) {
+        let tries = self.progress.steps.get(&step.name).map(StepState::tries).unwrap_or_default();
+        let key = step_key(self.run.id, &step.name, self.progress.generation);
+        let (name, attempt) = (step.name.clone(), tries.attempts + 1);
+        let (serial, until) = (self.progress.revision, self.now.plus(step.timeout));
+        self.write(What::Attempted { step: name.clone(), attempt, key: key.clone(), until });
+        self.execute = Some(Execute { step: name, attempt, serial, key, with });
+    }
+
+    /// An attempt has ended.
+    pub(super) fn ended(&mut self, step: &Step, attempt: u32, outcome: &Outcome) {
+        match outcome {
+            Ok(Success::Done(output)) => self.done(step, attempt, output.clone(), false),
+            Ok(Success::Superseded(reason)) => {
+                self.done(step, attempt, json!({ "superseded": reason }), false);
+                self.end(RunStatus::Superseded, Some(reason.clone()));
+            }
+            Err(failure) => match step.on_doubt {
+                OnDoubt::AssumeDone if failure.in_doubt => self.assume_done(step, attempt, &failure.to_string()),
+                OnDoubt::Park if failure.in_doubt => self.park(step, attempt, failure.to_string()),
+                OnDoubt::AssumeDone | OnDoubt::Park | OnDoubt::Repeat => self.retry(step, attempt, failure.clone()),
+            },
+        }
+        self.go_on(true);
+    }
+
+    /// The process ended with the attempt in flight.
+    pub(super) fn recovered(&mut self, step: &Step, attempt: u32) {
+        self.unblock();
+        self.doubt(step, attempt, "the process ended before the attempt did");
+        self.go_on(false);
+    }
+
+    /// Nobody knows whether the effect of the attempt happened. Its class and the step's `on_doubt`
+    /// decide, and nothing else.
+    pub(super) fn doubt(&mut self, step: &Step, attempt: u32, why: &str) {
+        match step.on_doubt {
+            OnDoubt::Repeat => self.write(What::Interrupted { step: step.name.clone(), attempt }),
+            OnDoubt::AssumeDone => self.assume_done(step, attempt, why),
+            OnDoubt::Park => self.park(step, attempt, why.to_owned()),
+        }
+    }
+
+    /// The attempt never left, and is made again.
+    pub(super) fn interrupted(&mut self, step: &Step, attempt: u32) {
+        self.write(What::Interrupted { step: step.name.clone(), attempt });
+        self.go_on(false);
+    }
+
+    fn done(&mut self, step: &Step, attempt: u32, output: Json, assumed: bool) {
+        self.write(What::Succeeded { step: step.name.clone(), attempt, output, assumed });
+    }
+
+    fn assume_done(&mut self, step: &Step, attempt: u32, doubt: &str) {
+        self.done(step, attempt, json!({ "assumed": doubt }), true);
+    }
+
+    fn park(&mut self, step: &Step, attempt: u32, reason: String) {
+        self.write(What::Parked { step: step.name.clone(), attempt, reason });
+    }
+
+    fn retry(&mut self, step: &Step, attempt: u32, failure: Failure) {
+        let tries = self.progress.steps.get(&step.name).map(StepState::tries).unwrap_or_default();
+        let spread = retry::spread(self.run.id, &step.name, attempt);
+        match step.retry.next(tries.failures + 1, &failure, spread) {
+            // A run that is to end ends now.
+            Some(_) if self.progress.leaving.is_some() => self.give_up(step, attempt, failure),
+            Some(pause) if self.progress.left_at(self.now).is_some_and(|left| left <= pause) => {
+                let reason = format!("step `{}`: {failure}; the next attempt would come after its time", step.name);
+                self.write(What::Failed { step: step.name.clone(), attempt, error: failure, retry_at: None });
+                self.end(RunStatus::TimedOut, Some(reason));
+            }
+            Some(pause) => {
+                let retry_at = Some(self.now.plus(pause));
+                self.write(What::Failed { step: step.name.clone(), attempt, error: failure, retry_at });
+            }
+            None => self.give_up(step, attempt, failure),
+        }
+    }
+
+    /// The step has failed for good; what becomes of the run is the definition's word.
+    pub(super) fn give_up(&mut self, step: &Step, attempt: u32, failure: Failure) {
+        let reason = format!("step `{}`: {failure}", step.name);
+        self.write(What::Failed { step: step.name.clone(), attempt, error: failure, retry_at: None });
+        if self.progress.leaving.is_some() {
+            return;
+        }
+        match &step.on_failure {
+            OnFailure::Fail => self.end(RunStatus::Failed, Some(reason)),
+            OnFailure::Continue => {}
+            OnFailure::Goto(target) => self.go_to(target),
+        }
+    }
+
+    /// Skips what is not done and does not come after `target`, so that this is next.
+    fn go_to(&mut self, target: &str) {
+        let after = self.definition.after(target);
+        let left_out =
+            self.definition.steps.iter().filter(|step| {
+                step.name != target && !after.contains(&step.name) && !self.progress.is_settled(&step.name)
+            });
+        for step in left_out.map(|step| step.name.clone()).collect::<Vec<_>>() {
+            self.write(What::Skipped { step });
+        }
+    }
+}
