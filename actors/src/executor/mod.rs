@@ -4,6 +4,8 @@
 pub mod actor;
 pub mod attempts;
 pub mod command;
+#[cfg(test)]
+mod crash_points;
 pub mod decide;
 pub mod failure;
 pub mod loading;
