@@ -142,7 +142,7 @@ impl<'a> World<'a> {
     }
 
     /// Processes follow each other until one comes to rest.
-    fn to_rest(&mut self) {
+    fn come_to_rest(&mut self) {
         for _ in 0..10 {
             if Process::drive(self).is_ok() {
                 return;
@@ -459,7 +459,7 @@ fn stories() -> Vec<Canonical> {
 /// How many points a story has when nothing ends early.
 fn points(story: &Canonical) -> usize {
     let mut world = World::new(story, &[]);
-    world.to_rest();
+    world.come_to_rest();
     check(&world);
     world.points
 }
@@ -470,7 +470,7 @@ fn every_point_leads_to_the_same_end() {
     for story in stories() {
         for point in 1..=points(&story) {
             let mut world = World::new(&story, &[point]);
-            world.to_rest();
+            world.come_to_rest();
             check(&world);
             covered += 1;
         }
@@ -488,7 +488,7 @@ fn every_pair_of_points_leads_to_the_same_end() {
         for first in 1..=most {
             for second in first + 1..=most {
                 let mut world = World::new(&story, &[first, second]);
-                world.to_rest();
+                world.come_to_rest();
                 check(&world);
                 covered += 1;
             }
