@@ -14,6 +14,7 @@ use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer};
 use anyhow::Context;
 use pointsman_actors::deduplicator::actor::Windows;
+use pointsman_actors::dispatcher::actor::Slots;
 use pointsman_actors::event::SourceName;
 use pointsman_actors::executor::port::Actions;
 use pointsman_actors::ids::RandomIds;
@@ -60,7 +61,7 @@ pub struct Plan {
     /// What steps can do.
     pub actions: Actions,
     /// Runs that may be at work at once.
-    pub slots: usize,
+    pub slots: Slots,
     /// The operator's token; without one it is read from, or generated into, the data directory.
     pub admin_token: Option<String>,
     /// Whether health and metrics ask for it.
@@ -113,7 +114,7 @@ pub fn plan(loaded: &Loaded) -> anyhow::Result<Plan> {
         },
         compiled: workflows::compile(loaded, &actions)?,
         actions,
-        slots: settings.max_concurrent,
+        slots: Slots { number: settings.max_concurrent, fair: settings.load_balancing },
         admin_token: settings.admin_token.as_ref().map(|token| token.expose().to_owned()),
         guard_metrics: settings.guard_metrics,
     })

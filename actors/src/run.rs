@@ -31,6 +31,9 @@ pub struct RunRecord {
     /// What it is about: `owner/repo#12`, `ENG-45`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
+    /// Whose turn it takes when work is shared out: the repository or the team.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fair_key: Option<String>,
     /// What it was given.
     pub input: Map<String, Json>,
     /// When it was started.
@@ -131,6 +134,8 @@ pub enum Standing {
     Busy,
     /// It waits for something else than a slot.
     Parked,
+    /// It has not begun, and is not to begin now.
+    Held,
     /// It is over.
     Over,
 }

@@ -26,7 +26,7 @@ use actix_rt::Arbiter;
 use tokio::sync::{Notify, oneshot};
 
 use crate::deduplicator::actor::{Deduplicator, Windows};
-use crate::dispatcher::actor::{Dispatcher, Lost};
+use crate::dispatcher::actor::{Dispatcher, Lost, Slots};
 use crate::event::SourceName;
 use crate::event_log::actor::{EventLog, LogDoor};
 use crate::event_log::state::LogState;
@@ -158,7 +158,7 @@ pub struct Ports {
     /// What steps can do.
     pub actions: Actions,
     /// Runs that may be at work at once.
-    pub slots: usize,
+    pub slots: Slots,
     /// How long duplicates are recognised.
     pub windows: Windows,
     /// How much may be in flight.

@@ -100,6 +100,8 @@ pub struct Settings {
     pub webhooks: Vec<WebhookSettings>,
     /// Runs that may be at work at once.
     pub max_concurrent: usize,
+    /// Whether repositories and teams take turns.
+    pub load_balancing: bool,
     /// What workflows do not say themselves.
     pub workflow_defaults: Defaults,
     /// Whether pull requests of Codegen are validated.
@@ -167,6 +169,7 @@ impl Checker<'_> {
             occurrence_window: fingerprints.then(|| self.span("event_deduplicator.window")),
             webhooks,
             max_concurrent: usize::try_from(self.count("workflow.max_concurrent")).unwrap_or(usize::MAX),
+            load_balancing: self.flag("event_router.load_balancing"),
             workflow_defaults: self.workflow_defaults(),
             auto_validation: self.flag("github_handler.auto_validation"),
             pr_validation_delay: self.span("github_handler.pr_validation_delay"),

@@ -103,6 +103,7 @@ fn run(event: EventId, workflow: &str, started_at: Timestamp) -> RunRecord {
         generation: 0,
         priority: 5,
         subject: Some("o/r#1".to_owned()),
+        fair_key: None,
         input: serde_json::Map::new(),
         started_at,
     }

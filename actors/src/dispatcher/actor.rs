@@ -8,6 +8,7 @@ use std::time::Duration;
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, Supervised, WrapFuture};
 
 use super::queue::{Order, Queue, Report};
+use super::ready::Ready;
 use crate::executor::messages::{Executors, ReportAll, Told};
 use crate::ids::RunId;
 use crate::mailbox::{Letter, NotTaken};
@@ -43,10 +44,25 @@ pub struct Lost(pub String);
 /// Pause before executors that have not told of their runs are asked again.
 const COUNT_AGAIN: Duration = Duration::from_millis(100);
 
+/// How many may be at work, and how they are shared out.
+#[derive(Clone, Copy, Debug)]
+pub struct Slots {
+    /// Runs that may be at work at once.
+    pub number: usize,
+    /// Whether repositories and teams take turns.
+    pub fair: bool,
+}
+
+impl Slots {
+    fn ready(self) -> Ready {
+        Ready::new(self.number, self.fair)
+    }
+}
+
 /// The actor of the dispatcher.
 pub struct Dispatcher {
     queue: Queue,
-    slots: usize,
+    slots: Slots,
     executors: Executors,
     /// Set when the process is about to end: nobody is told to go on any more.
     draining: Arc<AtomicBool>,
@@ -56,9 +72,9 @@ pub struct Dispatcher {
 }
 
 impl Dispatcher {
-    /// A dispatcher for so many runs at work at once.
-    pub fn new(slots: usize, executors: Executors, draining: Arc<AtomicBool>) -> Self {
-        let queue = Queue::new(slots, HashSet::new());
+    /// A dispatcher that hands out these slots.
+    pub fn new(slots: Slots, executors: Executors, draining: Arc<AtomicBool>) -> Self {
+        let queue = Queue::new(slots.ready(), HashSet::new());
         Self { queue, slots, executors, draining, untold: VecDeque::new(), retrying: false }
     }
 
@@ -123,7 +139,7 @@ impl Actor for Dispatcher {
     /// Nothing here is the truth: the runs are asked how they stand, and nobody goes on before all have
     /// answered.
     fn started(&mut self, ctx: &mut Context<Self>) {
-        self.queue = Queue::new(self.slots, self.executors.workflows());
+        self.queue = Queue::new(self.slots.ready(), self.executors.workflows());
         self.untold.clear();
         self.retrying = false;
         self.count(ctx);

@@ -4,3 +4,4 @@
 pub mod actor;
 pub mod order;
 pub mod queue;
+pub mod ready;

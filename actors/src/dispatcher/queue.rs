@@ -4,10 +4,11 @@
 //! others holds its place in their group from its first step to its end; whether it holds a slot
 //! depends on whether it is at work.
 
-use std::cmp::{Ordering, Reverse};
+use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::order;
+use super::ready::{Rank, Ready, Turn};
 use crate::ids::RunId;
 use crate::run::Standing;
 use crate::time::Timestamp;
@@ -23,6 +24,8 @@ pub struct Ticket {
     pub workflow: String,
     /// 1 (last) to 10 (first).
     pub priority: u8,
+    /// Whose turn it takes: the repository or the team.
+    pub fair_key: String,
     /// When it was started.
     pub started_at: Timestamp,
     /// Whom it must not go on beside.
@@ -36,6 +39,8 @@ pub struct Report {
     pub ticket: Ticket,
     /// How it stands.
     pub standing: Standing,
+    /// Whether what it would do next has failed before.
+    pub again: bool,
     /// At which revision of its journal.
     pub revision: u32,
 }
@@ -54,16 +59,12 @@ pub enum Order {
 /// A run that has been told to make way is not told to go on any more.
 #[derive(Debug)]
 pub struct Queue {
-    /// Runs that may be at work at once.
-    slots: usize,
     /// Workflows whose runs are not all known yet. Until they are, nobody is told to go on: a run that
     /// has not been heard of may hold a slot, or a place in a group.
     uncounted: HashSet<String>,
     runs: HashMap<RunId, Known>,
-    /// Those that could go on now, first to go first.
-    ready: BTreeSet<Rank>,
-    /// Those at work, and those told to go.
-    busy: HashSet<RunId>,
+    /// Those that could go on now, those at work, and those told to go.
+    ready: Ready,
     groups: HashMap<(String, String), Group>,
 }
 
@@ -71,6 +72,7 @@ pub struct Queue {
 struct Known {
     ticket: Ticket,
     standing: Standing,
+    again: bool,
     /// Reports that are older than this say nothing new.
     revision: u32,
     /// Why it was told to make way. It is told again with every report until it has.
@@ -123,20 +125,21 @@ impl Rival<'_> {
     }
 }
 
-/// First to go first: by priority, then by age.
-type Rank = (Reverse<u8>, Timestamp, RunId);
-
 impl Ticket {
+    fn turn(&self, again: bool) -> Turn {
+        let Self { run, priority, started_at, .. } = *self;
+        Turn { run, fair_key: self.fair_key.clone(), priority, started_at, again }
+    }
+
     fn rank(&self) -> Rank {
-        (Reverse(self.priority), self.started_at, self.run)
+        self.turn(false).rank()
     }
 }
 
 impl Queue {
-    /// A queue for so many runs at work at once, which goes on when it knows the runs of these workflows.
-    pub fn new(slots: usize, uncounted: HashSet<String>) -> Self {
-        let (ready, busy) = (BTreeSet::new(), HashSet::new());
-        Self { slots, uncounted, runs: HashMap::new(), ready, busy, groups: HashMap::new() }
+    /// A queue that hands out the slots of `ready`, and goes on when it knows the runs of these workflows.
+    pub fn new(ready: Ready, uncounted: HashSet<String>) -> Self {
+        Self { uncounted, runs: HashMap::new(), ready, groups: HashMap::new() }
     }
 
     /// Takes in how all runs of a workflow stand. One that is known and not among them is over.
@@ -164,21 +167,21 @@ impl Queue {
 
     /// Takes in how a run stands at this revision of its journal, and says who is told what.
     pub fn report(&mut self, report: Report) -> Vec<Order> {
-        let Report { ticket, standing, revision } = report;
+        let Report { ticket, standing, again, revision } = report;
         let run = ticket.run;
         let known = self.runs.get(&run).map(|known| (known.revision, known.told_off.clone()));
         match known {
             Some((later, _)) if later > revision => Vec::new(),
-            _ if standing == Standing::Over => self.gone(run),
+            _ if matches!(standing, Standing::Over | Standing::Held) => self.gone(run),
             Some((_, told_off)) => {
-                self.keep(ticket, standing, (revision, told_off.clone()));
+                self.keep(Known { ticket, standing, again, revision, told_off: told_off.clone() });
                 // What may have been lost is said again.
-                let again = told_off.map(|reason| Order::Supersede(run, reason));
-                again.into_iter().chain(self.go()).collect()
+                let said_again = told_off.map(|reason| Order::Supersede(run, reason));
+                said_again.into_iter().chain(self.go()).collect()
             }
             None => {
                 let making_way = self.make_way(&ticket, standing);
-                self.keep(ticket, standing, (revision, None));
+                self.keep(Known { ticket, standing, again, revision, told_off: None });
                 let told_off: Vec<Order> =
                     making_way.into_iter().map(|(run, reason)| self.tell_off(run, reason)).collect();
                 told_off.into_iter().chain(self.go()).collect()
@@ -189,7 +192,7 @@ impl Queue {
     fn tell_off(&mut self, run: RunId, reason: String) -> Order {
         if let Some(known) = self.runs.get_mut(&run) {
             known.told_off = Some(reason.clone());
-            self.ready.remove(&known.ticket.rank());
+            self.ready.withdraw(run);
         }
         Order::Supersede(run, reason)
     }
@@ -209,17 +212,16 @@ impl Queue {
     fn forget(&mut self, run: RunId) {
         let Some(known) = self.runs.remove(&run) else { return };
         let rank = known.ticket.rank();
-        self.ready.remove(&rank);
-        self.busy.remove(&run);
+        self.ready.remove(run);
         let Some(place) = known.ticket.place else { return };
         let Some(group) = self.groups.get_mut(&place.group) else { return };
         group.inside.remove(&run);
         group.outside.remove(&rank);
         while group.inside.len() < place.limit {
             let Some(next) = group.outside.pop_first() else { break };
-            group.inside.insert(next.2);
-            if self.runs.get(&next.2).is_some_and(|known| known.told_off.is_none()) {
-                self.ready.insert(next);
+            group.inside.insert(next.1);
+            if let Some(known) = self.runs.get(&next.1).filter(|known| known.told_off.is_none()) {
+                self.ready.wait(known.ticket.turn(known.again));
             }
         }
         if group.inside.is_empty() && group.outside.is_empty() {
@@ -234,38 +236,35 @@ impl Queue {
 
     /// How many are known, and how many of them are at work.
     pub fn sizes(&self) -> (usize, usize) {
-        (self.runs.len(), self.busy.len())
+        (self.runs.len(), self.ready.at_work())
     }
 
-    fn keep(&mut self, ticket: Ticket, standing: Standing, (revision, told_off): (u32, Option<String>)) {
-        let (run, rank) = (ticket.run, ticket.rank());
-        self.ready.remove(&rank);
-        self.busy.remove(&run);
-        let goes_on = told_off.is_none();
-        match standing {
-            Standing::Busy => _ = self.busy.insert(run),
-            Standing::Runnable if goes_on => _ = self.ready.insert(rank),
-            Standing::Queued | Standing::Runnable | Standing::Parked | Standing::Over => {}
-        }
-        match &ticket.place {
-            None if standing == Standing::Queued => _ = self.ready.insert(rank),
-            None => {}
+    fn keep(&mut self, known: Known) {
+        let (run, rank, goes_on) = (known.ticket.run, known.ticket.rank(), known.told_off.is_none());
+        let has_place = match &known.ticket.place {
+            None => true,
             Some(place) => {
                 let group = self.groups.entry(place.group.clone()).or_default();
-                if standing != Standing::Queued {
+                // Whoever has begun has one; others get one if there is one left.
+                let gets_one = known.standing != Standing::Queued || group.inside.contains(&run);
+                if gets_one || group.inside.len() < place.limit {
                     group.inside.insert(run);
                     group.outside.remove(&rank);
-                } else if group.inside.contains(&run) || group.inside.len() < place.limit {
-                    group.inside.insert(run);
-                    if goes_on {
-                        self.ready.insert(rank);
-                    }
+                    true
                 } else {
                     group.outside.insert(rank);
+                    false
                 }
             }
+        };
+        match known.standing {
+            Standing::Busy => self.ready.work(run, &known.ticket.fair_key, known.again),
+            Standing::Queued | Standing::Runnable if goes_on && has_place => {
+                self.ready.wait(known.ticket.turn(known.again));
+            }
+            _ => self.ready.remove(run),
         }
-        self.runs.insert(run, Known { ticket, standing, revision, told_off });
+        self.runs.insert(run, known);
     }
 
     /// Who makes way when this run comes into its group, and why: it, or others.
@@ -273,16 +272,15 @@ impl Queue {
         let Some(place) = &new.place else { return Vec::new() };
         let Some(group) = self.groups.get(&place.group) else { return Vec::new() };
         let newcomer = Rival { ticket: new, place, standing };
-        let others = group.inside.iter().copied().chain(group.outside.iter().map(|rank| rank.2));
+        let others = group.inside.iter().copied().chain(group.outside.iter().map(|rank| rank.1));
         let others = others.filter_map(|run| self.runs.get(&run));
         others.filter_map(|other| rival(other).and_then(|other| newcomer.meets(other))).collect()
     }
 
     fn go(&mut self) -> Vec<Order> {
         let mut orders = Vec::new();
-        while self.uncounted.is_empty() && self.busy.len() < self.slots {
-            let Some((_, _, run)) = self.ready.pop_first() else { break };
-            self.busy.insert(run);
+        while self.uncounted.is_empty() {
+            let Some(run) = self.ready.go_on() else { break };
             orders.push(Order::Go(run));
         }
         orders

@@ -14,6 +14,7 @@ fn ticket(number: u8, priority: u8) -> Ticket {
         run: run(number),
         workflow: "w".into(),
         priority,
+        fair_key: String::new(),
         started_at: Timestamp::from_millis(i64::from(number)),
         place: None,
     }
@@ -26,12 +27,12 @@ fn placed(number: u8, on_newer: OnNewer, order: Json) -> Ticket {
 
 /// A queue that knows all there is.
 fn queue(slots: usize) -> Queue {
-    Queue::new(slots, HashSet::new())
+    Queue::new(Ready::new(slots, true), HashSet::new())
 }
 
 impl Queue {
     fn told(&mut self, ticket: Ticket, standing: Standing, revision: u32) -> Vec<Order> {
-        self.report(Report { ticket, standing, revision })
+        self.report(Report { ticket, standing, again: false, revision })
     }
 }
 
@@ -117,10 +118,21 @@ fn what_is_lost_or_gone_frees_its_slot_for_others_at_once() {
 }
 
 #[test]
+fn who_is_held_gives_its_place_away_and_comes_back_as_a_newcomer() {
+    let mut queue = queue(8);
+    let cancel = |number, order: i32| placed(number, OnNewer::Cancel, json!(order));
+    queue.told(cancel(1, 10), Standing::Queued, 0);
+    assert_eq!(queue.told(cancel(1, 10), Standing::Held, 1), []);
+    assert_eq!(gone(&queue.told(cancel(2, 20), Standing::Queued, 0)), [run(2)], "nobody waits for it");
+    let back = queue.told(cancel(1, 10), Standing::Queued, 2);
+    assert_eq!((told_off(&back), gone(&back)), (vec![run(1)], vec![]), "and the newer one was first");
+}
+
+#[test]
 fn nobody_goes_on_before_all_are_known() {
-    let mut queue = Queue::new(1, ["w", "other"].map(str::to_owned).into());
+    let mut queue = Queue::new(Ready::new(1, true), ["w", "other"].map(str::to_owned).into());
     assert_eq!(queue.told(ticket(1, 9), Standing::Queued, 0), []);
-    let report = |ticket, standing| Report { ticket, standing, revision: 3 };
+    let report = |ticket, standing| Report { ticket, standing, again: false, revision: 3 };
     assert_eq!(queue.census("w", vec![report(ticket(1, 9), Standing::Queued)]), []);
     let other = Ticket { workflow: "other".into(), ..ticket(2, 1) };
     assert_eq!(queue.census("other", vec![report(other.clone(), Standing::Busy)]), [], "it holds the one slot");
@@ -131,8 +143,8 @@ fn nobody_goes_on_before_all_are_known() {
 
 #[test]
 fn one_that_nobody_can_tell_of_holds_up_none() {
-    let mut queue = Queue::new(1, ["w", "other"].map(str::to_owned).into());
-    queue.census("w", vec![Report { ticket: ticket(1, 5), standing: Standing::Queued, revision: 0 }]);
+    let mut queue = Queue::new(Ready::new(1, true), ["w", "other"].map(str::to_owned).into());
+    queue.census("w", vec![Report { ticket: ticket(1, 5), standing: Standing::Queued, again: false, revision: 0 }]);
     assert_eq!(gone(&queue.lost("other")), [run(1)]);
 }
 

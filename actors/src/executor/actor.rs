@@ -95,7 +95,8 @@ impl Live {
         // Whoever has been told to go on may be at work as soon as that is durable.
         let is_going = self.in_hand || self.waiting.iter().any(|task| matches!(task.happening, Happening::Go));
         let standing = if is_going { Standing::Busy } else { self.progress.standing(&self.definition, now) };
-        Report { ticket: self.ticket.clone(), standing, revision: self.progress.revision }
+        let (again, revision) = (self.progress.tries_again(), self.progress.revision);
+        Report { ticket: self.ticket.clone(), standing, again, revision }
     }
 }
 

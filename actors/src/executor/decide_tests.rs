@@ -63,6 +63,7 @@ fn record() -> RunRecord {
         generation: 0,
         priority: 5,
         subject: None,
+        fair_key: None,
         input: Map::new(),
         started_at: Timestamp::from_millis(0),
     }

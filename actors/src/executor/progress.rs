@@ -339,7 +339,7 @@ impl Progress {
     pub fn standing(&self, definition: &Definition, now: Timestamp) -> Standing {
         match self.life {
             Life::Over { .. } => return Standing::Over,
-            Life::Queued if self.paused => return Standing::Parked,
+            Life::Queued if self.paused => return Standing::Held,
             Life::Queued => return Standing::Queued,
             Life::Begun => {}
         }
@@ -350,6 +350,11 @@ impl Progress {
         let any_ready = || definition.steps.iter().any(|step| self.is_ready(definition, &step.name, now));
         let could_go_on = self.leaving.is_some() || any_ready() || all_settled();
         if could_go_on && !self.paused { Standing::Runnable } else { Standing::Parked }
+    }
+
+    /// Whether what it would do next has failed before.
+    pub fn tries_again(&self) -> bool {
+        self.steps.values().any(|step| !step.is_settled() && step.tries().failures > 0)
     }
 
     /// Whether nothing more will happen to a step.

@@ -142,6 +142,7 @@ impl Executor {
             run,
             workflow: self.workflow.clone(),
             priority: record.priority,
+            fair_key: record.fair_key.clone().unwrap_or_else(|| self.workflow.clone()),
             started_at: record.started_at,
             place,
         };

@@ -117,6 +117,7 @@ fn plan(
                 generation: FIRST_ROUTING,
                 priority: route.priority(seen).map_err(failed)?,
                 subject: meta.facts.subject.clone(),
+                fair_key: meta.facts.fair_key.clone(),
                 input: route.input(seen).map_err(failed)?,
                 started_at: now,
             }),

@@ -70,6 +70,7 @@ fn run(input: Json) -> RunRecord {
         generation: 0,
         priority: 5,
         subject: None,
+        fair_key: None,
         input: input.as_object().unwrap().clone(),
         started_at: Timestamp::from_millis(7),
     }

@@ -1,0 +1,219 @@
+//! What dies with a process: what it knows of runs, its queue, and the outcomes that are on their way to
+//! it. What drives is this file; what decides is the product's.
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::stories::Input;
+use super::world::{Crash, World};
+use crate::dispatcher::queue::{Order, Queue, Report, Ticket};
+use crate::dispatcher::ready::Ready;
+use crate::executor::command::Command;
+use crate::executor::decide::{Decision, Happening, Moment, decide};
+use crate::executor::port::Outcome;
+use crate::executor::progress::{Progress, StepState};
+use crate::ids::{EventId, RunId};
+use crate::run::{Entry, Ruling, RunRecord, Standing, What};
+use crate::time::Timestamp;
+
+/// What dies with it.
+pub struct Process {
+    pub progress: BTreeMap<usize, Progress>,
+    pub queue: Queue,
+    pub orders: VecDeque<Order>,
+    /// What the queue was told last.
+    pub told: BTreeMap<usize, Standing>,
+    /// Outcomes that are on their way, by their time.
+    pub flying: Vec<(Timestamp, usize, u32, Outcome)>,
+    pub recovered: bool,
+}
+
+impl Process {
+    /// From the start of a process to its rest, or its end.
+    pub fn drive(world: &mut World<'_>) -> Result<(), Crash> {
+        let queue = Queue::new(Ready::new(2, true), HashSet::new());
+        let mut process = Self {
+            progress: BTreeMap::new(),
+            queue,
+            orders: VecDeque::new(),
+            told: BTreeMap::new(),
+            flying: Vec::new(),
+            recovered: false,
+        };
+        process.recover(world)?;
+        for _ in 0..10_000 {
+            if !process.step(world)? {
+                return Ok(());
+            }
+        }
+        panic!("{}: it does not come to rest", world.story.name);
+    }
+
+    pub fn recover(&mut self, world: &mut World<'_>) -> Result<(), Crash> {
+        for number in 0..world.image.len() {
+            self.load(world, number);
+        }
+        for number in 0..world.image.len() {
+            let serial = self.progress[&number].in_flight().next().map(|(_, flying)| flying.serial);
+            if let Some(serial) = serial {
+                self.happens(world, number, &Happening::Recovered(serial))?;
+            }
+            self.happens(world, number, &Happening::Woke)?;
+        }
+        self.recovered = true;
+        for number in 0..world.image.len() {
+            self.report(world, number);
+        }
+        Ok(())
+    }
+
+    pub fn load(&mut self, world: &World<'_>, number: usize) {
+        let (record, journal) = &world.image[number];
+        self.progress.insert(number, Progress::of(record.started_at, journal));
+    }
+
+    /// The next thing that happens; `false` when there is nothing.
+    pub fn step(&mut self, world: &mut World<'_>) -> Result<bool, Crash> {
+        if let Some(order) = self.orders.pop_front() {
+            let (run, happening) = match order {
+                Order::Go(run) => (run, Happening::Go),
+                Order::Supersede(run, reason) => (run, Happening::Superseded(reason)),
+            };
+            self.happens(world, world.number_of(run), &happening)?;
+            return Ok(true);
+        }
+        let input = world.inputs.front().map(|(at, _)| Timestamp::from_millis(*at));
+        let outcome = self.flying.iter().map(|(at, ..)| *at).min();
+        let wake = self.progress.values().filter_map(|progress| progress.wake(world.now)).min();
+        let Some(next) = [input, outcome, wake].into_iter().flatten().min() else { return self.rule(world) };
+        world.now = world.now.max(next);
+        if input == Some(next) {
+            let (_, input) = world.inputs.pop_front().unwrap();
+            return self.take_in(world, input).map(|()| true);
+        }
+        if outcome == Some(next) {
+            let place = self.flying.iter().position(|(at, ..)| *at == next).unwrap();
+            let (_, number, serial, outcome) = self.flying.remove(place);
+            world.point()?;
+            self.happens(world, number, &Happening::Ended(serial, outcome))?;
+            return Ok(true);
+        }
+        let due: Vec<usize> = self.progress.keys().copied().collect();
+        for number in due {
+            self.happens(world, number, &Happening::Woke)?;
+            self.report(world, number);
+        }
+        Ok(true)
+    }
+
+    /// An operator rules about what nobody knows: it was done.
+    pub fn rule(&mut self, world: &mut World<'_>) -> Result<bool, Crash> {
+        let in_doubt =
+            |progress: &Progress| progress.steps.values().any(|state| matches!(state, StepState::InDoubt { .. }));
+        let found = self
+            .progress
+            .iter()
+            .find(|(_, progress)| !progress.is_over() && in_doubt(progress))
+            .map(|(number, _)| *number);
+        let Some(number) = found else { return Ok(false) };
+        let ruling = Ruling::Done { output: json!({ "ok": true }) };
+        self.happens(world, number, &Happening::Told(Command::Decide { step: None, ruling }))?;
+        Ok(true)
+    }
+
+    pub fn take_in(&mut self, world: &mut World<'_>, input: Input) -> Result<(), Crash> {
+        match input {
+            Input::Start(order) => {
+                let event = EventId::first_at(Timestamp::from_millis(order + 1));
+                let record = RunRecord {
+                    id: RunId::derive("w", event, "r", 0),
+                    workflow: "w".into(),
+                    definition: "d".into(),
+                    event,
+                    route: "r".into(),
+                    generation: 0,
+                    priority: 5,
+                    subject: None,
+                    fair_key: None,
+                    input: [("order".to_owned(), order.into())].into_iter().collect(),
+                    started_at: world.now,
+                };
+                let number = world.image.len();
+                // The sender is answered after the flush, and sends again when it was not.
+                world.image.push((record, Vec::new()));
+                world.point()?;
+                self.load(world, number);
+                self.report(world, number);
+            }
+            Input::Say(number, command) => {
+                let said = |entry: &Entry| matches!(entry.what, What::Restarted { .. });
+                // Who is not answered looks first whether it was done.
+                if matches!(command, Command::Restart { .. }) && world.image[number].1.iter().any(said) {
+                    return Ok(());
+                }
+                world.inputs.push_front((0, Input::Say(number, command.clone())));
+                self.happens(world, number, &Happening::Told(command))?;
+                world.inputs.pop_front();
+            }
+        }
+        Ok(())
+    }
+
+    pub fn happens(&mut self, world: &mut World<'_>, number: usize, happening: &Happening) -> Result<(), Crash> {
+        let moment = Moment { now: world.now, draining: false };
+        let progress = &self.progress[&number];
+        let decision = decide(&world.image[number].0, &world.definition, progress, happening, moment);
+        let Decision { entries, execute, progress, .. } = decision;
+        if entries.is_empty() && matches!(happening, Happening::Go | Happening::Woke) {
+            self.told.remove(&number);
+        }
+        if !entries.is_empty() {
+            world.point()?; // before the write
+            world.point()?; // written, not flushed: to a crash it is the same as not written
+            world.image[number].1.extend(entries.clone());
+            world.point()?; // flushed
+            assert_eq!(Progress::of(world.image[number].0.started_at, &world.image[number].1), progress);
+            if entries.iter().any(Entry::settles) {
+                self.flying.retain(|(_, of, ..)| *of != number);
+            }
+            self.progress.insert(number, progress);
+        }
+        if let Some(execute) = execute {
+            let beside = self
+                .progress
+                .iter()
+                .filter(|(other, progress)| **other != number && progress.in_flight().next().is_some());
+            let limit = if world.definition.concurrency.is_some() { 0 } else { 1 };
+            assert!(beside.count() <= limit, "{}: too many at work", world.story.name);
+            let outcome = world.call(number, execute.serial, (&execute.step, &execute.key));
+            world.point()?; // the effect has happened, nobody has written down what came of it
+            self.flying.push((world.now.plus(Duration::from_millis(10)), number, execute.serial, outcome));
+        }
+        self.report(world, number);
+        Ok(())
+    }
+
+    pub fn report(&mut self, world: &World<'_>, number: usize) {
+        if !self.recovered {
+            return;
+        }
+        let (record, progress) = (&world.image[number].0, &self.progress[&number]);
+        let ticket = Ticket {
+            run: record.id,
+            workflow: "w".into(),
+            priority: record.priority,
+            fair_key: String::new(),
+            started_at: record.started_at,
+            place: world.definition.place_of(record).unwrap(),
+        };
+        let standing = progress.standing(&world.definition, world.now);
+        if self.told.insert(number, standing) == Some(standing) {
+            return;
+        }
+        let orders =
+            self.queue.report(Report { ticket, standing, again: progress.tries_again(), revision: progress.revision });
+        self.orders.extend(orders);
+    }
+}

@@ -1,0 +1,125 @@
+//! The canonical stories: what is declared, what happens from outside, what the provider does, and how it
+//! must end.
+
+use std::sync::Arc;
+
+use crate::executor::command::Command;
+use crate::executor::failure::ErrorClass;
+use crate::executor::port::{Action, ActionInfo, Actions, Attempt, EffectClass, OnDoubt, Outcome, Working};
+use crate::run::RunStatus;
+
+pub struct Nothing(&'static ActionInfo);
+
+impl Action for Nothing {
+    fn info(&self) -> &'static ActionInfo {
+        self.0
+    }
+
+    fn execute(&self, _: Attempt) -> Working<Outcome> {
+        unreachable!("the provider of this file answers")
+    }
+}
+
+const fn action(name: &'static str, class: EffectClass, on_doubt: OnDoubt) -> ActionInfo {
+    ActionInfo { name, class, on_doubt, parameters: &[], timeout: None }
+}
+
+/// One for each effect class, and two of what must never happen twice.
+pub static ACTIONS: [ActionInfo; 5] = [
+    action("look", EffectClass::Pure, OnDoubt::Repeat),
+    action("set", EffectClass::Idempotent, OnDoubt::Repeat),
+    action("put", EffectClass::Keyed, OnDoubt::Repeat),
+    action("tell", EffectClass::Once, OnDoubt::AssumeDone),
+    action("send", EffectClass::Once, OnDoubt::Park),
+];
+
+/// What the provider does with a call.
+#[derive(Clone, Copy)]
+pub enum Plan {
+    Fine,
+    /// It is not done, and that is certain.
+    Refused(ErrorClass),
+    /// It is done, and nobody is told.
+    Unanswered,
+}
+
+/// What happens from outside, at its time.
+#[derive(Clone)]
+pub enum Input {
+    /// A run is started, with what orders it.
+    Start(i64),
+    /// An operator says something of the run with this number.
+    Say(usize, Command),
+}
+
+/// A story and how it must end.
+pub struct Canonical {
+    pub name: &'static str,
+    pub workflow: &'static str,
+    /// By step: what the provider does with the first calls; then all is fine.
+    pub plans: &'static [(&'static str, &'static [Plan])],
+    pub inputs: Vec<(i64, Input)>,
+    pub ends: &'static [RunStatus],
+}
+
+pub fn actions() -> Actions {
+    let each = |info: &'static ActionInfo| (info.name, Arc::new(Nothing(info)) as Arc<dyn Action>);
+    Arc::new(ACTIONS.iter().map(each).collect())
+}
+
+pub fn once(inputs: impl IntoIterator<Item = (i64, Command)>) -> Vec<(i64, Input)> {
+    let said = inputs.into_iter().map(|(at, command)| (at, Input::Say(0, command)));
+    std::iter::once((0, Input::Start(1))).chain(said).collect()
+}
+
+pub fn cancel() -> Command {
+    Command::Cancel { reason: "by plan".into() }
+}
+
+pub const SEQUENCE: &str = r#"steps = [{ name = "a", action = "look" }, { name = "p", action = "delay", with = { duration = "5s" } }, { name = "b", action = "set" }, { name = "c", action = "put" }, { name = "d", action = "tell" }]"#;
+pub const RETRY: &str = r#"steps = [{ name = "a", action = "set", retry = { max_attempts = 3, base_delay = "1s", jitter = 0.0 } }, { name = "b", action = "tell", retry = { max_attempts = 2, base_delay = "1s", jitter = 0.0 } }]"#;
+pub const PARKING: &str = r#"steps = [{ name = "a", action = "send" }, { name = "b", action = "put" }]"#;
+pub const GRAPH: &str = r#"steps = [{ name = "a", action = "look", needs = [] }, { name = "b", action = "set", needs = ["a"] }, { name = "p", action = "delay", needs = ["a"], with = { duration = "2s" } }, { name = "c", action = "tell", needs = ["b", "p"], when = "steps.b.output.ok" }, { name = "n", action = "tell", needs = ["a"], when = "not steps.a.output.ok" }]"#;
+pub const WAYS_ON: &str = r#"steps = [{ name = "a", action = "set", on_failure = "continue", retry = { max_attempts = 1 } }, { name = "b", action = "set", on_failure = { goto = "d" }, retry = { max_attempts = 1 } }, { name = "c", action = "tell" }, { name = "d", action = "tell" }]"#;
+pub const SUPERSEDE: &str = r#"
+concurrency = { group = "g", key = "k", on_newer = "cancel", order_by = "input.order" }
+steps = [{ name = "a", action = "look" }, { name = "b", action = "set" }]"#;
+pub const IN_TURN: &str = r#"
+concurrency = { group = "g", key = "k" }
+steps = [{ name = "a", action = "set" }, { name = "b", action = "tell" }]"#;
+
+/// The stories. Times are in milliseconds; an attempt takes ten.
+pub fn stories() -> Vec<Canonical> {
+    use RunStatus::{Cancelled, Failed, Succeeded, Superseded};
+    const NETWORK: Plan = Plan::Refused(ErrorClass::Network);
+    const GONE: Plan = Plan::Refused(ErrorClass::NotFound);
+    let story = |name, workflow, inputs, ends| Canonical { name, workflow, plans: &[], inputs, ends };
+    let several =
+        |orders: &[(i64, i64)]| orders.iter().map(|(at, order)| (*at, Input::Start(*order))).collect::<Vec<_>>();
+    vec![
+        story("sequence", SEQUENCE, once([]), &[Succeeded]),
+        story("graph", GRAPH, once([]), &[Succeeded]),
+        Canonical {
+            plans: &[("a", &[NETWORK, Plan::Unanswered]), ("b", &[NETWORK])],
+            ..story("retry", RETRY, once([]), &[Succeeded])
+        },
+        Canonical { plans: &[("a", &[NETWORK; 9])], ..story("retries end", RETRY, once([]), &[Failed]) },
+        Canonical { plans: &[("b", &[Plan::Unanswered])], ..story("unanswered", RETRY, once([]), &[Succeeded]) },
+        story("an operator rules", PARKING, once([]), &[Succeeded]),
+        Canonical {
+            plans: &[("a", &[Plan::Unanswered])],
+            ..story("an operator rules about silence", PARKING, once([]), &[Succeeded])
+        },
+        Canonical { plans: &[("a", &[GONE]), ("b", &[GONE])], ..story("ways on", WAYS_ON, once([]), &[Succeeded]) },
+        story("cancelled in a pause", SEQUENCE, once([(2_000, cancel())]), &[Cancelled]),
+        story("cancelled in flight", SEQUENCE, once([(5, cancel())]), &[Cancelled]),
+        story("paused and resumed", SEQUENCE, once([(2_000, Command::Pause), (60_000, Command::Resume)]), &[Succeeded]),
+        Canonical {
+            plans: &[("b", &[GONE, Plan::Fine])],
+            ..story("restarted", SEQUENCE, once([(60_000, Command::Restart { step: "b".into() })]), &[Succeeded])
+        },
+        story("superseded", SUPERSEDE, several(&[(0, 1), (5, 2)]), &[Superseded, Succeeded]),
+        story("a late older one", SUPERSEDE, several(&[(0, 2), (5, 1)]), &[Succeeded, Superseded]),
+        story("in turn", IN_TURN, several(&[(0, 1), (1, 2), (2, 3)]), &[Succeeded, Succeeded, Succeeded]),
+    ]
+}

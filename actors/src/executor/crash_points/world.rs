@@ -1,0 +1,139 @@
+//! What outlives a process: the flushed journals, the provider's ledger, the clock; and what must hold of
+//! them in the end.
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::process::Process;
+use super::stories::{Canonical, Input, Plan, actions};
+use crate::executor::failure::{ErrorClass, Failure};
+use crate::executor::port::{EffectClass, Outcome, Success};
+use crate::executor::progress::Progress;
+use crate::ids::RunId;
+use crate::run::{Entry, RunRecord, RunStatus, Standing, What};
+use crate::time::Timestamp;
+use crate::workflow::definition::Definition;
+use crate::workflow::spec::Defaults;
+
+/// The process has ended.
+pub struct Crash;
+
+/// A call as the provider saw it.
+pub struct Call {
+    pub run: RunId,
+    pub step: String,
+    pub key: String,
+    pub executed: bool,
+}
+
+/// What outlives a process.
+pub struct World<'a> {
+    pub story: &'a Canonical,
+    pub definition: Arc<Definition>,
+    pub now: Timestamp,
+    /// What is flushed, by the order of the runs' starts.
+    pub image: Vec<(RunRecord, Vec<Entry>)>,
+    pub inputs: VecDeque<(i64, Input)>,
+    pub calls: Vec<Call>,
+    pub points: usize,
+    pub crashes: Vec<usize>,
+}
+
+impl<'a> World<'a> {
+    pub fn new(story: &'a Canonical, crashes: &[usize]) -> Self {
+        let spec = toml::from_str(story.workflow).unwrap();
+        let definition = Definition::compile("w", spec, &Defaults::default(), &actions());
+        let definition = Arc::new(definition.unwrap_or_else(|errors| panic!("{}: {errors:?}", story.name)));
+        Self {
+            story,
+            definition,
+            now: Timestamp::from_millis(0),
+            image: Vec::new(),
+            inputs: story.inputs.clone().into(),
+            calls: Vec::new(),
+            points: 0,
+            crashes: crashes.to_vec(),
+        }
+    }
+
+    /// A place where the process may end.
+    pub fn point(&mut self) -> Result<(), Crash> {
+        self.points += 1;
+        if self.crashes.contains(&self.points) { Err(Crash) } else { Ok(()) }
+    }
+
+    /// Processes follow each other until one comes to rest.
+    pub fn come_to_rest(&mut self) {
+        for _ in 0..10 {
+            if Process::drive(self).is_ok() {
+                return;
+            }
+            // It takes a moment until the next one is there.
+            self.now = self.now.plus(Duration::from_millis(500));
+        }
+        panic!("{}: more processes than crashes", self.story.name);
+    }
+
+    pub fn number_of(&self, run: RunId) -> usize {
+        self.image.iter().position(|(record, _)| record.id == run).unwrap()
+    }
+
+    pub fn call(&mut self, number: usize, serial: u32, (step, key): (&str, &str)) -> Outcome {
+        let (record, journal) = &self.image[number];
+        let run = record.id;
+        let recorded = matches!(journal.get(serial as usize), Some(Entry { what: What::Attempted { step: of, key: with, .. }, .. }) if of == step && with == key);
+        assert!(recorded, "{}: a call of {step} without its attempt in the flushed journal", self.story.name);
+        let before = self.calls.iter().filter(|call| call.step == step && call.run == run).count();
+        let plans = self.story.plans.iter().find(|(of, _)| *of == step).map_or(&[][..], |(_, plans)| plans);
+        let plan = plans.get(before).copied().unwrap_or(Plan::Fine);
+        let executed = !matches!(plan, Plan::Refused(_));
+        self.calls.push(Call { run, step: step.to_owned(), key: key.to_owned(), executed });
+        match plan {
+            Plan::Fine => Ok(Success::Done(json!({ "ok": true }))),
+            Plan::Refused(class) => Err(Failure::new(class, "by plan")),
+            Plan::Unanswered => Err(Failure::new(ErrorClass::Timeout, "by plan").in_doubt()),
+        }
+    }
+}
+
+/// What must hold of a world at rest, however often the process ended.
+pub fn check(world: &World<'_>) {
+    let name = world.story.name;
+    let statuses: Vec<RunStatus> = world
+        .image
+        .iter()
+        .map(|(record, journal)| Progress::of(record.started_at, journal).head(world.now).status)
+        .collect();
+    assert_eq!(statuses, world.story.ends, "{name} {:?}: {:#?}", world.crashes, world.image);
+    for (record, journal) in &world.image {
+        let mut settled: HashSet<(u32, &str)> = HashSet::new();
+        let mut keys: BTreeMap<(u32, &str), &str> = BTreeMap::new();
+        let mut generation = 0;
+        for Entry { what, .. } in journal {
+            match what {
+                What::Restarted { generation: next, .. } => generation = *next,
+                What::Attempted { step, key, .. } => {
+                    assert!(!settled.contains(&(generation, step)), "{name}: {step} again after its outcome");
+                    assert_eq!(keys.entry((generation, step)).or_insert(key), key, "{name}: one key for all attempts");
+                }
+                What::Succeeded { step, .. } | What::Failed { step, retry_at: None, .. } | What::Skipped { step } => {
+                    assert!(settled.insert((generation, step)), "{name}: two outcomes of {step}");
+                }
+                _ => {}
+            }
+        }
+        for step in world.definition.steps.iter().filter(|step| step.class == EffectClass::Once) {
+            let of = |call: &&Call| call.run == record.id && call.step == step.name && call.executed;
+            let mut executed: Vec<&str> = world.calls.iter().filter(of).map(|call| call.key.as_str()).collect();
+            let all = executed.len();
+            executed.dedup();
+            assert_eq!(executed.len(), all, "{name} {:?}: `{}` happened twice", world.crashes, step.name);
+        }
+        let progress = Progress::of(record.started_at, journal);
+        let standing = progress.standing(&world.definition, world.now);
+        assert_eq!(standing, Standing::Over, "{name} {:?}: it stands still", world.crashes);
+    }
+}
