@@ -68,10 +68,6 @@ pub struct Entry {
 #[derive(Clone, Default)]
 pub struct Merged {
     entries: BTreeMap<String, Entry>,
-    /// `routes` of the file, not interpreted here.
-    pub routes: Vec<toml::Value>,
-    /// `workflows` of the file, not interpreted here.
-    pub workflows: toml::Table,
     /// Variables that steer nothing.
     pub without_effect: Vec<&'static str>,
 }
@@ -178,8 +174,8 @@ impl Merged {
         };
         for (name, value) in table {
             match (name.as_str(), value) {
-                ("routes", toml::Value::Array(routes)) => self.routes = routes,
-                ("workflows", toml::Value::Table(workflows)) => self.workflows = workflows,
+                // They are read as what they are, with the files beside this one.
+                ("routes", toml::Value::Array(_)) | ("workflows", toml::Value::Table(_)) => {}
                 (_, value) => self.read_value(&name, &value, &mut Reading { file, known, problems }),
             }
         }
@@ -282,7 +278,7 @@ fn line_of(file: &str, path: &str) -> Option<usize> {
     None
 }
 
-fn line_at(file: &str, offset: usize) -> usize {
+pub(crate) fn line_at(file: &str, offset: usize) -> usize {
     file.get(..offset).map_or(1, |before| before.matches('\n').count() + 1)
 }
 

@@ -41,6 +41,18 @@ impl fmt::Display for ConfigErrors {
 
 impl std::error::Error for ConfigErrors {}
 
+/// A file that may hold workflows and routes.
+#[derive(Clone, Debug)]
+pub struct DefinitionFile {
+    /// As it is named in errors.
+    pub name: String,
+    /// What it holds.
+    pub text: String,
+}
+
+/// The directory beside the configuration whose `*.toml` hold workflows and routes.
+const DEFINITIONS: &str = "workflows";
+
 /// A configuration that was read and checked.
 pub struct Loaded {
     /// As merged.
@@ -49,6 +61,8 @@ pub struct Loaded {
     pub settings: Settings,
     /// The file that was read, if any.
     pub file: Option<PathBuf>,
+    /// The files with workflows and routes: that one, and those beside it.
+    pub definitions: Vec<DefinitionFile>,
     /// The variables that programs which we start may see: where they find things, never a secret.
     pub passed_on: Vec<(String, String)>,
 }
@@ -88,10 +102,30 @@ pub fn load(environment: &BTreeMap<String, String>, flags: &Flags, cores: usize)
     let (merged, mut problems) = Merged::merge(&text, environment, &flags.values);
     match Settings::check(&merged, cores, &mut problems) {
         Some(settings) if problems.is_empty() => {
-            Ok(Loaded { merged, settings, file, passed_on: passed_on(environment) })
+            let mut definitions = definition_files(file.as_deref())?;
+            if let Some(file) = &file {
+                definitions.insert(0, DefinitionFile { name: file.display().to_string(), text });
+            }
+            Ok(Loaded { merged, settings, file, definitions, passed_on: passed_on(environment) })
         }
         _ => Err(ConfigErrors(problems)),
     }
+}
+
+/// The files in the directory beside the configuration, or beside where it would be, by name.
+fn definition_files(file: Option<&Path>) -> Result<Vec<DefinitionFile>, ConfigErrors> {
+    let directory = file.and_then(Path::parent).unwrap_or(Path::new("")).join(DEFINITIONS);
+    let Ok(entries) = std::fs::read_dir(&directory) else { return Ok(Vec::new()) };
+    let paths = entries.filter_map(|entry| entry.ok().map(|entry| entry.path()));
+    let mut paths: Vec<PathBuf> = paths.filter(|path| path.extension().is_some_and(|kind| kind == "toml")).collect();
+    paths.sort();
+    paths
+        .into_iter()
+        .map(|path| {
+            let text = std::fs::read_to_string(&path).map_err(|error| unreadable(&path, &error))?;
+            Ok(DefinitionFile { name: path.display().to_string(), text })
+        })
+        .collect()
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> ConfigErrors {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use pointsman::boot::{self, Server};
-use pointsman::config::{Loaded, Merged, Settings};
+use pointsman::config::{DefinitionFile, Loaded, Merged, Settings};
 use pointsman::sources::Secret;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -131,7 +131,14 @@ fn loaded_with(directory: &Path, toml: &str, more: &[(&'static str, String)]) ->
     environment.extend(more.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
     let (merged, mut problems) = Merged::merge(toml, &environment, &[]);
     let settings = Settings::check(&merged, 2, &mut problems).unwrap_or_else(|| panic!("{problems:?}"));
-    Loaded { merged, settings, file: None, passed_on: vec![("PATH".to_owned(), "/usr/bin:/bin".to_owned())] }
+    let definitions = vec![DefinitionFile { name: "config.toml".to_owned(), text: toml.to_owned() }];
+    Loaded {
+        merged,
+        settings,
+        file: None,
+        definitions,
+        passed_on: vec![("PATH".to_owned(), "/usr/bin:/bin".to_owned())],
+    }
 }
 
 pub fn sign(body: &[u8]) -> String {

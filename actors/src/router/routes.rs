@@ -91,9 +91,12 @@ impl CompiledPriority {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("route `{route}`, {key}: {reason}")]
 pub struct RouteError {
-    route: String,
-    key: String,
-    reason: String,
+    /// The route.
+    pub route: String,
+    /// The key of it, with dots.
+    pub key: String,
+    /// Why it cannot be used.
+    pub reason: String,
 }
 
 /// What routes can be between, and what a route that does not say has.

@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::fmt;
 use std::time::Duration;
 
 use minijinja::value::Serde;
@@ -98,13 +99,51 @@ pub struct Step {
     with: Vec<(String, Recipe)>,
 }
 
-/// What is wrong with a definition.
+/// What is wrong with a definition, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("workflow `{workflow}`, {key}: {reason}")]
+#[error("workflow `{workflow}`, {spot}: {reason}")]
 pub struct DefinitionError {
-    workflow: String,
-    key: String,
-    reason: String,
+    /// The workflow.
+    pub workflow: String,
+    /// Where in it.
+    pub spot: Spot,
+    /// Why it cannot be used.
+    pub reason: String,
+}
+
+/// A key of a definition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spot {
+    /// The step that it is in, if any.
+    pub step: Option<String>,
+    /// The key, with dots; empty for the whole.
+    pub key: String,
+}
+
+impl Spot {
+    /// A key of the workflow itself.
+    pub fn of_workflow(key: &str) -> Self {
+        Self { step: None, key: key.to_owned() }
+    }
+
+    /// A key of a step.
+    pub fn of_step(step: &str, key: &str) -> Self {
+        Self { step: Some(step.to_owned()), key: key.to_owned() }
+    }
+
+    fn within(&self, key: &str) -> Self {
+        Self { key: format!("{}.{key}", self.key), ..self.clone() }
+    }
+}
+
+impl fmt::Display for Spot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.step {
+            None => f.write_str(&self.key),
+            Some(step) if self.key.is_empty() => write!(f, "step `{step}`"),
+            Some(step) => write!(f, "step `{step}`, {}", self.key),
+        }
+    }
 }
 
 /// What a run is pinned to.
@@ -129,7 +168,11 @@ impl Definition {
     /// Compiles what an earlier process had accepted.
     pub fn from_content(content: &str, actions: &Actions) -> Result<Self, Vec<DefinitionError>> {
         let pinned: Pinned = serde_json::from_str(content).map_err(|error| {
-            vec![DefinitionError { workflow: String::new(), key: "content".to_owned(), reason: error.to_string() }]
+            vec![DefinitionError {
+                workflow: String::new(),
+                spot: Spot::of_workflow("content"),
+                reason: error.to_string(),
+            }]
         })?;
         Compiler::new(&pinned.name, actions).definition(&pinned)
     }
@@ -216,22 +259,22 @@ impl<'a> Compiler<'a> {
 
     fn definition(mut self, pinned: &Pinned) -> Result<Definition, Vec<DefinitionError>> {
         let spec = &pinned.spec;
-        let timeout = self.span("timeout", spec.timeout.as_deref().unwrap_or_default());
+        let timeout = self.span(&Spot::of_workflow("timeout"), spec.timeout.as_deref().unwrap_or_default());
         if timeout.is_zero() {
-            self.wrong("timeout", "must be longer than nothing");
+            self.wrong(&Spot::of_workflow("timeout"), "must be longer than nothing");
         }
         if spec.steps.is_empty() {
-            self.wrong("steps", "a workflow has at least one step");
+            self.wrong(&Spot::of_workflow("steps"), "a workflow has at least one step");
         }
         let concurrency = spec.concurrency.as_ref().and_then(|spec| self.concurrency(spec));
         let graph = Graph::of(&spec.steps);
-        graph.mistakes().into_iter().for_each(|(key, reason)| self.wrong(&key, reason));
+        graph.mistakes().into_iter().for_each(|(spot, reason)| self.wrong(&spot, reason));
         let steps: Vec<Step> = spec.steps.iter().filter_map(|step| self.step(step, &graph)).collect();
         self.fits(timeout, &steps);
         let content = match serde_json::to_string(pinned) {
             Ok(content) => content,
             Err(error) => {
-                self.wrong("content", error.to_string());
+                self.wrong(&Spot::of_workflow("content"), error.to_string());
                 String::new()
             }
         };
@@ -245,14 +288,17 @@ impl<'a> Compiler<'a> {
 
     fn concurrency(&mut self, spec: &ConcurrencySpec) -> Option<Concurrency> {
         if spec.limit == 0 {
-            self.wrong("concurrency.limit", "must be at least 1");
+            self.wrong(&Spot::of_workflow("concurrency.limit"), "must be at least 1");
         }
         let (key, order_by) = {
             let known = |name: &str| self.is_variable(name, &BTreeSet::new());
             let order_by = spec.order_by.as_ref().map(|text| Expression::compile(text, &known)).transpose();
             (Template::compile(&spec.key, &known), order_by)
         };
-        let (key, order_by) = (self.keep("concurrency.key", key), self.keep("concurrency.order_by", order_by));
+        let (key, order_by) = (
+            self.keep(&Spot::of_workflow("concurrency.key"), key),
+            self.keep(&Spot::of_workflow("concurrency.order_by"), order_by),
+        );
         Some(Concurrency {
             group: spec.group.clone(),
             key: key?,
@@ -263,7 +309,7 @@ impl<'a> Compiler<'a> {
     }
 
     fn step(&mut self, spec: &StepSpec, graph: &Graph) -> Option<Step> {
-        let at = |key: &str| format!("step `{}`, {key}", spec.name);
+        let at = |key: &str| Spot::of_step(&spec.name, key);
         if spec.name.is_empty() || !spec.name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
             self.wrong(&at("name"), "a name has letters, digits and underscores only");
         }
@@ -297,7 +343,7 @@ impl<'a> Compiler<'a> {
     }
 
     fn with(&mut self, spec: &StepSpec, info: &ActionInfo, earlier: &BTreeSet<String>) -> Vec<(String, Recipe)> {
-        let at = |key: &str| format!("step `{}`, with.{key}", spec.name);
+        let at = |key: &str| Spot::of_step(&spec.name, &format!("with.{key}"));
         for name in spec.with.keys().filter(|name| !info.parameters.iter().any(|known| known.name == *name)) {
             let takes: Vec<&str> = info.parameters.iter().map(|known| known.name).collect();
             self.wrong(&at(name), format!("`{}` does not take this; it takes {}", spec.action, takes.join(", ")));
@@ -343,21 +389,21 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    fn retry(&mut self, key: &str, spec: &RetrySpec) -> RetryPolicy {
+    fn retry(&mut self, spot: &Spot, spec: &RetrySpec) -> RetryPolicy {
         let max_attempts = spec.max_attempts.unwrap_or(1);
         if max_attempts == 0 {
-            self.wrong(key, "max_attempts counts the first one and is at least 1");
+            self.wrong(spot, "max_attempts counts the first one and is at least 1");
         }
         let multiplier = spec.multiplier.unwrap_or(2.0);
         if !(1.0..=100.0).contains(&multiplier) {
-            self.wrong(key, "multiplier must be within 1 and 100");
+            self.wrong(spot, "multiplier must be within 1 and 100");
         }
         let jitter = spec.jitter.unwrap_or_default();
         if !(0.0..=1.0).contains(&jitter) {
-            self.wrong(key, "jitter must be within 0 and 1");
+            self.wrong(spot, "jitter must be within 0 and 1");
         }
         let mut span = |name: &str, text: &Option<String>| {
-            text.as_ref().map_or(Duration::ZERO, |text| self.span(&format!("{key}.{name}"), text))
+            text.as_ref().map_or(Duration::ZERO, |text| self.span(&spot.within(name), text))
         };
         let (base_delay, max_delay) = (span("base_delay", &spec.base_delay), span("max_delay", &spec.max_delay));
         RetryPolicy { max_attempts, base_delay, max_delay, multiplier, jitter, on: spec.on.clone() }
@@ -367,28 +413,31 @@ impl<'a> Compiler<'a> {
     fn fits(&mut self, timeout: Duration, steps: &[Step]) {
         let delays: Duration = steps.iter().filter_map(Step::fixed_delay).sum();
         if !timeout.is_zero() && delays >= timeout {
-            self.wrong("timeout", format!("the delays take {delays:?}, the whole run may take {timeout:?}"));
+            self.wrong(
+                &Spot::of_workflow("timeout"),
+                format!("the delays take {delays:?}, the whole run may take {timeout:?}"),
+            );
         }
         if let Some(long) = steps.iter().find(|step| step.action != DELAY && step.timeout > timeout) {
             let reason = format!("an attempt may take {:?}, the whole run {timeout:?}", long.timeout);
-            self.wrong(&format!("step `{}`, timeout", long.name), reason);
+            self.wrong(&Spot::of_step(&long.name, "timeout"), reason);
         }
     }
 
-    fn span(&mut self, key: &str, text: &str) -> Duration {
+    fn span(&mut self, spot: &Spot, text: &str) -> Duration {
         parse_span(text).unwrap_or_else(|| {
-            self.wrong(key, format!("`{text}` is not a span of time; write it like 500ms, 5s, 10m, 2h or 3d"));
+            self.wrong(spot, format!("`{text}` is not a span of time; write it like 500ms, 5s, 10m, 2h or 3d"));
             Duration::ZERO
         })
     }
 
-    fn keep<T>(&mut self, key: &str, compiled: Result<T, ExpressionError>) -> Option<T> {
-        compiled.map_err(|error| self.wrong(key, error.to_string())).ok()
+    fn keep<T>(&mut self, spot: &Spot, compiled: Result<T, ExpressionError>) -> Option<T> {
+        compiled.map_err(|error| self.wrong(spot, error.to_string())).ok()
     }
 
-    fn wrong(&mut self, key: &str, reason: impl Into<String>) {
-        let (workflow, key, reason) = (self.workflow.to_owned(), key.to_owned(), reason.into());
-        self.errors.push(DefinitionError { workflow, key, reason });
+    fn wrong(&mut self, spot: &Spot, reason: impl Into<String>) {
+        let (workflow, spot, reason) = (self.workflow.to_owned(), spot.clone(), reason.into());
+        self.errors.push(DefinitionError { workflow, spot, reason });
     }
 }
 

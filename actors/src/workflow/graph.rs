@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::definition::Spot;
 use super::spec::{OnFailure, StepSpec};
 
 /// The steps of a workflow with what each needs.
@@ -42,21 +43,21 @@ impl<'a> Graph<'a> {
         before
     }
 
-    /// What is wrong with it: the key, and why.
-    pub fn mistakes(&self) -> Vec<(String, String)> {
+    /// What is wrong with it: where, and why.
+    pub fn mistakes(&self) -> Vec<(Spot, String)> {
         let mut mistakes = Vec::new();
         let mut seen = BTreeSet::new();
         for step in self.steps {
-            let at = |key: &str| format!("step `{}`{key}", step.name);
+            let at = |key: &str| Spot::of_step(&step.name, key);
             if !seen.insert(&step.name) {
                 mistakes.push((at(""), "another step has this name".to_owned()));
             }
             for unknown in self.needs(&step.name).iter().filter(|needed| !self.needs.contains_key(needed.as_str())) {
-                mistakes.push((at(", needs"), format!("there is no step `{unknown}`")));
+                mistakes.push((at("needs"), format!("there is no step `{unknown}`")));
             }
             let before = self.before(&step.name);
             if before.contains(&step.name) {
-                mistakes.push((at(", needs"), "it comes after itself; break the circle".to_owned()));
+                mistakes.push((at("needs"), "it comes after itself; break the circle".to_owned()));
             }
             if let OnFailure::Goto(target) = &step.on_failure {
                 let reason = match () {
@@ -65,7 +66,7 @@ impl<'a> Graph<'a> {
                     () if before.contains(target) => Some(format!("`{target}` comes before it; name a later step")),
                     () => None,
                 };
-                mistakes.extend(reason.map(|reason| (at(", on_failure.goto"), reason)));
+                mistakes.extend(reason.map(|reason| (at("on_failure.goto"), reason)));
             }
         }
         mistakes

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod control;
+mod definitions;
 mod deliveries;
 mod full_disk;
 mod operators;

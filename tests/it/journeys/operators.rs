@@ -108,25 +108,3 @@ async fn a_generated_token_lies_in_the_data_directory_for_its_owner_only() {
     server.stop().await;
     assert!(!directory.path().join("server.addr").exists());
 }
-
-#[test]
-fn rules_that_cannot_be_executed_are_refused_by_name() {
-    let check = |toml: &str, expect: &str| {
-        let loaded = crate::server::loaded(std::path::Path::new("."), toml);
-        let error = format!("{:#}", pointsman::boot::plan(&loaded).err().unwrap());
-        assert!(error.contains(expect), "{error}");
-    };
-    let route = "[[routes]]\nname = \"r\"\nsource = \"github\"\nevent = \"push\"\n";
-    check(&format!("{route}workflow = \"w\""), "route `r`, workflow: there is no workflow `w`");
-    check(route, "routes, number 1 of the file: missing field `workflow`");
-    check(&format!("{route}workflow = \"w\"\nwhne = \"x\""), "unknown field `whne`");
-    check("[workflows.w]\ntimeout = \"1m\"", "workflow `w`, steps: a workflow has at least one step");
-    check("[workflows.w]\nsteps = [{ name = \"a\" }]", "workflows.w: missing field `action`");
-    let step = |step: &str| format!("[workflows.w]\nsteps = [{{ name = \"a\", {step} }}]");
-    check(&step("action = \"deploy\""), "step `a`, action: there is no action `deploy`; there are");
-    check(&step("action = \"update_pr_status\""), "step `a`, with.state: `update_pr_status` needs this");
-    check(
-        &step("action = \"send_notification\", on_doubt = \"repeat\", with = { text = \"x\" }"),
-        "step `a`, on_doubt: what must never happen twice cannot be repeated",
-    );
-}
