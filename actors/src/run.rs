@@ -273,6 +273,9 @@ pub enum What {
     Skipped {
         /// The step.
         step: String,
+        /// The step whose failure leads past it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        past: Option<String>,
     },
     /// A newer run takes its place as soon as the attempt in flight has ended.
     SupersedeAsked {

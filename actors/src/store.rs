@@ -341,11 +341,13 @@ impl Counts {
         let place = self.of(from.status);
         *place = place.saturating_sub(1);
         *self.of(to.status) += 1;
-        if matches!(to.status, RunStatus::Succeeded | RunStatus::Failed | RunStatus::TimedOut) {
-            let took = u64::try_from(to.updated_at.since(started_at).as_millis()).unwrap_or(u64::MAX);
-            self.run_ms = self.run_ms.saturating_add(took.saturating_sub(to.delayed_ms));
-            self.delayed_ms = self.delayed_ms.saturating_add(to.delayed_ms);
-        }
+        // A run that is begun again is no longer one that has ended.
+        let (took, delayed) = time_taken(from, started_at);
+        self.run_ms = self.run_ms.saturating_sub(took);
+        self.delayed_ms = self.delayed_ms.saturating_sub(delayed);
+        let (took, delayed) = time_taken(to, started_at);
+        self.run_ms = self.run_ms.saturating_add(took);
+        self.delayed_ms = self.delayed_ms.saturating_add(delayed);
     }
 
     fn of(&mut self, status: RunStatus) -> &mut u64 {
@@ -361,6 +363,15 @@ impl Counts {
             RunStatus::Cancelled | RunStatus::Superseded => &mut self.dropped,
         }
     }
+}
+
+/// Milliseconds that a run took that has succeeded or failed, declared delays apart, and those of them.
+fn time_taken(head: &RunHead, started_at: Timestamp) -> (u64, u64) {
+    if !matches!(head.status, RunStatus::Succeeded | RunStatus::Failed | RunStatus::TimedOut) {
+        return (0, 0);
+    }
+    let took = u64::try_from(head.updated_at.since(started_at).as_millis()).unwrap_or(u64::MAX);
+    (took.saturating_sub(head.delayed_ms), head.delayed_ms)
 }
 
 /// Why a store did not do what it was asked.

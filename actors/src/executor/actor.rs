@@ -13,6 +13,7 @@ use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Supervised, W
 use tokio::sync::{Notify, oneshot};
 
 use super::attempts::{Attempts, Flight, State, notebook};
+use super::command::Command;
 use super::decide::{Decision, Execute, Happening, Moment, decide};
 use super::failure::{ErrorClass, Failure};
 use super::loading::{Definitions, Loaded};
@@ -149,6 +150,28 @@ impl Task {
             reply.unchanged(Some(why.to_owned()));
         }
     }
+
+    /// It is durable.
+    pub(super) fn done(self) {
+        if let Some(reply) = self.reply {
+            reply.durable();
+        }
+    }
+
+    /// Nobody knows whether it is.
+    pub(super) fn unknown(self, why: &str) {
+        if let Some(reply) = self.reply {
+            reply.unknown(why);
+        }
+    }
+
+    /// The reason, if an operator ends the run.
+    pub(super) fn cancels(&self) -> Option<String> {
+        match &self.happening {
+            Happening::Told(Command::Cancel { reason }) => Some(reason.clone()),
+            _ => None,
+        }
+    }
 }
 
 impl From<Happening> for Task {
@@ -191,7 +214,11 @@ impl Executor {
                     // The dispatcher takes it for one at work, or the timer for one that was woken.
                     live.told = None;
                 }
+                let was_timer = matches!(task.happening, Happening::Woke);
                 self.report(run, ctx);
+                if !was_timer {
+                    self.end_if_late(run);
+                }
             } else {
                 live.in_hand = true;
                 self.write_down(run, decision, task.reply, ctx);
@@ -261,7 +288,8 @@ impl Executor {
         }
         self.report(run, ctx);
         if self.live.get(&run).is_some_and(|live| live.progress.is_over()) {
-            self.live.remove(&run);
+            let ended = self.live.remove(&run);
+            ended.into_iter().flat_map(|live| live.waiting).for_each(|task| task.lost("it is over"));
         } else {
             self.end_if_late(run);
             self.work(run, ctx);

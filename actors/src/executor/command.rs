@@ -41,13 +41,14 @@ impl Next<'_> {
         let is_over = self.progress.is_over();
         match command {
             Command::Restart { step } => self.restart(step),
+            // Also of a run that is over: it cannot be restarted before.
+            Command::Decide { step, ruling } => self.rule(step.as_deref(), ruling),
             _ if is_over => self.refuse("it is over; only a restart can begin it again"),
             Command::Cancel { reason } => self.cancel(reason),
             Command::Pause if !self.progress.paused => self.write(What::Paused),
             Command::Resume if self.progress.paused => self.write(What::Resumed),
             // It is so already.
             Command::Pause | Command::Resume => {}
-            Command::Decide { step, ruling } => self.rule(step.as_deref(), ruling),
         }
     }
 
@@ -83,6 +84,9 @@ impl Next<'_> {
             }
         };
         let Some(of) = self.definition.step(&step) else { return };
+        if matches!(ruling, Ruling::Fail { .. }) && self.progress.in_flight().next().is_some() {
+            return self.refuse("an attempt of another step is in flight; say it again when that has ended");
+        }
         let attempt = self.progress.steps.get(&step).map(|state| state.tries().attempts).unwrap_or_default();
         self.write(What::Decided { step, attempt, ruling: ruling.clone() });
         if let Ruling::Fail { reason } = ruling {
@@ -111,10 +115,21 @@ impl Next<'_> {
             return self
                 .refuse(format!("the step `{missing}`, which comes before it, is not done; restart from there"));
         }
-        // Whatever is not settled is left from the life before.
-        let again =
-            |name: &String| name == step || definition.after(step).contains(name) || !self.progress.is_settled(name);
-        let steps: Vec<String> = definition.steps.iter().map(|step| step.name.clone()).filter(again).collect();
+        let after = definition.after(step);
+        let comes_again = |name: &String| name == step || after.contains(name);
+        let names = || definition.steps.iter().map(|step| step.name.clone());
+        let is_in_doubt = |name: &String| matches!(self.progress.steps.get(name), Some(StepState::InDoubt { .. }));
+        if let Some(doubtful) = names().find(|name| comes_again(name) && is_in_doubt(name)) {
+            return self.refuse(format!("nobody knows whether `{doubtful}` had its effect; decide about that first"));
+        }
+        // With it comes what is left from the life before, and what its failure had led past.
+        let again = |name: &String| match self.progress.steps.get(name) {
+            _ if comes_again(name) => true,
+            Some(StepState::Skipped { past: Some(past) }) => comes_again(past),
+            Some(state) => !state.is_settled() && !is_in_doubt(name),
+            None => false,
+        };
+        let steps: Vec<String> = names().filter(again).collect();
         self.write(What::Restarted { steps, generation: self.progress.generation + 1 });
     }
 }

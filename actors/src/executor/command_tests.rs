@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::*;
-use crate::executor::decide::tests::{SLOW, STEPS, Story, failure, steps_of};
+use crate::executor::decide::tests::{SLOW, STEPS, Story, beside_a_doubt, failure, steps_of};
 use crate::executor::decide::{Execute, Happening, Moment, decide};
 use crate::executor::progress::StepState;
 use crate::run::Standing;
@@ -128,4 +128,47 @@ fn what_timed_out_with_an_attempt_in_flight_can_be_restarted() {
     assert_eq!(story.done(1), None, "what comes late changes nothing");
     story.told(Command::Restart { step: "check".into() });
     assert_eq!(steps_of(&story.happens(&Happening::Go)), ["check"]);
+}
+
+#[test]
+fn a_ruling_does_not_cut_off_what_is_in_flight() {
+    let fail = || Command::Decide { step: None, ruling: Ruling::Fail { reason: "no".into() } };
+    let mut story = beside_a_doubt();
+    assert!(story.told(fail()).unwrap().contains("in flight"));
+    assert_eq!(story.progress.in_flight().count(), 1);
+    story.done(1);
+    assert_eq!(story.status(), RunStatus::NeedsDecision);
+    assert_eq!(story.told(fail()), None);
+    assert_eq!(story.status(), RunStatus::Failed);
+}
+
+#[test]
+fn what_is_in_doubt_is_ruled_about_before_it_is_done_again() {
+    let mut story = beside_a_doubt();
+    story.fails(1, failure(ErrorClass::NotFound));
+    let refused = story.told(Command::Restart { step: "sent".into() }).unwrap();
+    assert!(refused.contains("nobody knows whether `sent` had its effect"), "{refused}");
+    assert_eq!(story.told(Command::Restart { step: "seen".into() }), None);
+    assert!(story.progress.is_in_doubt(), "a restart of another step leaves it as it is");
+    let mut over = beside_a_doubt();
+    over.fails(1, failure(ErrorClass::NotFound));
+    let done = Command::Decide { step: None, ruling: Ruling::Done { output: json!({}) } };
+    assert_eq!(over.told(done), None, "also when the run is over");
+    assert_eq!((over.status(), over.progress.steps["sent"].word()), (RunStatus::Failed, "done"));
+}
+
+#[test]
+fn what_a_failure_led_past_comes_again_with_it() {
+    let toml = r#"steps = [
+      { name = "a", action = "look", needs = [], on_failure = { goto = "z" }, retry = { max_attempts = 1 } },
+      { name = "x", action = "tell", needs = [] },
+      { name = "z", action = "tell", needs = ["a"] },
+    ]"#;
+    let mut story = Story::new(toml);
+    story.happens(&Happening::Go);
+    assert_eq!(steps_of(&story.fails(1, failure(ErrorClass::NotFound))), ["z"]);
+    story.done(1);
+    assert_eq!((story.status(), story.progress.steps["x"].word()), (RunStatus::Succeeded, "skipped"));
+    story.told(Command::Restart { step: "a".into() });
+    assert!(!story.progress.steps.contains_key("x"), "it is open again");
 }

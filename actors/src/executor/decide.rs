@@ -213,8 +213,10 @@ impl<'a> Next<'a> {
                 self.doubt(step, attempt, "the run's time was up before the attempt had ended");
             }
         }
-        let in_doubt = |state: &StepState| matches!(state, StepState::InDoubt { .. });
-        if self.progress.steps.values().any(in_doubt) {
+        if let Some((status, reason)) = self.progress.leaving.clone() {
+            return self.end(status, Some(reason));
+        }
+        if self.progress.is_in_doubt() {
             return;
         }
         if self.all_settled() {

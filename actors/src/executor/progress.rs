@@ -90,8 +90,11 @@ pub enum StepState {
         /// What later steps see.
         output: Json,
     },
-    /// Its condition did not hold, or a failure led past it.
-    Skipped,
+    /// Its condition did not hold, or the failure of a step led past it.
+    Skipped {
+        /// That step.
+        past: Option<String>,
+    },
     /// It failed for good.
     Failed(Failure),
 }
@@ -121,7 +124,7 @@ pub enum Pause {
 impl StepState {
     /// Whether nothing more will happen to it, and what needs it may go on.
     pub fn is_settled(&self) -> bool {
-        matches!(self, Self::Done { .. } | Self::Skipped | Self::Failed(_))
+        matches!(self, Self::Done { .. } | Self::Skipped { .. } | Self::Failed(_))
     }
 
     /// How often it was tried.
@@ -129,7 +132,7 @@ impl StepState {
         match self {
             Self::Again(tries) | Self::Pausing { tries, .. } | Self::InDoubt { tries, .. } => *tries,
             Self::Attempting(flying) => flying.tries,
-            Self::Done { .. } | Self::Skipped | Self::Failed(_) => Tries::default(),
+            Self::Done { .. } | Self::Skipped { .. } | Self::Failed(_) => Tries::default(),
         }
     }
 
@@ -137,7 +140,7 @@ impl StepState {
     pub fn word(&self) -> &'static str {
         match self {
             Self::Done { .. } => "done",
-            Self::Skipped => "skipped",
+            Self::Skipped { .. } => "skipped",
             Self::Failed(_) => "failed",
             Self::Again(_) | Self::Attempting(_) | Self::Pausing { .. } | Self::InDoubt { .. } => "open",
         }
@@ -237,7 +240,7 @@ impl Progress {
             What::Parked { step, reason, .. } => {
                 (step, StepState::InDoubt { reason: reason.clone(), tries: tries(step) })
             }
-            What::Skipped { step } => (step, StepState::Skipped),
+            What::Skipped { step, past } => (step, StepState::Skipped { past: past.clone() }),
             // What follows from the failure stands in an entry of its own.
             What::Decided { .. }
             | What::Begun { .. }
@@ -348,6 +351,10 @@ impl Progress {
         }
         let all_settled = || definition.steps.iter().all(|step| self.is_settled(&step.name));
         let any_ready = || definition.steps.iter().any(|step| self.is_ready(definition, &step.name, now));
+        // Nothing is begun any more, and an operator's word is waited for.
+        if self.leaving.is_none() && self.time_is_up(now) && self.is_in_doubt() {
+            return Standing::Parked;
+        }
         let could_go_on = self.leaving.is_some() || any_ready() || all_settled();
         if could_go_on && !self.paused { Standing::Runnable } else { Standing::Parked }
     }
@@ -355,6 +362,11 @@ impl Progress {
     /// Whether what it would do next has failed before.
     pub fn tries_again(&self) -> bool {
         self.steps.values().any(|step| !step.is_settled() && step.tries().failures > 0)
+    }
+
+    /// Whether an operator must rule about an attempt.
+    pub fn is_in_doubt(&self) -> bool {
+        self.steps.values().any(|step| matches!(step, StepState::InDoubt { .. }))
     }
 
     /// Whether nothing more will happen to a step.

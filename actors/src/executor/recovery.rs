@@ -15,7 +15,7 @@ use super::progress::{Flying, Progress};
 use crate::dispatcher::actor::Gone;
 use crate::dispatcher::queue::Ticket;
 use crate::ids::RunId;
-use crate::run::{Entry, RunHead, RunRecord, What};
+use crate::run::{Entry, RunHead, RunRecord, RunStatus, What};
 use crate::store::{Answer, StoreError, Transition};
 
 impl Executor {
@@ -47,6 +47,7 @@ impl Executor {
             executor.loading.remove(&run);
             match loaded {
                 Ok(Some(loaded)) => executor.adopt(loaded, ctx),
+                Ok(None) if executor.live.contains_key(&run) => {}
                 Ok(None) => executor.forget(run, ctx),
                 Err(StoreError::Damaged { id, reason }) => {
                     tracing::error!(run = %id, reason, "a run cannot go on, its record is damaged");
@@ -88,6 +89,10 @@ impl Executor {
 
     /// Takes up a run where its journal ends.
     pub(super) fn adopt(&mut self, loaded: Loaded, ctx: &mut Context<Self>) {
+        // What is here is newer than what was read.
+        if self.live.contains_key(&loaded.run.id) {
+            return;
+        }
         if loaded.progress.is_over() {
             self.forget(loaded.run.id, ctx);
         } else {
@@ -101,13 +106,40 @@ impl Executor {
             (Arc::clone(&self.shared.store), self.shared.definitions.clone(), self.shared.actions.clone());
         let read = async move { load_one(store.as_ref(), &definitions, &actions, run).await };
         ctx.spawn(read.into_actor(self).map(move |loaded, executor, ctx| match loaded {
-            Ok(Some(Loaded { definition: Err(reason), .. })) => task.lost(&reason),
+            Ok(Some(Loaded { definition: Err(reason), run, progress })) => {
+                executor.tell_blocked((run, progress), &reason, task, ctx);
+            }
             Ok(Some(loaded)) => {
                 executor.hold(loaded, ctx);
                 executor.tell_held(run, task, ctx);
             }
             Ok(None) => task.lost("there is no run with this id"),
-            Err(error) => task.lost(&error.to_string()),
+            Err(error) => task.unknown(&error.to_string()),
+        }));
+    }
+
+    /// Of a run whose definition cannot be executed only the end can be said.
+    fn tell_blocked(
+        &mut self,
+        (run, mut progress): (RunRecord, Progress),
+        reason: &str,
+        task: Task,
+        ctx: &mut Context<Self>,
+    ) {
+        let Some(why) = task.cancels().filter(|_| !progress.is_over()) else { return task.lost(reason) };
+        let (now, revision) = (self.shared.clock.now(), progress.revision);
+        let entry = Entry { at: now, what: What::Ended { status: RunStatus::Cancelled, reason: Some(why) } };
+        progress.add(&entry);
+        let head = progress.head(now);
+        let advance = Transition::Advance { run: run.reference(), revision, entries: vec![entry], head };
+        let log = self.shared.log.clone();
+        ctx.spawn(async move { log.commit(advance).await }.into_actor(self).map(move |result, executor, ctx| {
+            executor.forget(run.id, ctx);
+            match result {
+                Ok(Answer::Applied) => task.done(),
+                Ok(_) => task.unknown("something else happened to the run at the same time; try again"),
+                Err(error) => task.unknown(&error.to_string()),
+            }
         }));
     }
 

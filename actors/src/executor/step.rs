@@ -1,5 +1,7 @@
 //! The life of a step: begun, attempted, tried again, in doubt, done. Pure; a part of [`super::decide`].
 
+use std::time::Duration;
+
 use serde_json::{Map, Value as Json, json};
 
 use super::decide::{Execute, Next, step_key};
@@ -32,7 +34,7 @@ impl Next<'_> {
         let seen = self.seen();
         match state.map_or_else(|| step.holds(self.run, &seen), |_| Ok(true)) {
             Ok(true) => {}
-            Ok(false) => return self.write(What::Skipped { step: step.name.clone() }),
+            Ok(false) => return self.write(What::Skipped { step: step.name.clone(), past: None }),
             Err(error) => return self.give_up(step, 0, Failure::new(ErrorClass::Validation, error.to_string())),
         }
         match step.with(self.run, &seen) {
@@ -131,11 +133,12 @@ impl Next<'_> {
         match step.retry.next(tries.failures + 1, &failure, spread) {
             // A run that is to end ends now.
             Some(_) if self.progress.leaving.is_some() => self.give_up(step, attempt, failure),
-            Some(pause) if self.progress.left_at(self.now).is_some_and(|left| left <= pause) => {
+            Some(pause) if self.comes_too_late(pause) && step.on_failure == OnFailure::Fail => {
                 let reason = format!("step `{}`: {failure}; the next attempt would come after its time", step.name);
                 self.write(What::Failed { step: step.name.clone(), attempt, error: failure, retry_at: None });
                 self.end(RunStatus::TimedOut, Some(reason));
             }
+            Some(pause) if self.comes_too_late(pause) => self.give_up(step, attempt, failure),
             Some(pause) => {
                 let retry_at = Some(self.now.plus(pause));
                 self.write(What::Failed { step: step.name.clone(), attempt, error: failure, retry_at });
@@ -144,29 +147,37 @@ impl Next<'_> {
         }
     }
 
+    fn comes_too_late(&self, pause: Duration) -> bool {
+        self.progress.left_at(self.now).is_some_and(|left| left <= pause)
+    }
+
     /// The step has failed for good; what becomes of the run is the definition's word.
     pub(super) fn give_up(&mut self, step: &Step, attempt: u32, failure: Failure) {
         let reason = format!("step `{}`: {failure}", step.name);
         self.write(What::Failed { step: step.name.clone(), attempt, error: failure, retry_at: None });
-        if self.progress.leaving.is_some() {
+        if self.progress.leaving.is_some() || self.progress.is_over() {
             return;
         }
         match &step.on_failure {
             OnFailure::Fail => self.end(RunStatus::Failed, Some(reason)),
             OnFailure::Continue => {}
-            OnFailure::Goto(target) => self.go_to(target),
+            OnFailure::Goto(target) => self.go_to(step, target),
         }
     }
 
-    /// Skips what is not done and does not come after `target`, so that this is next.
-    fn go_to(&mut self, target: &str) {
+    /// Skips what is not done and does not come after `target`, so that this is next. What is in doubt
+    /// stays so.
+    fn go_to(&mut self, from: &Step, target: &str) {
         let after = self.definition.after(target);
-        let left_out =
-            self.definition.steps.iter().filter(|step| {
-                step.name != target && !after.contains(&step.name) && !self.progress.is_settled(&step.name)
-            });
-        for step in left_out.map(|step| step.name.clone()).collect::<Vec<_>>() {
-            self.write(What::Skipped { step });
+        let is_open = |name: &String| match self.progress.steps.get(name) {
+            Some(state) => !state.is_settled() && !matches!(state, StepState::InDoubt { .. }),
+            None => true,
+        };
+        let names = self.definition.steps.iter().map(|step| step.name.clone());
+        let left_out: Vec<String> =
+            names.filter(|name| name != target && !after.contains(name) && is_open(name)).collect();
+        for step in left_out {
+            self.write(What::Skipped { step, past: Some(from.name.clone()) });
         }
     }
 }

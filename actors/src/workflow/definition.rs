@@ -2,7 +2,7 @@
 //! wrong. What is accepted here cannot fail at run time for a reason that could have been known.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -411,7 +411,7 @@ impl<'a> Compiler<'a> {
 
     /// Declared delays alone must leave time for the rest.
     fn fits(&mut self, timeout: Duration, steps: &[Step]) {
-        let delays: Duration = steps.iter().filter_map(Step::fixed_delay).sum();
+        let delays = longest(steps);
         if !timeout.is_zero() && delays >= timeout {
             self.wrong(
                 &Spot::of_workflow("timeout"),
@@ -446,6 +446,20 @@ impl Step {
         let (_, recipe) = self.with.iter().find(|_| self.action == DELAY)?;
         parse_span(recipe.fixed()?.as_str()?)
     }
+}
+
+/// What declared delays take on the longest way through the steps.
+fn longest(steps: &[Step]) -> Duration {
+    let mut until: BTreeMap<&str, Duration> = BTreeMap::new();
+    // Each round knows the ways of one step more; a circle was refused before and ends with the rounds.
+    for _ in steps {
+        for step in steps {
+            let before = step.needs.iter().filter_map(|needed| until.get(needed.as_str())).max();
+            let own = step.fixed_delay().unwrap_or_default();
+            until.insert(&step.name, before.copied().unwrap_or_default().saturating_add(own));
+        }
+    }
+    until.into_values().max().unwrap_or_default()
 }
 
 fn hex(bytes: &[u8; 16]) -> String {

@@ -64,6 +64,9 @@ impl<'a> Graph<'a> {
                     () if !self.needs.contains_key(target.as_str()) => Some(format!("there is no step `{target}`")),
                     () if *target == step.name => Some("it cannot go on at itself; `retry` tries it again".to_owned()),
                     () if before.contains(target) => Some(format!("`{target}` comes before it; name a later step")),
+                    () if !self.before(target).contains(&step.name) => {
+                        Some(format!("`{target}` does not come after it; name a step that does"))
+                    }
                     () => None,
                 };
                 mistakes.extend(reason.map(|reason| (at("on_failure.goto"), reason)));

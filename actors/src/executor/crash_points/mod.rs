@@ -1,9 +1,9 @@
 //! Every point at which a process can end, and every pair of them: canonical workflows are driven over a
-//! store that knows what is written from what is flushed, against a provider that keeps a ledger. The
-//! process ends at the point, what was not flushed is gone, and the next one goes on to the end.
+//! store of which only what is flushed outlives a process, against a provider that keeps a ledger. The
+//! process ends at the point, and the next one goes on to the end.
 //!
-//! Points lie before a write, between write and flush, between flush and effect, and between an effect and
-//! the record of its outcome.
+//! Points lie between a decision and its flush, between flush and effect, between an effect and the arrival
+//! of its outcome, and between an intake and whoever is told of it.
 
 mod process;
 mod stories;
@@ -32,24 +32,26 @@ fn every_point_leads_to_the_same_end() {
         }
     }
     println!("{covered} single points");
-    assert!(covered > 300, "{covered}");
+    assert!(covered > 250, "{covered}");
 }
 
 #[test]
 fn every_pair_of_points_leads_to_the_same_end() {
     let mut covered = 0;
     for story in stories() {
-        // After a crash there are more points than without: a second one may lie anywhere among them.
-        let most = 2 * points(&story) + 8;
-        for first in 1..=most {
-            for second in first + 1..=most {
+        for first in 1..=points(&story) {
+            // After a crash there are other points than without: the second one may lie anywhere among them.
+            for second in first + 1.. {
                 let mut world = World::new(&story, &[first, second]);
                 world.come_to_rest();
                 check(&world);
+                if world.fired < 2 {
+                    break;
+                }
                 covered += 1;
             }
         }
     }
     println!("{covered} pairs");
-    assert!(covered > 10_000, "{covered}");
+    assert!(covered > 3_000, "{covered}");
 }

@@ -170,8 +170,7 @@ impl Process {
             self.told.remove(&number);
         }
         if !entries.is_empty() {
-            world.point()?; // before the write
-            world.point()?; // written, not flushed: to a crash it is the same as not written
+            world.point()?; // decided, and not flushed: written or not is the same to whoever comes after
             world.image[number].1.extend(entries.clone());
             world.point()?; // flushed
             assert_eq!(Progress::of(world.image[number].0.started_at, &world.image[number].1), progress);

@@ -81,6 +81,7 @@ pub const RETRY: &str = r#"steps = [{ name = "a", action = "set", retry = { max_
 pub const PARKING: &str = r#"steps = [{ name = "a", action = "send" }, { name = "b", action = "put" }]"#;
 pub const GRAPH: &str = r#"steps = [{ name = "a", action = "look", needs = [] }, { name = "b", action = "set", needs = ["a"] }, { name = "p", action = "delay", needs = ["a"], with = { duration = "2s" } }, { name = "c", action = "tell", needs = ["b", "p"], when = "steps.b.output.ok" }, { name = "n", action = "tell", needs = ["a"], when = "not steps.a.output.ok" }]"#;
 pub const WAYS_ON: &str = r#"steps = [{ name = "a", action = "set", on_failure = "continue", retry = { max_attempts = 1 } }, { name = "b", action = "set", on_failure = { goto = "d" }, retry = { max_attempts = 1 } }, { name = "c", action = "tell" }, { name = "d", action = "tell" }]"#;
+pub const DOUBT_BESIDE: &str = r#"steps = [{ name = "a", action = "send", needs = [] }, { name = "p", action = "delay", needs = [], with = { duration = "1s" } }, { name = "b", action = "set", needs = ["p"], retry = { max_attempts = 1 } }, { name = "c", action = "put", needs = ["a", "b"] }]"#;
 pub const SUPERSEDE: &str = r#"
 concurrency = { group = "g", key = "k", on_newer = "cancel", order_by = "input.order" }
 steps = [{ name = "a", action = "look" }, { name = "b", action = "set" }]"#;
@@ -111,6 +112,11 @@ pub fn stories() -> Vec<Canonical> {
             ..story("an operator rules about silence", PARKING, once([]), &[Succeeded])
         },
         Canonical { plans: &[("a", &[GONE]), ("b", &[GONE])], ..story("ways on", WAYS_ON, once([]), &[Succeeded]) },
+        story("doubt beside another branch", DOUBT_BESIDE, once([]), &[Succeeded]),
+        Canonical {
+            plans: &[("a", &[Plan::Unanswered]), ("b", &[GONE; 9])],
+            ..story("doubt beside a failure", DOUBT_BESIDE, once([]), &[Failed])
+        },
         story("cancelled in a pause", SEQUENCE, once([(2_000, cancel())]), &[Cancelled]),
         story("cancelled in flight", SEQUENCE, once([(5, cancel())]), &[Cancelled]),
         story("paused and resumed", SEQUENCE, once([(2_000, Command::Pause), (60_000, Command::Resume)]), &[Succeeded]),

@@ -13,7 +13,7 @@ use crate::executor::failure::{ErrorClass, Failure};
 use crate::executor::port::{EffectClass, Outcome, Success};
 use crate::executor::progress::Progress;
 use crate::ids::RunId;
-use crate::run::{Entry, RunRecord, RunStatus, Standing, What};
+use crate::run::{Entry, Ruling, RunRecord, RunStatus, Standing, What};
 use crate::time::Timestamp;
 use crate::workflow::definition::Definition;
 use crate::workflow::spec::Defaults;
@@ -39,6 +39,8 @@ pub struct World<'a> {
     pub inputs: VecDeque<(i64, Input)>,
     pub calls: Vec<Call>,
     pub points: usize,
+    /// How many of the crashes have come.
+    pub fired: usize,
     pub crashes: Vec<usize>,
 }
 
@@ -55,6 +57,7 @@ impl<'a> World<'a> {
             inputs: story.inputs.clone().into(),
             calls: Vec::new(),
             points: 0,
+            fired: 0,
             crashes: crashes.to_vec(),
         }
     }
@@ -62,7 +65,9 @@ impl<'a> World<'a> {
     /// A place where the process may end.
     pub fn point(&mut self) -> Result<(), Crash> {
         self.points += 1;
-        if self.crashes.contains(&self.points) { Err(Crash) } else { Ok(()) }
+        let ends = self.crashes.contains(&self.points);
+        self.fired += usize::from(ends);
+        if ends { Err(Crash) } else { Ok(()) }
     }
 
     /// Processes follow each other until one comes to rest.
@@ -119,7 +124,10 @@ pub fn check(world: &World<'_>) {
                     assert!(!settled.contains(&(generation, step)), "{name}: {step} again after its outcome");
                     assert_eq!(keys.entry((generation, step)).or_insert(key), key, "{name}: one key for all attempts");
                 }
-                What::Succeeded { step, .. } | What::Failed { step, retry_at: None, .. } | What::Skipped { step } => {
+                What::Succeeded { step, .. }
+                | What::Failed { step, retry_at: None, .. }
+                | What::Skipped { step, .. }
+                | What::Decided { step, ruling: Ruling::Done { .. }, .. } => {
                     assert!(settled.insert((generation, step)), "{name}: two outcomes of {step}");
                 }
                 _ => {}
