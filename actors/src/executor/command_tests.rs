@@ -5,9 +5,10 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::*;
-use crate::executor::decide::tests::{SLOW, STEPS, Story, beside_a_doubt, failure, steps_of};
+use crate::executor::decide::tests::{SLOW, STEPS, Story, failure, steps_of};
 use crate::executor::decide::{Execute, Happening, Moment, decide};
 use crate::executor::progress::StepState;
+use crate::executor::step::tests::beside_a_doubt;
 use crate::run::Standing;
 
 impl Story {

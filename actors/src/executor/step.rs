@@ -181,3 +181,7 @@ impl Next<'_> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "step_tests.rs"]
+pub(crate) mod tests;
