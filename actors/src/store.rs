@@ -341,6 +341,10 @@ impl Counts {
         let place = self.of(from.status);
         *place = place.saturating_sub(1);
         *self.of(to.status) += 1;
+        if from.status.is_end() && to.status.is_end() {
+            // A word about one that is over makes it no longer.
+            return;
+        }
         // A run that is begun again is no longer one that has ended.
         let (took, delayed) = time_taken(from, started_at);
         self.run_ms = self.run_ms.saturating_sub(took);

@@ -50,8 +50,6 @@ pub enum Thread {
     Committer,
     /// The thread where workflows are driven.
     Work,
-    /// The thread that answers when all else is stuck.
-    Watch,
 }
 
 impl Thread {
@@ -61,7 +59,6 @@ impl Thread {
             Self::HttpWorker => "http",
             Self::Committer => "committer",
             Self::Work => "work",
-            Self::Watch => "watch",
         }
     }
 }

@@ -467,7 +467,6 @@ mod tests {
                 Thread::HttpWorker => "on every HTTP worker",
                 Thread::Committer => "on the committer thread",
                 Thread::Work => "on the work thread",
-                Thread::Watch => "on the watch thread",
             };
             assert!(text.starts_with(place), "{name} is drawn {text}, and stands {place}");
         }

@@ -10,16 +10,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Supervised, WrapFuture};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 
 use super::attempts::{Attempts, Flight, State, notebook};
-use super::command::Command;
 use super::decide::{Decision, Execute, Happening, Moment, decide};
-use super::failure::{ErrorClass, Failure};
 use super::loading::{Definitions, Loaded};
-use super::messages::{AttemptEnded, Control, Executors, Refused, ReportAll, RunsStarted, TakeDown, Told, Wake};
+use super::messages::{AttemptEnded, Control, Executors, ReportAll, RunsStarted, TakeDown, Told, Wake};
 use super::port::{Actions, Attempt};
 use super::progress::Progress;
+use super::task::{Reply, Task};
 use super::telling;
 use crate::dispatcher::actor::{Census, Gone, Reported};
 use crate::dispatcher::queue::{Order, Report, Ticket};
@@ -98,85 +97,6 @@ impl Live {
         let standing = if is_going { Standing::Busy } else { self.progress.standing(&self.definition, now) };
         let (again, revision) = (self.progress.tries_again(), self.progress.revision);
         Report { ticket: self.ticket.clone(), standing, again, revision }
-    }
-}
-
-/// Something that happened, and who waits until it is durable.
-pub(super) struct Task {
-    happening: Happening,
-    reply: Option<Reply>,
-}
-
-/// Who waits until something is durable.
-pub(super) enum Reply {
-    /// An attempt, for its note.
-    Note(oneshot::Sender<Result<(), Failure>>),
-    /// An operator.
-    Control(oneshot::Sender<Result<(), Refused>>),
-}
-
-impl Reply {
-    fn durable(self) {
-        match self {
-            Self::Note(reply) => _ = reply.send(Ok(())),
-            Self::Control(reply) => _ = reply.send(Ok(())),
-        }
-    }
-
-    /// Nothing had to be written down.
-    fn unchanged(self, refusal: Option<String>) {
-        match self {
-            Self::Note(reply) => {
-                let gone = Failure::new(ErrorClass::Temporary, "the attempt is not in flight any more");
-                let _ = reply.send(Err(gone));
-            }
-            Self::Control(reply) => _ = reply.send(refusal.map_or(Ok(()), |why| Err(Refused::NotPossible(why)))),
-        }
-    }
-
-    /// The run is read again, and nobody knows yet what is in its journal.
-    fn unknown(self, why: &str) {
-        match self {
-            Self::Note(reply) => _ = reply.send(Err(Failure::new(ErrorClass::Temporary, why))),
-            Self::Control(reply) => _ = reply.send(Err(Refused::Unknown(why.to_owned()))),
-        }
-    }
-}
-
-impl Task {
-    /// Nobody can be told of it.
-    pub(super) fn lost(self, why: &str) {
-        if let Some(reply) = self.reply {
-            reply.unchanged(Some(why.to_owned()));
-        }
-    }
-
-    /// It is durable.
-    pub(super) fn done(self) {
-        if let Some(reply) = self.reply {
-            reply.durable();
-        }
-    }
-
-    /// Nobody knows whether it is.
-    pub(super) fn unknown(self, why: &str) {
-        if let Some(reply) = self.reply {
-            reply.unknown(why);
-        }
-    }
-
-    /// The reason, if an operator ends the run.
-    pub(super) fn cancels(&self) -> Option<String> {
-        match &self.happening {
-            Happening::Told(Command::Cancel { reason }) => Some(reason.clone()),
-            _ => None,
-        }
-    }
-}
-
-impl From<Happening> for Task {
-    fn from(happening: Happening) -> Self {
-        Self { happening, reply: None }
     }
 }
 

@@ -14,4 +14,5 @@ pub mod port;
 pub mod progress;
 mod recovery;
 mod step;
+mod task;
 mod telling;

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 
-use super::actor::{Executor, Live, STORE_PAUSE, Task};
+use super::actor::{Executor, Live, STORE_PAUSE};
 use super::attempts::State;
 use super::decide::Happening;
 use super::loading::{Loaded, load_missing, load_one};
 use super::progress::{Flying, Progress};
+use super::task::Task;
 use crate::dispatcher::actor::Gone;
 use crate::dispatcher::queue::Ticket;
 use crate::ids::RunId;
@@ -28,7 +29,9 @@ impl Executor {
     }
 
     pub(super) fn read_again(&mut self, run: RunId, pause: Duration, ctx: &mut Context<Self>) {
-        self.live.remove(&run);
+        let before = self.live.remove(&run);
+        let waiting = before.into_iter().flat_map(|live| live.waiting);
+        waiting.for_each(|task| task.unknown("the run is read again from storage; look at it before you say it again"));
         self.load(run, pause, ctx);
     }
 
@@ -118,7 +121,8 @@ impl Executor {
         }));
     }
 
-    /// Of a run whose definition cannot be executed only the end can be said.
+    /// Of a run whose definition cannot be executed only the end can be said. Whether an attempt in flight
+    /// had its effect stays in doubt.
     fn tell_blocked(
         &mut self,
         (run, mut progress): (RunRecord, Progress),
@@ -128,10 +132,16 @@ impl Executor {
     ) {
         let Some(why) = task.cancels().filter(|_| !progress.is_over()) else { return task.lost(reason) };
         let (now, revision) = (self.shared.clock.now(), progress.revision);
-        let entry = Entry { at: now, what: What::Ended { status: RunStatus::Cancelled, reason: Some(why) } };
-        progress.add(&entry);
+        let doubt = progress.in_flight().map(|(step, flying)| What::Parked {
+            step: step.clone(),
+            attempt: flying.tries.attempts,
+            reason: "the run was ended while it was blocked with this attempt in flight".to_owned(),
+        });
+        let end = What::Ended { status: RunStatus::Cancelled, reason: Some(why) };
+        let entries: Vec<Entry> = doubt.chain([end]).map(|what| Entry { at: now, what }).collect();
+        entries.iter().for_each(|entry| progress.add(entry));
         let head = progress.head(now);
-        let advance = Transition::Advance { run: run.reference(), revision, entries: vec![entry], head };
+        let advance = Transition::Advance { run: run.reference(), revision, entries, head };
         let log = self.shared.log.clone();
         ctx.spawn(async move { log.commit(advance).await }.into_actor(self).map(move |result, executor, ctx| {
             executor.forget(run.id, ctx);
@@ -225,7 +235,7 @@ impl Executor {
 
     /// A run whose definition cannot be executed says so, and waits for a process that can.
     fn block(&mut self, run: RunRecord, mut progress: Progress, reason: String, ctx: &mut Context<Self>) {
-        if progress.blocked.as_ref() == Some(&reason) {
+        if progress.is_over() || progress.blocked.as_ref() == Some(&reason) {
             self.forget(run.id, ctx);
             return;
         }

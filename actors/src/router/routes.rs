@@ -182,6 +182,24 @@ impl Route {
     }
 }
 
+impl Surroundings<'_> {
+    /// What they do not have that this route needs: the key of it, and why.
+    fn lack(&self, route: &RouteSpec) -> Option<(&'static str, String)> {
+        let (source, workflow) = (route.source.as_str(), route.workflow.as_str());
+        if !self.sources.contains(&source) {
+            return Some(("source", format!("there is no source `{source}`; there are {}", self.sources.join(", "))));
+        }
+        let Some(inputs) = (self.inputs_of)(workflow) else {
+            return Some(("workflow", format!("there is no workflow `{workflow}`")));
+        };
+        let missing = inputs.iter().find(|name| !route.input.contains_key(*name))?;
+        let reason = format!(
+            "workflow `{workflow}` reads `input.{missing}`, which this route does not give; add `{missing} = \"…\"`, if need be `\"none\"`"
+        );
+        Some(("input", reason))
+    }
+}
+
 fn last_of_each_name(specs: Vec<RouteSpec>) -> Vec<RouteSpec> {
     let mut kept: Vec<RouteSpec> = Vec::new();
     for spec in specs {
@@ -197,28 +215,17 @@ fn compile(spec: RouteSpec, surroundings: &Surroundings<'_>) -> Result<Route, Ro
     let wrong = |key: &str, reason: String| RouteError { route: spec.name.clone(), key: key.to_owned(), reason };
     let expression =
         |key: &str, text: &str| Expression::compile(text, &is_variable).map_err(|error| wrong(key, error.to_string()));
-    let Surroundings { sources, inputs_of, default_priority } = surroundings;
-    if !sources.contains(&spec.source.as_str()) {
-        let reason = format!("there is no source `{}`; there are {}", spec.source, sources.join(", "));
-        return Err(wrong("source", reason));
+    if let Some((key, reason)) = surroundings.lack(&spec) {
+        return Err(wrong(key, reason));
     }
-    let Some(inputs) = inputs_of(&spec.workflow) else {
-        return Err(wrong("workflow", format!("there is no workflow `{}`", spec.workflow)));
-    };
-    if let Some(missing) = inputs.iter().find(|name| !spec.input.contains_key(*name)) {
-        let reason = format!(
-            "workflow `{}` reads `input.{missing}`, which this route does not give; add `{missing} = \"…\"`, if need be `\"none\"`",
-            spec.workflow
-        );
-        return Err(wrong("input", reason));
-    }
+    let default_priority = surroundings.default_priority;
     let when = spec.when.as_deref().map(|text| expression("when", text)).transpose()?;
     let priority = match &spec.priority {
-        None => CompiledPriority::Fixed(*default_priority),
+        None => CompiledPriority::Fixed(default_priority),
         Some(Priority::Fixed(number @ 1..=10)) => CompiledPriority::Fixed(*number),
         Some(Priority::Fixed(number)) => return Err(wrong("priority", format!("{number} is not within 1 and 10"))),
         Some(Priority::Expression(text)) => {
-            CompiledPriority::Expression { value: expression("priority", text)?, otherwise: *default_priority }
+            CompiledPriority::Expression { value: expression("priority", text)?, otherwise: default_priority }
         }
     };
     let input = spec

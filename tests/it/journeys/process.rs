@@ -242,6 +242,40 @@ async fn it_refuses_to_start_with_what_cannot_be_used_and_says_what() {
 }
 
 #[actix::test]
+async fn operators_say_it_on_the_command_line() {
+    let (data, sandbox) = (tempfile::tempdir().unwrap(), Sandbox::start(0).await.unwrap());
+    let mut slow = environment(&sandbox);
+    slow.push(("GITHUB_HANDLER_PR_VALIDATION_DELAY", "60000".to_owned()));
+    let server = Program::start(data.path(), &slow).await;
+    let id = server.validate(&sandbox, 12).await;
+    let directory = data.path().to_owned();
+    let say = async |arguments: &[&str]| {
+        let (directory, id) = (directory.clone(), id.clone());
+        let mut line: Vec<String> = ["runs", arguments[0], &id].map(str::to_owned).into();
+        line.extend(arguments[1..].iter().map(|argument| (*argument).to_owned()));
+        let output =
+            actix_web::web::block(move || run(&directory, &line.iter().map(String::as_str).collect::<Vec<_>>(), &[]));
+        let output = output.await.unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        (output.status.success(), said)
+    };
+    for (arguments, fine, expect) in [
+        (&["pause"][..], true, "paused"),
+        (&["resume"], true, "pr_validation"),
+        (&["cancel", "--reason", "not needed"], true, "cancelled  not needed"),
+        (&["cancel"], false, "it is over"),
+        (&["restart", "--step", "sing"], false, "there is no step `sing`"),
+        (&["restart", "--step", "delay"], true, "pr_validation"),
+        (&["decide", "repeat"], false, "no step is in doubt"),
+        (&["decide", "perhaps"], false, "repeat, done, fail"),
+        (&["show"], true, "restarted; done again: delay, validate_pr, update_pr_status, send_notification"),
+    ] {
+        let (is_fine, said) = say(arguments).await;
+        assert!(is_fine == fine && said.contains(expect), "{arguments:?}: {said}");
+    }
+}
+
+#[actix::test]
 async fn the_command_line_reads_page_after_page() {
     let data = tempfile::tempdir().unwrap();
     let server = Program::start(data.path(), &[]).await;
