@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::*;
-use crate::executor::port::{Action, ActionInfo, Attempt, Outcome, Parameter, Working};
+use crate::executor::port::{Accepts, Action, ActionInfo, Attempt, Outcome, Parameter, Working};
 use crate::ids::{EventId, RunId};
 use crate::time::Timestamp;
 

@@ -2,6 +2,7 @@
 //! pinned to. Nothing here runs anything.
 
 pub mod catalog;
+mod compiler;
 pub mod definition;
 pub mod graph;
 pub mod recipe;

@@ -1,0 +1,249 @@
+//! Makes a definition that can be executed of what was written, or says all that is wrong with it.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde_json::Value as Json;
+use sha2::{Digest, Sha256};
+
+use super::definition::{Concurrency, DELAY, Definition, DefinitionError, Pinned, Spot, Step};
+use super::graph::Graph;
+use super::recipe::Recipe;
+use super::retry::RetryPolicy;
+use super::spec::{ConcurrencySpec, RetrySpec, StepSpec};
+use crate::executor::port::{Accepts, ActionInfo, Actions, EffectClass, OnDoubt, Parameter};
+use crate::expression::{Expression, ExpressionError, Template};
+use crate::ids;
+use crate::time::parse_span;
+
+/// What is known of the action that the engine does itself.
+static DELAY_INFO: ActionInfo = ActionInfo {
+    name: DELAY,
+    class: EffectClass::Pure,
+    on_doubt: OnDoubt::Repeat,
+    parameters: &[Parameter { name: "duration", accepts: Accepts::Text, default: None }],
+    timeout: None,
+};
+
+pub(super) struct Compiler<'a> {
+    workflow: &'a str,
+    actions: &'a Actions,
+    errors: Vec<DefinitionError>,
+    /// What its templates read of the input.
+    inputs: RefCell<BTreeSet<String>>,
+}
+
+impl<'a> Compiler<'a> {
+    pub(super) fn new(workflow: &'a str, actions: &'a Actions) -> Self {
+        Self { workflow, actions, errors: Vec::new(), inputs: RefCell::default() }
+    }
+
+    pub(super) fn definition(mut self, pinned: &Pinned) -> Result<Definition, Vec<DefinitionError>> {
+        let spec = &pinned.spec;
+        let timeout = self.span(&Spot::of_workflow("timeout"), spec.timeout.as_deref().unwrap_or_default());
+        if timeout.is_zero() {
+            self.wrong(&Spot::of_workflow("timeout"), "must be longer than nothing");
+        }
+        if spec.steps.is_empty() {
+            self.wrong(&Spot::of_workflow("steps"), "a workflow has at least one step");
+        }
+        let concurrency = spec.concurrency.as_ref().and_then(|spec| self.concurrency(spec));
+        let graph = Graph::of(&spec.steps);
+        graph.mistakes().into_iter().for_each(|(spot, reason)| self.wrong(&spot, reason));
+        let steps: Vec<Step> = spec.steps.iter().filter_map(|step| self.step(step, &graph)).collect();
+        self.fits(timeout, &steps);
+        let content = match serde_json::to_string(pinned) {
+            Ok(content) => content,
+            Err(error) => {
+                self.wrong(&Spot::of_workflow("content"), error.to_string());
+                String::new()
+            }
+        };
+        if !self.errors.is_empty() {
+            return Err(self.errors);
+        }
+        let hash = hex(&ids::first_16(&Sha256::digest(&content)));
+        let inputs = self.inputs.take();
+        Ok(Definition { name: pinned.name.clone(), hash, content, timeout, concurrency, inputs, steps })
+    }
+
+    fn concurrency(&mut self, spec: &ConcurrencySpec) -> Option<Concurrency> {
+        if spec.limit == 0 {
+            self.wrong(&Spot::of_workflow("concurrency.limit"), "must be at least 1");
+        }
+        let (key, order_by) = {
+            let known = |name: &str| self.is_variable(name, &BTreeSet::new());
+            let order_by = spec.order_by.as_ref().map(|text| Expression::compile(text, &known)).transpose();
+            (Template::compile(&spec.key, &known), order_by)
+        };
+        let (key, order_by) = (
+            self.keep(&Spot::of_workflow("concurrency.key"), key),
+            self.keep(&Spot::of_workflow("concurrency.order_by"), order_by),
+        );
+        Some(Concurrency {
+            group: spec.group.clone(),
+            key: key?,
+            limit: spec.limit,
+            on_newer: spec.on_newer,
+            order_by: order_by?,
+        })
+    }
+
+    fn step(&mut self, spec: &StepSpec, graph: &Graph) -> Option<Step> {
+        let at = |key: &str| Spot::of_step(&spec.name, key);
+        if spec.name.is_empty() || !spec.name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+            self.wrong(&at("name"), "a name has letters, digits and underscores only");
+        }
+        let info = match self.actions.get(spec.action.as_str()) {
+            _ if spec.action == DELAY => &DELAY_INFO,
+            Some(action) => action.info(),
+            None => {
+                let names: Vec<&str> = self.actions.keys().copied().chain([DELAY]).collect();
+                let names = names.join(", ");
+                self.wrong(&at("action"), format!("there is no action `{}`; there are {names}", spec.action));
+                return None;
+            }
+        };
+        let on_doubt = spec.on_doubt.unwrap_or(info.on_doubt);
+        if info.class == EffectClass::Once && on_doubt == OnDoubt::Repeat {
+            self.wrong(&at("on_doubt"), "what must never happen twice cannot be repeated; use `park` or `assume_done`");
+        }
+        let earlier = graph.before(&spec.name);
+        let with = self.with(spec, info, &earlier);
+        let when = spec.when.as_ref();
+        let when = when.map(|text| Expression::compile(text, &|name: &str| self.is_variable(name, &earlier)));
+        let when = self.keep(&at("when"), when.transpose()).flatten();
+        let timeout = self.span(&at("timeout"), spec.timeout.as_deref().unwrap_or_default());
+        if timeout.is_zero() {
+            self.wrong(&at("timeout"), "must be longer than nothing");
+        }
+        let retry = self.retry(&at("retry"), &spec.retry.clone().unwrap_or_default());
+        let (name, action) = (spec.name.clone(), spec.action.clone());
+        let (needs, on_failure) = (graph.needs(&spec.name), spec.on_failure.clone());
+        Some(Step { name, action, timeout, retry, class: info.class, on_doubt, needs, on_failure, when, with })
+    }
+
+    fn with(&mut self, spec: &StepSpec, info: &ActionInfo, earlier: &BTreeSet<String>) -> Vec<(String, Recipe)> {
+        let at = |key: &str| Spot::of_step(&spec.name, &format!("with.{key}"));
+        for name in spec.with.keys().filter(|name| !info.parameters.iter().any(|known| known.name == *name)) {
+            let takes: Vec<&str> = info.parameters.iter().map(|known| known.name).collect();
+            self.wrong(&at(name), format!("`{}` does not take this; it takes {}", spec.action, takes.join(", ")));
+        }
+        let mut with = Vec::new();
+        for parameter in info.parameters {
+            let at = at(parameter.name);
+            // What an earlier version pinned may lack a parameter that its action did not have.
+            let default = parameter.default.map(Json::from);
+            let Some(value) = spec.with.get(parameter.name).or(default.as_ref()) else {
+                self.wrong(&at, format!("`{}` needs this", spec.action));
+                continue;
+            };
+            let recipe = Recipe::compile(value, &|name: &str| self.is_variable(name, earlier));
+            let Some(recipe) = self.keep(&at, recipe) else { continue };
+            if matches!(recipe, Recipe::List(_) | Recipe::Object(_)) {
+                self.wrong(&at, "expected one value, found several");
+            }
+            if let Some(fixed) = recipe.fixed() {
+                if let Some(reason) = parameter.accepts.refuses(fixed) {
+                    self.wrong(&at, reason);
+                } else if spec.action == DELAY {
+                    self.span(&at, fixed.as_str().unwrap_or_default());
+                }
+            }
+            with.push((parameter.name.to_owned(), recipe));
+        }
+        with
+    }
+
+    /// What templates of a step may name: the input, the run, and outputs of `earlier` steps.
+    fn is_variable(&self, name: &str, earlier: &BTreeSet<String>) -> bool {
+        let parts: Vec<&str> = name.split('.').collect();
+        match parts.as_slice() {
+            ["input"] => true,
+            ["input", input, ..] => {
+                self.inputs.borrow_mut().insert((*input).to_owned());
+                true
+            }
+            ["run", "id" | "workflow" | "event" | "subject" | "started_at"] => true,
+            ["steps", step, "output" | "status" | "error", ..] => earlier.contains(*step),
+            _ => crate::router::routes::BUILT_IN_FUNCTIONS.contains(&name),
+        }
+    }
+
+    fn retry(&mut self, spot: &Spot, spec: &RetrySpec) -> RetryPolicy {
+        let max_attempts = spec.max_attempts.unwrap_or(1);
+        if max_attempts == 0 {
+            self.wrong(spot, "max_attempts counts the first one and is at least 1");
+        }
+        let multiplier = spec.multiplier.unwrap_or(2.0);
+        if !(1.0..=100.0).contains(&multiplier) {
+            self.wrong(spot, "multiplier must be within 1 and 100");
+        }
+        let jitter = spec.jitter.unwrap_or_default();
+        if !(0.0..=1.0).contains(&jitter) {
+            self.wrong(spot, "jitter must be within 0 and 1");
+        }
+        let mut span = |name: &str, text: &Option<String>| {
+            text.as_ref().map_or(Duration::ZERO, |text| self.span(&spot.within(name), text))
+        };
+        let (base_delay, max_delay) = (span("base_delay", &spec.base_delay), span("max_delay", &spec.max_delay));
+        RetryPolicy { max_attempts, base_delay, max_delay, multiplier, jitter, on: spec.on.clone() }
+    }
+
+    /// Declared delays alone must leave time for the rest.
+    fn fits(&mut self, timeout: Duration, steps: &[Step]) {
+        let delays = longest(steps);
+        if !timeout.is_zero() && delays >= timeout {
+            self.wrong(
+                &Spot::of_workflow("timeout"),
+                format!("the delays take {delays:?}, the whole run may take {timeout:?}"),
+            );
+        }
+        if let Some(long) = steps.iter().find(|step| step.action != DELAY && step.timeout > timeout) {
+            let reason = format!("an attempt may take {:?}, the whole run {timeout:?}", long.timeout);
+            self.wrong(&Spot::of_step(&long.name, "timeout"), reason);
+        }
+    }
+
+    fn span(&mut self, spot: &Spot, text: &str) -> Duration {
+        parse_span(text).unwrap_or_else(|| {
+            self.wrong(spot, format!("`{text}` is not a span of time; write it like 500ms, 5s, 10m, 2h or 3d"));
+            Duration::ZERO
+        })
+    }
+
+    fn keep<T>(&mut self, spot: &Spot, compiled: Result<T, ExpressionError>) -> Option<T> {
+        compiled.map_err(|error| self.wrong(spot, error.to_string())).ok()
+    }
+
+    fn wrong(&mut self, spot: &Spot, reason: impl Into<String>) {
+        let (workflow, spot, reason) = (self.workflow.to_owned(), spot.clone(), reason.into());
+        self.errors.push(DefinitionError { workflow, spot, reason });
+    }
+}
+
+impl Step {
+    fn fixed_delay(&self) -> Option<Duration> {
+        let (_, recipe) = self.with.iter().find(|_| self.action == DELAY)?;
+        parse_span(recipe.fixed()?.as_str()?)
+    }
+}
+
+/// What declared delays take on the longest way through the steps.
+fn longest(steps: &[Step]) -> Duration {
+    let mut until: BTreeMap<&str, Duration> = BTreeMap::new();
+    // Each round knows the ways of one step more; a circle was refused before and ends with the rounds.
+    for _ in steps {
+        for step in steps {
+            let before = step.needs.iter().filter_map(|needed| until.get(needed.as_str())).max();
+            let own = step.fixed_delay().unwrap_or_default();
+            until.insert(&step.name, before.copied().unwrap_or_default().saturating_add(own));
+        }
+    }
+    until.into_values().max().unwrap_or_default()
+}
+
+fn hex(bytes: &[u8; 16]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
