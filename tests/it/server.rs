@@ -60,11 +60,18 @@ impl TestServer {
     }
 
     /// The same with the same configuration.
-    pub async fn restart_as_it_was(mut self) -> Self {
+    pub async fn restart_as_it_was(self) -> Self {
+        let toml = self.toml.clone();
+        self.restart_after(&toml, |_| ()).await
+    }
+
+    /// The same with this TOML, when something has happened to its data meanwhile.
+    pub async fn restart_after(mut self, toml: &str, happens: impl FnOnce(&Path)) -> Self {
         if let Some(server) = self.server.take() {
             server.stop().await;
         }
-        Self::start_with(self.directory, &self.toml, self.environment).await
+        happens(self.directory.path());
+        Self::start_with(self.directory, toml, self.environment).await
     }
 
     pub fn tree(&self) -> &pointsman_actors::tree::Tree {

@@ -1,5 +1,7 @@
 //! Operators and runs: ended, stopped for a while, ruled about, done again; and definitions with branches.
 
+use std::path::Path;
+
 use pointsman_sandbox::FaultKind;
 use pointsman_sandbox::claude::Plan;
 use serde_json::{Value, json};
@@ -99,6 +101,31 @@ async fn a_run_can_be_ended_and_stopped_for_a_while() {
     assert_eq!(site.say(&run, "resume", json!({})).await.status, 200);
     site.until(&run, "succeeded").await;
     assert_eq!(site.world().statuses(REPOSITORY, "b1").len(), 1);
+}
+
+/// Definitions that runs are pinned to are gone, as after a damage. The segment size is that of the store.
+fn lose_definitions(directory: &Path) {
+    let db = sled::Config::new().path(directory.join("log")).segment_size(4 << 20).open().unwrap();
+    assert!(db.drop_tree("definitions").unwrap());
+    db.flush().unwrap();
+}
+
+#[actix::test]
+async fn of_a_blocked_run_the_end_can_be_said_and_its_doubt_stays() {
+    let mut site = Site::start(TELLING).await;
+    site.world().plan_once("slack", "POST", "", FaultKind::HoldAnswer(120_000));
+    let run = push(&site, "a").await;
+    site.world().wait_for_calls(1, |call| call.service == "slack").await.unwrap();
+    site.server = site.server.restart_after("", lose_definitions).await;
+    let blocked = site.until(&run, "blocked").await;
+    assert!(blocked["reason"].as_str().unwrap().contains("is not in the store"), "{blocked:#}");
+    let paused = site.say(&run, "pause", json!({})).await;
+    assert_eq!((paused.status, paused.body["error"].as_str()), (409, Some("not_possible")), "{paused:?}");
+    let cancelled = site.say(&run, "cancel", json!({"reason": "nobody needs it"})).await;
+    assert_eq!((cancelled.status, cancelled.body["status"].as_str()), (200, Some("cancelled")), "{cancelled:?}");
+    let words = words(&site.run(&run).await);
+    assert_eq!(words[words.len() - 3..], ["blocked", "tell parked", "ended"], "{words:?}");
+    assert_eq!(site.world().notifications().len(), 1, "nothing is sent once more");
 }
 
 #[actix::test]
