@@ -54,6 +54,8 @@ pub struct Plan {
     pub inlets: Vec<Inlet>,
     /// How long duplicates are recognised.
     pub windows: Windows,
+    /// How long an event is kept for runs that come to wait for it.
+    pub inbox_window: Duration,
     /// How much may be in flight.
     pub limits: Limits,
     /// Workflows, and the routes that start them.
@@ -105,6 +107,7 @@ pub fn plan(loaded: &Loaded) -> anyhow::Result<Plan> {
         grace_period: settings.grace_period,
         inlets: settings.webhooks.iter().filter_map(inlet).collect(),
         windows: Windows { delivery: settings.delivery_window, occurrence: settings.occurrence_window },
+        inbox_window: settings.inbox_window,
         limits: Limits {
             requests: settings.max_in_flight,
             body_bytes: settings.max_bytes_in_flight,
@@ -155,6 +158,7 @@ pub async fn start(plan: Plan) -> anyhow::Result<Server> {
         actions: plan.actions,
         slots: plan.slots,
         windows: plan.windows,
+        inbox_window: plan.inbox_window,
         limits: plan.limits,
         clock: clock.clone(),
         ids: Arc::new(RandomIds),

@@ -19,6 +19,11 @@ pub struct EventId(Uuid);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RunId([u8; 16]);
 
+/// The id of a wait: `wait_` and 32 hex digits of a hash of the run and the place in its journal where it was
+/// reserved.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WaitId([u8; 16]);
+
 /// A text that is not an id of the expected kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not {kind}")]
@@ -73,6 +78,26 @@ impl RunId {
     }
 }
 
+impl WaitId {
+    /// The id of the wait that `run` reserves with the entry at this place of its journal.
+    pub fn derive(run: RunId, serial: u32) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(run.0);
+        hash.update(serial.to_be_bytes());
+        Self(first_16(&hash.finalize()))
+    }
+
+    /// The sixteen bytes that stores use as a key.
+    pub fn bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
+    /// Back from the bytes of a key.
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+}
+
 /// The first half of a SHA-256 digest: 128 bits, which do not collide by accident.
 pub(crate) fn first_16(digest: &[u8]) -> [u8; 16] {
     let mut half = [0; 16];
@@ -94,6 +119,12 @@ impl fmt::Display for RunId {
     }
 }
 
+impl fmt::Display for WaitId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "wait_{}", Uuid::from_bytes(self.0).as_simple())
+    }
+}
+
 impl FromStr for EventId {
     type Err = NotAnId;
 
@@ -107,6 +138,14 @@ impl FromStr for RunId {
 
     fn from_str(text: &str) -> Result<Self, NotAnId> {
         parse(text, "run_", "a run id").map(|uuid| Self(uuid.into_bytes()))
+    }
+}
+
+impl FromStr for WaitId {
+    type Err = NotAnId;
+
+    fn from_str(text: &str) -> Result<Self, NotAnId> {
+        parse(text, "wait_", "a wait id").map(|uuid| Self(uuid.into_bytes()))
     }
 }
 
@@ -139,7 +178,7 @@ macro_rules! as_text {
     )*};
 }
 
-as_text!(EventId, RunId);
+as_text!(EventId, RunId, WaitId);
 
 /// Where new event ids come from.
 pub trait Ids: Send + Sync + 'static {

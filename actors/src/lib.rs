@@ -24,4 +24,5 @@ pub mod time;
 pub mod timer;
 pub mod tree;
 pub mod validator;
+pub mod wait;
 pub mod workflow;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
 use crate::executor::failure::Failure;
-use crate::ids::{EventId, RunId};
+use crate::ids::{EventId, RunId, WaitId};
 use crate::time::Timestamp;
 
 /// What a run was started with.
@@ -41,7 +41,7 @@ pub struct RunRecord {
 }
 
 /// Names a run to a store: stores keep runs in the order of their start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RunRef {
     /// When it was started.
     pub started_at: Timestamp,
@@ -194,6 +194,7 @@ impl Entry {
         matches!(
             self.what,
             What::Succeeded { .. }
+                | What::Waiting { .. }
                 | What::Failed { .. }
                 | What::Interrupted { .. }
                 | What::Parked { .. }
@@ -221,6 +222,9 @@ pub enum What {
         key: String,
         /// When it is dropped if it has not ended.
         until: Timestamp,
+        /// The wait that is reserved for its callback.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        wait: Option<Reserved>,
     },
     /// The attempt in flight wrote something down.
     Noted {
@@ -242,6 +246,23 @@ pub enum What {
         /// Whether nobody knows and it was taken as done.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         assumed: bool,
+        /// The event that called back.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        event: Option<EventId>,
+    },
+    /// The attempt did its part, and a callback is waited for.
+    Waiting {
+        /// The step.
+        step: String,
+        /// The attempt; 0 for a step that only waits.
+        attempt: u32,
+        /// The wait.
+        wait: Reserved,
+        /// By which keys its callback is known.
+        keys: Vec<String>,
+        /// What the attempt gave.
+        #[serde(default, skip_serializing_if = "Json::is_null")]
+        output: Json,
     },
     /// An attempt failed.
     Failed {
@@ -334,6 +355,15 @@ pub enum What {
     },
 }
 
+/// A wait of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reserved {
+    /// Its id.
+    pub id: WaitId,
+    /// Until when it may be called back.
+    pub until: Timestamp,
+}
+
 /// How an operator rules about an attempt of which nobody knows whether its effect happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "decision", rename_all = "snake_case")]
@@ -372,7 +402,13 @@ mod tests {
     fn entries_are_flat_and_named() {
         let entry = Entry {
             at: Timestamp::from_millis(5),
-            what: What::Attempted { step: "a".into(), attempt: 1, key: "k".into(), until: Timestamp::from_millis(9) },
+            what: What::Attempted {
+                step: "a".into(),
+                attempt: 1,
+                key: "k".into(),
+                until: Timestamp::from_millis(9),
+                wait: None,
+            },
         };
         let stored = serde_json::to_value(&entry).unwrap();
         let expect =

@@ -15,9 +15,10 @@ use serde::Serialize;
 use crate::deduplicator::fingerprint::{HookKey, Key};
 use crate::event::{Event, Verdict};
 use crate::event_log::record::Record;
-use crate::ids::{EventId, RunId};
+use crate::ids::{EventId, RunId, WaitId};
 use crate::run::{Entry, RunHead, RunRecord, RunRef, RunStatus, StoredRun};
 use crate::time::Timestamp;
+use crate::wait::record::{Callback, WaitChange, WaitRecord, WaitRef};
 
 /// An answer that comes later, from whichever thread the store lives on.
 pub type Later<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
@@ -51,6 +52,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// Up to `limit` runs that are not over, in the order of their start, only those after `after`.
     fn open_runs(&self, after: Option<RunRef>, limit: usize) -> Later<Vec<OpenRun>>;
+
+    /// One wait.
+    fn wait(&self, id: WaitId) -> Later<Option<WaitRecord>>;
+
+    /// Waits, newest first.
+    fn waits(&self, query: WaitQuery) -> Later<Page<WaitRecord, WaitCursor>>;
 
     /// The content of a definition that was kept.
     fn definition(&self, hash: &str) -> Later<Option<String>>;
@@ -100,6 +107,8 @@ pub enum Transition {
         entries: Vec<Entry>,
         /// The sum of it all.
         head: RunHead,
+        /// What it does with its waits. If one of these cannot be, nothing happens.
+        waits: Vec<WaitChange>,
     },
     /// A definition that runs may be pinned to is kept for good. Keeping it again changes nothing.
     KeepDefinition {
@@ -127,6 +136,8 @@ pub struct Intake {
     pub verdict: Verdict,
     /// The runs that it starts in that case.
     pub runs: Vec<RunRecord>,
+    /// What it says to runs that wait, in that case. The store puts what it does there into the verdict.
+    pub callback: Option<Callback>,
 }
 
 /// A run that is not over.
@@ -185,6 +196,11 @@ pub enum Answer {
     },
     /// The change was applied.
     Applied,
+    /// As [`Answer::Stored`] or [`Answer::Applied`]; and these waits were completed by it.
+    Completed {
+        /// The waits.
+        waits: Vec<WaitRef>,
+    },
     /// A condition did not hold; nothing was changed.
     Stale,
 }
@@ -269,6 +285,34 @@ impl RunQuery {
     }
 }
 
+/// Which waits to list.
+#[derive(Clone, Debug, Default)]
+pub struct WaitQuery {
+    /// Only those that are open, or that are not.
+    pub open: Option<bool>,
+    /// Of this run.
+    pub run: Option<RunId>,
+    /// With this key.
+    pub key: Option<String>,
+    /// At most so many.
+    pub limit: usize,
+    /// Only those after this one in the list.
+    pub before: Option<WaitCursor>,
+}
+
+/// The place of a wait in the list: when it was reserved, and its id.
+pub type WaitCursor = (Timestamp, WaitId);
+
+impl WaitQuery {
+    /// Whether this wait is one of those asked for.
+    pub fn matches(&self, wait: &WaitRecord) -> bool {
+        self.open.is_none_or(|open| open == wait.is_open())
+            && self.run.is_none_or(|run| run == wait.run.id)
+            && self.key.as_ref().is_none_or(|key| wait.keys.contains(key))
+            && self.before.is_none_or(|before| (wait.reserved_at, wait.id) < before)
+    }
+}
+
 fn contains_text(event: &Event, text: &str) -> bool {
     let facts = &event.meta.facts;
     [
@@ -327,6 +371,10 @@ pub struct Counts {
     pub run_ms: u64,
     /// Milliseconds that these spent in declared delays.
     pub delayed_ms: u64,
+    /// Waits that can be resolved.
+    pub open_waits: u64,
+    /// Waits that were resolved.
+    pub resolved_waits: u64,
 }
 
 impl Counts {
@@ -352,6 +400,15 @@ impl Counts {
         let (took, delayed) = time_taken(to, started_at);
         self.run_ms = self.run_ms.saturating_add(took);
         self.delayed_ms = self.delayed_ms.saturating_add(delayed);
+    }
+
+    /// A wait was put in place of what was there before.
+    pub fn wait_put(&mut self, before: Option<&WaitRecord>, after: &WaitRecord) {
+        if let Some(before) = before {
+            let place = if before.is_open() { &mut self.open_waits } else { &mut self.resolved_waits };
+            *place = place.saturating_sub(1);
+        }
+        *if after.is_open() { &mut self.open_waits } else { &mut self.resolved_waits } += 1;
     }
 
     fn of(&mut self, status: RunStatus) -> &mut u64 {

@@ -161,6 +161,8 @@ pub struct Ports {
     pub slots: Slots,
     /// How long duplicates are recognised.
     pub windows: Windows,
+    /// How long an event is kept for runs that come to wait for it.
+    pub inbox_window: Duration,
     /// How much may be in flight.
     pub limits: Limits,
     /// Where `now` comes from.
@@ -323,6 +325,7 @@ impl Tree {
             sources: Arc::clone(&self.ports.sources),
             clock: Arc::clone(&self.ports.clock),
             ids: Arc::clone(&self.ports.ids),
+            inbox_window: self.ports.inbox_window,
         }
     }
 }
@@ -421,6 +424,7 @@ impl StartWork {
             ended: mailbox.door(),
             take_down: mailbox.door(),
             control: mailbox.door(),
+            called: mailbox.door(),
             report: mailbox.door(),
             missed,
         };

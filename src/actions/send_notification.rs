@@ -16,6 +16,7 @@ static INFO: ActionInfo = ActionInfo {
     on_doubt: OnDoubt::AssumeDone,
     parameters: &[Parameter { name: "text", accepts: Accepts::Text, default: None }],
     timeout: None,
+    waits: None,
 };
 
 /// The action.

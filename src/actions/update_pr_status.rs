@@ -27,6 +27,7 @@ static INFO: ActionInfo = ActionInfo {
         Parameter { name: "target_url", accepts: Accepts::OptionalText, default: Some("") },
     ],
     timeout: None,
+    waits: None,
 };
 
 /// The states that GitHub knows.

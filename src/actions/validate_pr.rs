@@ -28,6 +28,7 @@ static INFO: ActionInfo = ActionInfo {
         Parameter { name: "instructions", accepts: Accepts::OptionalText, default: Some("") },
     ],
     timeout: Some(Duration::from_secs(300)),
+    waits: None,
 };
 
 /// Of an attempt's time this is kept for ending a program that does not answer.

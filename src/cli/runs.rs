@@ -248,6 +248,12 @@ fn entry_line(entry: &Value) -> String {
             format!("begun; it may take {:?}", Duration::from_millis(millis))
         }
         "delayed" => format!("{step}: waits until {}", text(entry, "until")),
+        "waiting" => {
+            let keys = entry.get("keys").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+            let keys = keys.collect::<Vec<_>>().join(" or ");
+            let until = entry.pointer("/wait/until").and_then(Value::as_str).unwrap_or("-");
+            format!("{step}: waits until {until} to be called back as {keys}")
+        }
         "attempted" => format!("{step}: attempt {attempt}"),
         "noted" => format!("{step}: {}", entry.get("note").cloned().unwrap_or_default()),
         "succeeded" if entry.get("assumed").is_some() => format!("{step}: taken as done; nobody knows"),
@@ -297,6 +303,8 @@ mod tests {
     fn entries_read_as_sentences() {
         let check = |entry: Value, expect: &str| assert_eq!(entry_line(&entry), format!("t  {expect}"));
         check(json!({"at": "t", "entry": "attempted", "step": "a", "attempt": 2}), "a: attempt 2");
+        let waiting = json!({"at": "t", "entry": "waiting", "step": "a", "keys": ["x:y:1"], "wait": {"until": "u"}});
+        check(waiting, "a: waits until u to be called back as x:y:1");
         check(json!({"at": "t", "entry": "succeeded", "step": "a", "output": {"x": 1}}), "a: done {\"x\":1}");
         check(json!({"at": "t", "entry": "succeeded", "step": "a", "output": null}), "a: done");
         check(json!({"at": "t", "entry": "succeeded", "step": "a", "assumed": true}), "a: taken as done; nobody knows");

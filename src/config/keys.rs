@@ -124,6 +124,7 @@ pub const KEYS: &[Key] = &[
     key("workflow.retry", &["WORKFLOW_RETRY"], Flag, "true", "whether steps that name no retries are tried again"),
     key("workflow.max_retries", &["WORKFLOW_MAX_RETRIES"], Count, "3", "how often a step that names none is tried again"),
     key("workflow.retry_delay", &["WORKFLOW_RETRY_DELAY"], Span(Millis), "\"5s\"", "pause before its second attempt; it grows by retry_manager.backoff_multiplier"),
+    key("workflow.inbox_window", &["POINTSMAN_INBOX_WINDOW"], Span(Written), "\"1d\"", "how long an event is kept for runs that come to wait for it"),
     key("github_handler.auto_validation", &["GITHUB_HANDLER_AUTO_VALIDATION"], Flag, "true", "whether pull requests of Codegen are validated"),
     key("github_handler.auto_update_linear", &["GITHUB_HANDLER_AUTO_UPDATE_LINEAR"], Flag, "true", "whether tickets follow their pull requests"),
     key("github_handler.pr_validation_delay", &["GITHUB_HANDLER_PR_VALIDATION_DELAY"], Span(Millis), "\"5s\"", "pause before a validation"),

@@ -102,6 +102,8 @@ pub struct Settings {
     pub max_concurrent: usize,
     /// Whether repositories and teams take turns.
     pub load_balancing: bool,
+    /// How long an event is kept for runs that come to wait for it.
+    pub inbox_window: Duration,
     /// What workflows do not say themselves.
     pub workflow_defaults: Defaults,
     /// Whether pull requests of Codegen are validated.
@@ -170,6 +172,7 @@ impl Checker<'_> {
             webhooks,
             max_concurrent: usize::try_from(self.count("workflow.max_concurrent")).unwrap_or(usize::MAX),
             load_balancing: self.flag("event_router.load_balancing"),
+            inbox_window: self.span("workflow.inbox_window"),
             workflow_defaults: self.workflow_defaults(),
             auto_validation: self.flag("github_handler.auto_validation"),
             pr_validation_delay: self.span("github_handler.pr_validation_delay"),

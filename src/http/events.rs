@@ -71,6 +71,7 @@ pub async fn status(request: HttpRequest, edge: Data<Edge>, id: Path<String>) ->
         "status": event.verdict.status(),
         "verdict": event.verdict,
         "runs": runs(&event.verdict),
+        "waits": event.verdict.waits(),
         "receivedAt": event.meta.received_at.to_rfc3339(),
     })))
 }
@@ -109,7 +110,7 @@ fn query(parameters: Parameters) -> Result<EventQuery, ApiError> {
 /// The runs that the event started.
 fn runs(verdict: &Verdict) -> &[RunId] {
     match verdict {
-        Verdict::Started { runs } => runs,
+        Verdict::Started { runs, .. } => runs,
         _ => &[],
     }
 }
@@ -122,6 +123,7 @@ fn summary(event: &Event) -> Value {
         "status": event.verdict.status(),
         "verdict": event.verdict,
         "runs": runs(&event.verdict),
+        "waits": event.verdict.waits(),
         "source": event.meta.source,
         "type": facts.event_type,
         "action": facts.action,

@@ -74,6 +74,8 @@ fn workflows(counts: &Counts, attempts_in_flight: usize) -> Value {
         "runsFailed": counts.failed,
         "runsDropped": counts.dropped,
         "attemptsInFlight": attempts_in_flight,
+        "waitsOpen": counts.open_waits,
+        "waitsResolved": counts.resolved_waits,
         "successRate": ratio(counts.succeeded, finished),
         "averageProcessingTime": ratio(counts.run_ms, finished),
         "averageDelayTime": ratio(counts.delayed_ms, finished),

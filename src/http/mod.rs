@@ -7,6 +7,7 @@ mod events;
 mod health;
 mod metrics;
 mod runs;
+mod waits;
 mod webhooks;
 
 use std::collections::HashMap;
@@ -108,6 +109,8 @@ pub fn routes(edge: Edge) -> impl FnOnce(&mut ServiceConfig) {
                     .service(read("/events/{id}/status", reading().to(events::status)))
                     .service(read("/runs", reading().to(runs::list)))
                     .service(read("/runs/{id}", reading().to(runs::show)))
+                    .service(read("/waits", reading().to(waits::list)))
+                    .service(read("/waits/{id}", reading().to(waits::show)))
                     .service(web::resource("/runs/{id}/{verb}").route(web::post().to(control::control))),
             )
             .default_service(web::to(answer::nothing_here));

@@ -119,10 +119,12 @@ fn entry(entry: &Entry) -> Value {
     let mut shown = json!(entry.what);
     if let Some(fields) = shown.as_object_mut() {
         fields.insert("at".to_owned(), entry.at.to_rfc3339().into());
-        for time in ["until", "retry_at"] {
-            if let Some(millis) = fields.get(time).and_then(Value::as_i64) {
-                fields.insert(time.to_owned(), Timestamp::from_millis(millis).to_rfc3339().into());
-            }
+    }
+    for time in ["/until", "/retry_at", "/wait/until"] {
+        if let Some(shown) = shown.pointer_mut(time)
+            && let Some(millis) = shown.as_i64()
+        {
+            *shown = Timestamp::from_millis(millis).to_rfc3339().into();
         }
     }
     shown

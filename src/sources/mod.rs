@@ -41,6 +41,14 @@ pub struct SourceSettings {
 /// The names of all sources that can be configured.
 pub const NAMES: [&str; 4] = ["github", "linear", "codegen", "claude-code"];
 
+/// The kinds of correlation keys that events of each source carry.
+pub const KEY_KINDS: [(&str, &[&str]); 4] = [
+    ("github", &["github:pr", "github:sha"]),
+    ("linear", &["linear:issue", "linear:agent_session"]),
+    ("codegen", &["codegen:run"]),
+    ("claude-code", &["claude:session", "claude:validation"]),
+];
+
 /// The source of this name; `None` if there is none.
 pub fn build(settings: SourceSettings) -> Option<Arc<dyn Source>> {
     match settings.name.as_str() {

@@ -15,7 +15,7 @@ use pointsman_actors::time::Timestamp;
 pub const DELIVERY_WINDOW: Duration = Duration::from_secs(3 * 24 * 3600);
 const OCCURRENCE_WINDOW: Duration = Duration::from_secs(300);
 
-const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+pub const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
 /// An intake that tests describe in a line.
 #[derive(Clone)]
@@ -33,18 +33,18 @@ pub fn delivery(delivery: u8) -> Sample {
 }
 
 impl Sample {
-    fn reporting(mut self, occurrence: u8, hook: Option<u64>) -> Self {
+    pub fn reporting(mut self, occurrence: u8, hook: Option<u64>) -> Self {
         self.occurrence = Some((occurrence, hook));
         self
     }
 
-    fn after(mut self, span: Duration) -> Self {
+    pub fn after(mut self, span: Duration) -> Self {
         self.at = START.plus(span);
         self
     }
 
-    fn pending(mut self) -> Self {
-        self.verdict = Verdict::Pending { reason: "a rule failed".into() };
+    pub fn pending(mut self) -> Self {
+        self.verdict = Verdict::Pending { reason: "a rule failed".into(), waits: Vec::new() };
         self
     }
 
@@ -80,6 +80,7 @@ impl Sample {
             record: Sealer::new().seal(&meta, &self.verdict, &self.payload).unwrap(),
             verdict: self.verdict.clone(),
             runs: Vec::new(),
+            callback: None,
         }
     }
 
@@ -87,7 +88,7 @@ impl Sample {
     pub fn starting(&self, workflows: &[&str]) -> (Intake, Vec<RunRecord>) {
         let mut intake = self.intake();
         let runs: Vec<RunRecord> = workflows.iter().map(|workflow| run(intake.id, workflow, self.at)).collect();
-        intake.verdict = Verdict::Started { runs: runs.iter().map(|run| run.id).collect() };
+        intake.verdict = Verdict::Started { runs: runs.iter().map(|run| run.id).collect(), waits: Vec::new() };
         intake.runs = runs.clone();
         (intake, runs)
     }
@@ -109,7 +110,7 @@ fn run(event: EventId, workflow: &str, started_at: Timestamp) -> RunRecord {
     }
 }
 
-type Shelf = Arc<dyn Store>;
+pub type Shelf = Arc<dyn Store>;
 
 /// Commits one batch and gives the answers and the ids that the events would have.
 pub async fn commit(store: &Shelf, samples: &[Sample]) -> (Vec<Answer>, Vec<EventId>) {
@@ -201,7 +202,7 @@ pub async fn a_pending_event_can_stay_pending(store: Shelf) {
     let (_, id) = answer(&store, delivery(1).pending()).await;
     let (_, lease) = store.take_pending(1, START, START).await.unwrap().remove(0);
     let later = START.plus(Duration::from_secs(5));
-    let verdict = Verdict::Pending { reason: "still".into() };
+    let verdict = Verdict::Pending { reason: "still".into(), waits: Vec::new() };
     let settle = Transition::Settle { event: id, lease: Lease { until: later, ..lease }, verdict, runs: Vec::new() };
     assert_eq!(store.commit(vec![settle]).await.unwrap(), [Answer::Applied]);
     assert_eq!(store.take_pending(1, START, START).await.unwrap(), []);
@@ -245,13 +246,13 @@ pub async fn lists_are_filtered(store: Shelf) {
 }
 
 /// Commits an event that starts a run of each of these workflows.
-async fn start(store: &Shelf, sample: &Sample, workflows: &[&str]) -> Vec<RunRecord> {
+pub async fn start(store: &Shelf, sample: &Sample, workflows: &[&str]) -> Vec<RunRecord> {
     let (intake, runs) = sample.starting(workflows);
     assert_eq!(store.commit(vec![Transition::Intake(Box::new(intake))]).await.unwrap(), [Answer::Stored]);
     runs
 }
 
-fn entry(what: What) -> Entry {
+pub fn entry(what: What) -> Entry {
     Entry { at: START, what }
 }
 
@@ -259,7 +260,7 @@ fn entry(what: What) -> Entry {
 fn advance(run: &RunRecord, revision: u32, entries: Vec<Entry>, status: RunStatus) -> Transition {
     let grown = revision + u32::try_from(entries.len()).unwrap();
     let head = RunHead { status, revision: grown, ..RunHead::queued(START) };
-    Transition::Advance { run: run.reference(), revision, entries, head }
+    Transition::Advance { run: run.reference(), revision, entries, head, waits: Vec::new() }
 }
 
 pub async fn an_event_and_its_runs_are_one_commit(store: Shelf) {
@@ -287,7 +288,7 @@ pub async fn routing_twice_starts_a_run_once(store: Shelf) {
     let started = run(id, "a", START);
     for _ in 0..2 {
         let (_, lease) = store.take_pending(1, START, START).await.unwrap().remove(0);
-        let verdict = Verdict::Pending { reason: "still".into() };
+        let verdict = Verdict::Pending { reason: "still".into(), waits: Vec::new() };
         let runs = vec![started.clone(), started.clone()];
         let settle = Transition::Settle { event: id, lease: Lease { until: START, ..lease }, verdict, runs };
         assert_eq!(store.commit(vec![settle]).await.unwrap(), [Answer::Applied]);
@@ -325,7 +326,8 @@ pub async fn open_runs_are_listed_by_their_start(store: Shelf) {
     let wake = Some(START.plus(Duration::from_secs(9)));
     let begun = entry(What::Begun { may_take_ms: 60_000 });
     let head = RunHead { status: RunStatus::Waiting, revision: 1, wake, ..RunHead::queued(START) };
-    let waiting = Transition::Advance { run: all[1].reference(), revision: 0, entries: vec![begun], head };
+    let waiting =
+        Transition::Advance { run: all[1].reference(), revision: 0, entries: vec![begun], head, waits: vec![] };
     store.commit(vec![waiting]).await.unwrap();
     let first = store.open_runs(None, 2).await.unwrap();
     let ids = |open: &[pointsman_actors::store::OpenRun]| open.iter().map(|open| open.run.id).collect::<Vec<_>>();
@@ -379,6 +381,8 @@ pub async fn definitions_are_kept(store: Shelf) {
     assert_eq!(store.definition("h").await.unwrap().as_deref(), Some("{}"));
 }
 
+pub use super::contract_waits::*;
+
 /// Runs the whole contract on the store that `$fresh` opens.
 macro_rules! contract {
     ($fresh:expr; $($promise:ident),* $(,)?) => {$(
@@ -406,6 +410,13 @@ macro_rules! contract {
             open_runs_are_listed_by_their_start,
             runs_are_listed_newest_first_and_filtered,
             definitions_are_kept,
+            an_event_completes_the_waits_that_it_matches,
+            a_callback_that_came_early_completes_its_wait_when_that_is_bound,
+            what_came_early_within_the_same_batch_is_found_too,
+            a_change_of_waits_that_does_not_hold_changes_nothing,
+            a_late_callback_says_so_and_a_duplicate_says_nothing,
+            a_pending_event_keeps_what_it_completed,
+            waits_are_listed_newest_first_and_filtered,
         }
     };
 }

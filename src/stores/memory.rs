@@ -6,13 +6,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use pointsman_actors::deduplicator::fingerprint::{HookKey, Key};
 use pointsman_actors::event::{Event, Verdict};
 use pointsman_actors::event_log::record::Record;
-use pointsman_actors::ids::{EventId, RunId};
+use pointsman_actors::ids::{EventId, RunId, WaitId};
 use pointsman_actors::run::{Entry, RunHead, RunRecord, RunRef, StoredRun};
 use pointsman_actors::store::{
     Answer, Claim, Counts, Durability, EventQuery, Intake, Later, Lease, OpenRun, Page, RunQuery, Store, StoreError,
-    Transition,
+    Transition, WaitCursor, WaitQuery,
 };
 use pointsman_actors::time::Timestamp;
+use pointsman_actors::wait::desk::{self, Called, Early, Shelves};
+use pointsman_actors::wait::memory::MemoryShelves;
+use pointsman_actors::wait::record::{WaitChange, WaitRecord, WaitRef};
 
 /// The store.
 #[derive(Default)]
@@ -28,6 +31,7 @@ struct State {
     runs: BTreeMap<RunRef, StoredRun>,
     run_ids: HashMap<RunId, RunRef>,
     definitions: HashMap<String, String>,
+    waits: MemoryShelves,
     counts: Counts,
 }
 
@@ -90,6 +94,15 @@ impl Store for MemoryStore {
         now(Ok(self.state().open_runs(after, limit)))
     }
 
+    fn wait(&self, id: WaitId) -> Later<Option<WaitRecord>> {
+        let Ok(found) = self.state().waits.wait(id);
+        now(Ok(found))
+    }
+
+    fn waits(&self, query: WaitQuery) -> Later<Page<WaitRecord, WaitCursor>> {
+        now(Ok(self.state().waits_page(&query)))
+    }
+
     fn definition(&self, hash: &str) -> Later<Option<String>> {
         now(Ok(self.state().definitions.get(hash).cloned()))
     }
@@ -105,6 +118,10 @@ impl Store for MemoryStore {
     fn name(&self) -> &'static str {
         "memory"
     }
+}
+
+fn completed(waits: Vec<WaitRef>, otherwise: Answer) -> Answer {
+    if waits.is_empty() { otherwise } else { Answer::Completed { waits } }
 }
 
 fn now<T: Send + 'static>(result: Result<T, StoreError>) -> Later<T> {
@@ -130,7 +147,9 @@ impl State {
                 }
                 Ok(answer)
             }
-            Transition::Advance { run, revision, entries, head } => Ok(self.advance(run, revision, entries, head)),
+            Transition::Advance { run, revision, entries, head, waits } => {
+                self.advance((run, revision), entries, head, &waits)
+            }
             Transition::KeepDefinition { hash, content } => {
                 self.definitions.insert(hash, content);
                 Ok(Answer::Applied)
@@ -149,14 +168,43 @@ impl State {
         self.counts.run_started();
     }
 
-    fn advance(&mut self, run: RunRef, revision: u32, entries: Vec<Entry>, head: RunHead) -> Answer {
-        let Some(stored) = self.runs.get_mut(&run).filter(|stored| stored.head.revision == revision) else {
-            return Answer::Stale;
+    fn advance(
+        &mut self,
+        (run, revision): (RunRef, u32),
+        entries: Vec<Entry>,
+        head: RunHead,
+        waits: &[WaitChange],
+    ) -> Result<Answer, StoreError> {
+        let Ok(waits_hold) = desk::holds(&mut self.waits, waits);
+        let Some(stored) = self.runs.get_mut(&run).filter(|stored| waits_hold && stored.head.revision == revision)
+        else {
+            return Ok(Answer::Stale);
         };
         self.counts.run_moved(&stored.head, &head, run.started_at);
+        let at = head.updated_at;
         stored.journal.extend(entries);
         stored.head = head;
-        Answer::Applied
+        let Ok(early) = desk::change(&mut self.waits, waits, at);
+        for Early { wait, event } in &early {
+            if let Some(record) = self.events.get_mut(event) {
+                *record = record.map_verdict(|verdict| verdict.completing(&[wait.wait])).map_err(broken)?;
+            }
+        }
+        self.count_waits();
+        Ok(completed(early.into_iter().map(|early| early.wait).collect(), Answer::Applied))
+    }
+
+    fn count_waits(&mut self) {
+        (self.counts.open_waits, self.counts.resolved_waits) = self.waits.numbers();
+    }
+
+    fn waits_page(&self, query: &WaitQuery) -> Page<WaitRecord, WaitCursor> {
+        let mut matching: Vec<&WaitRecord> = self.waits.waits().filter(|wait| query.matches(wait)).collect();
+        matching.sort_by_key(|wait| std::cmp::Reverse((wait.reserved_at, wait.id)));
+        let items: Vec<WaitRecord> = matching.iter().take(query.limit).map(|wait| WaitRecord::clone(wait)).collect();
+        let more = matching.len() > items.len();
+        let next = items.last().filter(|_| more).map(|last| (last.reserved_at, last.id));
+        Page { items, next }
     }
 
     fn runs_page(&self, query: &RunQuery) -> Page<(RunRecord, RunHead), RunRef> {
@@ -214,8 +262,18 @@ impl State {
             self.pending.insert(intake.id, Lease::default());
         }
         intake.runs.into_iter().for_each(|run| self.start(run));
-        self.store(intake.id, intake.record);
-        Ok(Answer::Stored)
+        let mut called = Called::default();
+        if let Some(callback) = &intake.callback {
+            self.waits.forget_expired(intake.at);
+            let Ok(heard) = desk::call(&mut self.waits, intake.id, callback);
+            called = heard;
+            self.count_waits();
+        }
+        let changes = called != Called::default();
+        let with_waits = || intake.record.map_verdict(|verdict| verdict.called(&called));
+        let record = if changes { with_waits().map_err(broken)? } else { intake.record };
+        self.store(intake.id, record);
+        Ok(completed(called.completed, Answer::Stored))
     }
 
     fn first_of(&self, claim: &Claim, at: Timestamp) -> Option<FirstClaim> {
@@ -245,7 +303,8 @@ impl State {
             return Ok(Answer::Stale);
         }
         if let Some(record) = self.events.get_mut(&event) {
-            *record = record.with_verdict(verdict).map_err(broken)?;
+            let settled = |before: Verdict| verdict.clone().completing(before.waits());
+            *record = record.map_verdict(settled).map_err(broken)?;
         }
         if matches!(verdict, Verdict::Pending { .. }) {
             self.pending.insert(event, lease);

@@ -2,5 +2,7 @@
 
 #[cfg(test)]
 mod contract;
+#[cfg(test)]
+mod contract_waits;
 pub mod memory;
 pub mod sled;

@@ -11,7 +11,7 @@ use pointsman_actors::router::actor::Rules;
 use pointsman_actors::router::routes::{RouteTable, Surroundings};
 use pointsman_actors::router::routing::Availability;
 use pointsman_actors::workflow::catalog::Catalog;
-use pointsman_actors::workflow::definition::DELAY;
+use pointsman_actors::workflow::definition::{DELAY, Definition, DefinitionError, Spot, WAIT_FOR_EVENT};
 use pointsman_actors::workflow::spec::WorkflowSpec;
 
 use crate::config::{DefinitionFile, Loaded};
@@ -58,6 +58,11 @@ pub fn compile(loaded: &Loaded, actions: &Actions) -> anyhow::Result<Compiled> {
     let catalog = Catalog::compile(workflows.clone(), &loaded.settings.workflow_defaults, actions)
         .map_err(|errors| all_of(errors.iter().map(|error| written.place_of_workflow(error))))
         .context("the workflows cannot be used")?;
+    let deaf: Vec<DefinitionError> = catalog.all().flat_map(|definition| hears_nothing(definition)).collect();
+    if !deaf.is_empty() {
+        let errors = all_of(deaf.iter().map(|error| written.place_of_workflow(error)));
+        return Err(errors).context("the workflows cannot be used");
+    }
     let surroundings = Surroundings {
         sources: &sources::NAMES,
         inputs_of: &|name| catalog.get(name).map(|definition| &definition.inputs),
@@ -66,8 +71,30 @@ pub fn compile(loaded: &Loaded, actions: &Actions) -> anyhow::Result<Compiled> {
     let routes = RouteTable::compile(routes.clone(), &surroundings)
         .map_err(|errors| all_of(errors.iter().map(|error| written.place_of_route(error))))
         .context("the routes cannot be used")?;
-    let rules = Rules { routes, workflows: catalog.availability(actions) };
+    let rules = Rules { routes, workflows: catalog.availability(actions), topics: catalog.topics() };
     Ok(Compiled { catalog, rules })
+}
+
+/// Steps that wait for what no event can be.
+fn hears_nothing(definition: &Definition) -> impl Iterator<Item = DefinitionError> {
+    let waiting = definition.steps.iter().filter(|step| step.action == WAIT_FOR_EVENT);
+    let waiting = waiting.filter_map(|step| Some((step, step.waits.as_ref()?)));
+    waiting.filter_map(|(step, waits)| {
+        let (key, reason) = waits.topics.iter().find_map(|topic| cannot_be(&topic.source, &waits.kinds))?;
+        let (workflow, spot) = (definition.name.clone(), Spot::of_step(&step.name, key));
+        Some(DefinitionError { workflow, spot, reason })
+    })
+}
+
+/// Why no event of the source has keys of these kinds, with the key of the definition that is wrong.
+fn cannot_be(source: &str, kinds: &[String]) -> Option<(&'static str, String)> {
+    let Some((_, known)) = sources::KEY_KINDS.iter().find(|(name, _)| *name == source) else {
+        let names = sources::NAMES.join(", ");
+        return Some(("with.source", format!("there is no source `{source}`; there are {names}")));
+    };
+    let unknown = kinds.iter().find(|kind| !known.contains(&kind.as_str()))?;
+    let forms: Vec<String> = known.iter().map(|kind| format!("{kind}:…")).collect();
+    Some(("with.key", format!("no event of {source} has the key `{unknown}:…`; they have {}", forms.join(", "))))
 }
 
 fn built_in(loaded: &Loaded) -> anyhow::Result<Written> {

@@ -131,8 +131,10 @@ fn other_component<'a>(name: &str, code: &'a str) -> Option<&'a str> {
 /// messages, attempts at work, what is taken up from storage, and the files that carry them.
 fn is_door(name: &str) -> bool {
     let file = name.rsplit('/').next().unwrap_or_default();
-    matches!(file, "actor.rs" | "backlog.rs" | "messages.rs" | "attempts.rs" | "recovery.rs" | "task.rs")
-        || ["mailbox.rs", "supervisor.rs", "tree.rs", "time.rs"].iter().any(|door| name == format!("actors/src/{door}"))
+    matches!(
+        file,
+        "actor.rs" | "backlog.rs" | "messages.rs" | "attempts.rs" | "callbacks.rs" | "recovery.rs" | "task.rs"
+    ) || ["mailbox.rs", "supervisor.rs", "tree.rs", "time.rs"].iter().any(|door| name == format!("actors/src/{door}"))
 }
 
 #[test]

@@ -104,8 +104,14 @@ impl Record {
 
     /// The same event with another verdict.
     pub fn with_verdict(&self, verdict: &Verdict) -> Result<Self, Damage> {
+        self.map_verdict(|_| verdict.clone())
+    }
+
+    /// The same event with the verdict that `change` makes of the one that it has.
+    pub fn map_verdict(&self, change: impl FnOnce(Verdict) -> Verdict) -> Result<Self, Damage> {
         let parts = self.parts()?;
-        let verdict = serde_json::to_vec(verdict).map_err(|error| undecodable("verdict", &error))?;
+        let before = serde_json::from_slice(&parts.verdict).map_err(|error| undecodable("verdict", &error))?;
+        let verdict = serde_json::to_vec(&change(before)).map_err(|error| undecodable("verdict", &error))?;
         Ok(assemble(&verdict, &parts.meta, &parts.payload))
     }
 

@@ -30,7 +30,7 @@ fn sealed(payload: &[u8]) -> Record {
 
 #[test]
 fn a_verdict_can_be_replaced_without_touching_the_rest() {
-    let pending = Verdict::Pending { reason: "later".into() };
+    let pending = Verdict::Pending { reason: "later".into(), waits: Vec::new() };
     let event = sealed(b"{\"zen\":\"hm\"}").with_verdict(&pending).unwrap().open().unwrap();
     assert_eq!(event, Event { meta: meta(), verdict: pending, payload: Some(Bytes::from_static(b"{\"zen\":\"hm\"}")) });
 }
@@ -47,7 +47,7 @@ fn a_record_of_format_1_is_read() {
 #[test]
 fn a_record_of_format_1_takes_a_new_verdict() {
     let record = Record::from_bytes(hex_bytes(include_str!("record_format_1.hex")));
-    let pending = Verdict::Pending { reason: "later".into() };
+    let pending = Verdict::Pending { reason: "later".into(), waits: Vec::new() };
     assert_eq!(record.with_verdict(&pending).unwrap().open_meta().unwrap().verdict, pending);
 }
 

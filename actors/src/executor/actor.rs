@@ -120,7 +120,7 @@ impl Executor {
     }
 
     /// Decides about what waits until something must be written down.
-    fn work(&mut self, run: RunId, ctx: &mut Context<Self>) {
+    pub(super) fn work(&mut self, run: RunId, ctx: &mut Context<Self>) {
         loop {
             let moment = self.moment();
             let Some(live) = self.live.get_mut(&run).filter(|live| !live.in_hand) else { return };
@@ -159,6 +159,7 @@ impl Executor {
             revision: live.progress.revision,
             entries: decision.entries.clone(),
             head: decision.progress.head(now),
+            waits: decision.waits.clone(),
         };
         let serial = decision.execute.as_ref().map(|execute| execute.serial);
         // From here on a process that ends waits for it.
@@ -167,6 +168,10 @@ impl Executor {
         let committed = async move { log.commit(advance).await }.into_actor(self);
         ctx.spawn(committed.map(move |result, executor, ctx| match result {
             Ok(Answer::Applied) => executor.written(run, decision, (reply, flight), ctx),
+            Ok(Answer::Completed { .. }) => {
+                executor.written(run, decision, (reply, flight), ctx);
+                executor.look_at_waits(run, ctx);
+            }
             Ok(_) => {
                 if let Some(reply) = reply {
                     reply.unknown("something else happened to the run at the same time; try again");
@@ -197,7 +202,8 @@ impl Executor {
         live.progress = decision.progress;
         live.in_hand = false;
         self.never_left.remove(&run);
-        if decision.entries.iter().any(Entry::settles) {
+        let settled = decision.entries.iter().any(Entry::settles);
+        if settled {
             self.attempts.settle(run);
         }
         if let Some((execute, flight)) = decision.execute.zip(flight) {
@@ -211,6 +217,10 @@ impl Executor {
             let ended = self.live.remove(&run);
             ended.into_iter().flat_map(|live| live.waiting).for_each(|task| task.lost("it is over"));
         } else {
+            // A callback that came while the attempt was in flight was not looked at.
+            if settled {
+                self.look_at_waits(run, ctx);
+            }
             self.end_if_late(run);
             self.work(run, ctx);
         }
@@ -303,7 +313,8 @@ impl Handler<Letter<RunsStarted>> for Executor {
             match self.shared.definitions.get(&run.definition) {
                 Some(definition) => {
                     let progress = Progress::new(run.started_at);
-                    self.adopt(Loaded { run, progress, definition: Ok(definition) }, ctx);
+                    let (definition, answered) = (Ok(definition), Vec::new());
+                    self.adopt(Loaded { run, progress, definition, answered }, ctx);
                 }
                 None => self.load(run.id, Duration::ZERO, ctx),
             }

@@ -88,6 +88,8 @@ impl Next<'_> {
             return self.refuse("an attempt of another step is in flight; say it again when that has ended");
         }
         let attempt = self.progress.steps.get(&step).map(|state| state.tries().attempts).unwrap_or_default();
+        self.close(&step);
+        self.answered = self.progress.steps.get(&step).and_then(StepState::wait).map(|wait| wait.id);
         self.write(What::Decided { step, attempt, ruling: ruling.clone() });
         if let Ruling::Fail { reason } = ruling {
             let message = format!("an operator says that it failed: {reason}");
@@ -130,6 +132,7 @@ impl Next<'_> {
             None => false,
         };
         let steps: Vec<String> = names().filter(again).collect();
+        steps.iter().for_each(|step| self.close(step));
         self.write(What::Restarted { steps, generation: self.progress.generation + 1 });
     }
 }

@@ -4,16 +4,18 @@
 //! Effects follow their entries, never the other way round: an attempt is in the journal before it
 //! leaves the process, and a crash between the two makes it in doubt, not lost.
 //!
-//! Here is the life of the run as a whole; `step.rs` has that of a step, `command.rs` what operators say.
+//! Here is the life of the run as a whole; `step.rs` has that of a step, `waiting.rs` how it waits for a callback,
+//! `command.rs` what operators say.
 
 use serde_json::{Map, Value as Json};
 
 use super::command::Command;
 use super::port::Outcome;
 use super::progress::{Life, Progress, StepState};
-use crate::ids::RunId;
+use crate::ids::{EventId, RunId, WaitId};
 use crate::run::{Entry, RunRecord, RunStatus, What};
 use crate::time::Timestamp;
+use crate::wait::record::{Resolution, WaitChange};
 use crate::workflow::definition::{Definition, Step};
 
 /// Something that happens to a run.
@@ -34,6 +36,8 @@ pub enum Happening {
     Recovered(u32),
     /// The attempt with this serial is in the journal but was never made.
     NeverLeft(u32),
+    /// A wait was resolved: by this event, or by a poll, and this is what it says.
+    Called(WaitId, Option<EventId>, Outcome),
     /// An operator says so.
     Told(Command),
 }
@@ -59,6 +63,8 @@ pub struct Decision {
     /// What is added to the journal; nothing when nothing changes. An entry that settles the attempt in
     /// flight drops it if it is still at work.
     pub entries: Vec<Entry>,
+    /// What it does with waits, in the same commit.
+    pub waits: Vec<WaitChange>,
     /// The attempt that is made then.
     pub execute: Option<Execute>,
     /// Why an operator's command cannot be followed, in words. Nothing is changed then.
@@ -90,11 +96,12 @@ pub fn decide(
     moment: Moment,
 ) -> Decision {
     let Moment { now, draining } = moment;
-    let (entries, execute, refusal) = (Vec::new(), None, None);
-    let mut next = Next { run, definition, now, draining, entries, execute, refusal, progress: progress.clone() };
+    let (entries, waits, answered, execute, refusal) = (Vec::new(), Vec::new(), None, None, None);
+    let progress = progress.clone();
+    let mut next = Next { run, definition, now, draining, entries, waits, answered, execute, refusal, progress };
     next.follow(happening);
-    let Next { entries, execute, refusal, progress, .. } = next;
-    Decision { entries, execute, refusal, progress }
+    let Next { entries, waits, execute, refusal, progress, .. } = next;
+    Decision { entries, waits, execute, refusal, progress }
 }
 
 /// A decision in the making.
@@ -104,6 +111,9 @@ pub(super) struct Next<'a> {
     pub(super) now: Timestamp,
     pub(super) draining: bool,
     pub(super) entries: Vec<Entry>,
+    pub(super) waits: Vec<WaitChange>,
+    /// A wait that is resolved already, by what this is about.
+    pub(super) answered: Option<WaitId>,
     pub(super) execute: Option<Execute>,
     pub(super) refusal: Option<String>,
     pub(super) progress: Progress,
@@ -124,6 +134,7 @@ impl<'a> Next<'a> {
             }),
             Happening::Told(command) => self.obey(command),
             _ if self.progress.is_over() => {}
+            Happening::Called(wait, event, outcome) => self.called(*wait, *event, outcome),
             _ if self.progress.time_is_up(self.now) && self.is_active() => self.time_out(),
             Happening::Go if self.progress.life == Life::Queued && !self.progress.paused => {
                 let may_take_ms = u64::try_from(self.definition.timeout.as_millis()).unwrap_or(u64::MAX);
@@ -132,7 +143,8 @@ impl<'a> Next<'a> {
             }
             Happening::Go => self.go_on(true),
             Happening::Superseded(reason) => self.leave(RunStatus::Superseded, reason),
-            Happening::Woke => {}
+            // A wait that nobody called back needs no slot to end.
+            Happening::Woke => self.go_on(false),
         }
     }
 
@@ -154,7 +166,7 @@ impl<'a> Next<'a> {
         let paused = self.progress.paused;
         self.progress.steps.values().any(|state| match state {
             StepState::Attempting(_) => true,
-            StepState::Pausing { .. } => !paused,
+            StepState::Pausing { .. } | StepState::Waiting { .. } => !paused,
             _ => false,
         })
     }
@@ -222,8 +234,12 @@ impl<'a> Next<'a> {
         if self.all_settled() {
             return self.end(RunStatus::Succeeded, None);
         }
+        // A callback that was first is looked at first.
+        self.progress.open_waits().for_each(|(_, wait)| {
+            self.waits.push(WaitChange::Settle { wait: wait.id, by: Resolution::Timeout });
+        });
         let reason = format!("it took longer than {:?}", self.definition.timeout);
-        self.end(RunStatus::TimedOut, Some(reason));
+        self.write(What::Ended { status: RunStatus::TimedOut, reason: Some(reason) });
     }
 
     fn all_settled(&self) -> bool {
@@ -236,7 +252,11 @@ impl<'a> Next<'a> {
         }
     }
 
+    /// The run is over, and waits for nothing any more.
     pub(super) fn end(&mut self, status: RunStatus, reason: Option<String>) {
+        let open = self.progress.steps.values().filter_map(StepState::wait);
+        let open = open.filter(|wait| self.answered != Some(wait.id));
+        self.waits.extend(open.map(|wait| WaitChange::Close(wait.id)));
         self.write(What::Ended { status, reason });
     }
 

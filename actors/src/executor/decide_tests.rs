@@ -8,9 +8,11 @@ use serde_json::json;
 
 use super::*;
 use crate::executor::failure::{ErrorClass, Failure};
-use crate::executor::port::{Action, ActionInfo, Actions, Attempt, EffectClass, OnDoubt, Success, Working};
+use crate::executor::port::{Action, ActionInfo, Actions, Attempt, EffectClass, OnDoubt, Success, WaitInfo, Working};
 use crate::ids::EventId;
 use crate::run::Standing;
+use crate::wait::desk;
+use crate::wait::memory::MemoryShelves;
 use crate::workflow::spec::Defaults;
 
 struct Nothing(&'static ActionInfo);
@@ -25,14 +27,35 @@ impl Action for Nothing {
     }
 }
 
-static LOOK: ActionInfo =
-    ActionInfo { name: "look", class: EffectClass::Pure, on_doubt: OnDoubt::Repeat, parameters: &[], timeout: None };
+static LOOK: ActionInfo = ActionInfo {
+    name: "look",
+    class: EffectClass::Pure,
+    on_doubt: OnDoubt::Repeat,
+    parameters: &[],
+    timeout: None,
+    waits: None,
+};
+/// Starts something that calls back.
+static TRIGGER: ActionInfo = ActionInfo {
+    name: "trigger",
+    class: EffectClass::Once,
+    on_doubt: OnDoubt::Park,
+    parameters: &[],
+    timeout: None,
+    waits: Some(WaitInfo {
+        kind: "codegen:run",
+        source: "codegen",
+        event: "generation",
+        actions: &["complete", "failed"],
+    }),
+};
 static TELL: ActionInfo = ActionInfo {
     name: "tell",
     class: EffectClass::Once,
     on_doubt: OnDoubt::AssumeDone,
     parameters: &[],
     timeout: None,
+    waits: None,
 };
 
 pub(crate) const STEPS: &str = r#"
@@ -45,7 +68,7 @@ steps = [
 "#;
 
 fn definition(toml: &str) -> Definition {
-    let all: [&'static ActionInfo; 2] = [&LOOK, &TELL];
+    let all: [&'static ActionInfo; 3] = [&LOOK, &TELL, &TRIGGER];
     let actions: Actions = Arc::new(
         all.map(|info| (info.name, Arc::new(Nothing(info)) as Arc<dyn Action>)).into_iter().collect::<BTreeMap<_, _>>(),
     );
@@ -77,6 +100,7 @@ pub(crate) struct Story {
     pub(crate) journal: Vec<Entry>,
     pub(crate) now: Timestamp,
     pub(crate) draining: bool,
+    pub(crate) shelves: MemoryShelves,
 }
 
 impl Story {
@@ -90,6 +114,7 @@ impl Story {
             journal: Vec::new(),
             now: Timestamp::default(),
             draining: false,
+            shelves: MemoryShelves::default(),
         }
     }
 
@@ -97,6 +122,8 @@ impl Story {
     pub(crate) fn happens(&mut self, happening: &Happening) -> Option<Execute> {
         let moment = Moment { now: self.now, draining: self.draining };
         let decision = decide(&self.run, &self.definition, &self.progress, happening, moment);
+        assert!(desk::holds(&mut self.shelves, &decision.waits).unwrap(), "somebody was faster: {:?}", decision.waits);
+        desk::change(&mut self.shelves, &decision.waits, self.now).unwrap();
         self.journal.extend(decision.entries.clone());
         assert_eq!(Progress::of(self.run.started_at, &self.journal), decision.progress);
         self.progress = decision.progress;

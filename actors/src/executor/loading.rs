@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use super::callbacks::{Answered, answers, questions};
 use super::port::Actions;
 use super::progress::Progress;
 use crate::ids::RunId;
@@ -22,6 +23,8 @@ pub struct Loaded {
     pub progress: Progress,
     /// What it is pinned to, or why that cannot be executed.
     pub definition: Result<Arc<Definition>, String>,
+    /// Waits of it that were completed, and stand open in its journal.
+    pub answered: Vec<Answered>,
 }
 
 /// Definitions by the hash of their content: those of the configuration, and older ones that runs are
@@ -85,7 +88,9 @@ pub async fn load_one(
     let Some(stored) = store.run(run).await? else { return Ok(None) };
     let progress = Progress::of(stored.record.started_at, &stored.journal);
     let definition = definitions.find(store, actions, &stored.record.definition).await?;
-    Ok(Some(Loaded { run: stored.record, progress, definition }))
+    let questions = definition.as_ref().map(|definition| questions(&progress, definition, actions));
+    let answered = answers(store, questions.unwrap_or_default()).await?;
+    Ok(Some(Loaded { run: stored.record, progress, definition, answered }))
 }
 
 /// Reads the open runs of a workflow that are not `known`. One whose record is damaged is left out and

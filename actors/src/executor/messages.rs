@@ -13,6 +13,7 @@ use crate::dispatcher::queue::Order;
 use crate::ids::RunId;
 use crate::mailbox::{Door, NotTaken};
 use crate::run::RunRecord;
+use crate::wait::record::WaitRef;
 
 /// Runs were started and are durable.
 #[derive(Message)]
@@ -66,6 +67,11 @@ pub struct Control {
     pub reply: oneshot::Sender<Result<(), Refused>>,
 }
 
+/// A wait of a run was completed; the store knows by what.
+#[derive(Message, Clone, Debug)]
+#[rtype(result = "()")]
+pub struct CalledBack(pub RunId);
+
 /// Why an operator's command was not followed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
@@ -97,6 +103,8 @@ pub struct ExecutorDoors {
     pub take_down: Door<TakeDown>,
     /// Words of operators.
     pub control: Door<Control>,
+    /// Waits that were completed.
+    pub called: Door<CalledBack>,
     /// Reports.
     pub report: Door<ReportAll>,
     /// Has the executor look for runs in storage that it was not told of.
@@ -128,6 +136,16 @@ impl Executors {
     /// The workflows that have one.
     pub fn workflows(&self) -> HashSet<String> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    }
+
+    /// Tells of waits that were completed. An executor that has no room finds them in storage.
+    pub fn called(&self, waits: Vec<WaitRef>) {
+        for wait in waits {
+            let Ok(executor) = self.of(&wait.workflow) else { continue };
+            if executor.called.offer(CalledBack(wait.run)).is_err() {
+                executor.missed.notify_one();
+            }
+        }
     }
 
     /// Tells of runs that are durable now. An executor that has no room finds them in storage.

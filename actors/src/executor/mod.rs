@@ -3,6 +3,7 @@
 
 pub mod actor;
 pub mod attempts;
+mod callbacks;
 pub mod command;
 #[cfg(test)]
 mod crash_points;
@@ -16,3 +17,4 @@ mod recovery;
 mod step;
 mod task;
 mod telling;
+mod waiting;

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value as Json};
+use serde_json::{Map, Value as Json, json};
 
 use super::failure::Failure;
+use crate::event::{Event, EventMeta};
 use crate::ids::RunId;
 
 /// What may be done about an attempt of which nobody knows whether its effect happened.
@@ -44,6 +45,8 @@ pub enum OnDoubt {
 pub enum Accepts {
     /// A text that is not empty, or a number as one.
     Text,
+    /// Such a text, or a list of them.
+    Texts,
     /// A text, also none.
     OptionalText,
     /// A whole number, also as a text.
@@ -55,6 +58,9 @@ pub enum Accepts {
 impl Accepts {
     /// Why `value` cannot be used, if it cannot.
     pub fn refuses(self, value: &Json) -> Option<String> {
+        if let (Self::Texts, Json::Array(values)) = (self, value) {
+            return values.iter().find_map(|value| Self::Text.refuses(value));
+        }
         let text = match value {
             Json::String(text) => Some(text.clone()),
             Json::Number(number) => Some(number.to_string()),
@@ -63,13 +69,14 @@ impl Accepts {
         };
         let fits = match (self, &text) {
             (_, None) => false,
-            (Self::Text, Some(text)) => !text.is_empty(),
+            (Self::Text | Self::Texts, Some(text)) => !text.is_empty(),
             (Self::OptionalText, Some(_)) => true,
             (Self::Number, Some(text)) => text.trim().parse::<u64>().is_ok(),
             (Self::OneOf(all), Some(text)) => all.contains(&text.as_str()),
         };
         let expected = match self {
             Self::Text | Self::OptionalText => "a text".to_owned(),
+            Self::Texts => "a text, or a list of texts".to_owned(),
             Self::Number => "a whole number".to_owned(),
             Self::OneOf(all) => format!("one of {}", all.join(", ")),
         };
@@ -105,6 +112,21 @@ pub struct ActionInfo {
     pub parameters: &'static [Parameter],
     /// Time for one attempt when neither step nor configuration says.
     pub timeout: Option<Duration>,
+    /// What it is called back by, if it is done only then.
+    pub waits: Option<WaitInfo>,
+}
+
+/// What calls an action back.
+#[derive(Debug)]
+pub struct WaitInfo {
+    /// The kind of the keys, such as `codegen:run`.
+    pub kind: &'static str,
+    /// The source of the events.
+    pub source: &'static str,
+    /// Their type.
+    pub event: &'static str,
+    /// Their actions; none for any.
+    pub actions: &'static [&'static str],
 }
 
 /// What an attempt gave.
@@ -112,6 +134,14 @@ pub struct ActionInfo {
 pub enum Success {
     /// It did what it should; later steps see this as `steps.<name>.output`.
     Done(Json),
+    /// It did what it should, and the step is done when it is called back under one of these keys. Only of an
+    /// action that [declares](ActionInfo::waits) that.
+    Waiting {
+        /// The keys, such as `codegen:run:17`.
+        keys: Vec<String>,
+        /// What is known so far.
+        output: Json,
+    },
     /// What the run speaks about is no longer the newest: the run ends as superseded, and nothing was done.
     Superseded(String),
 }
@@ -176,11 +206,22 @@ pub trait Action: Send + Sync + 'static {
     /// Does it. Dropping the future ends the work, and with it every process that it started.
     fn execute(&self, attempt: Attempt) -> Working<Outcome>;
 
+    /// What a callback says of the step: by default that it is done, with what the event tells.
+    fn called(&self, event: &Event) -> Outcome {
+        Ok(Success::Done(callback_output(event)))
+    }
+
     /// Ends what an attempt of a former process may have left running, by the notes that it made.
     fn clean_up(&self, notes: Vec<Json>) -> Working<()> {
         let _ = notes;
         Box::pin(std::future::ready(()))
     }
+}
+
+/// What later steps see of an event that called back.
+pub fn callback_output(event: &Event) -> Json {
+    let EventMeta { id, source, facts, .. } = &event.meta;
+    json!({ "event": id, "source": source, "type": facts.event_type, "action": facts.action, "facts": facts })
 }
 
 /// The actions by name.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value as Json;
 
 use super::failure::Failure;
-use crate::run::{Entry, Ruling, RunHead, RunStatus, Standing, What};
+use crate::run::{Entry, Reserved, Ruling, RunHead, RunStatus, Standing, What};
 use crate::time::Timestamp;
 use crate::workflow::definition::Definition;
 
@@ -20,6 +20,8 @@ pub struct Progress {
     pub steps: BTreeMap<String, StepState>,
     /// How often it was restarted: part of the keys of its attempts.
     pub generation: u32,
+    /// When it was started, or restarted: nothing older is meant for it.
+    pub since: Timestamp,
     /// Number of entries in its journal.
     pub revision: u32,
     /// How much of its time was left at the last entry, once it has begun. Attempts and declared pauses
@@ -60,6 +62,8 @@ pub struct Tries {
     pub attempts: u32,
     /// Those that failed. A death of the process fails none.
     pub failures: u32,
+    /// The wait that is reserved for the callback of any of them.
+    pub wait: Option<Reserved>,
 }
 
 /// Where a step stands. One that nothing has happened to yet has no state.
@@ -76,6 +80,15 @@ pub enum StepState {
         /// For what.
         pause: Pause,
         /// How often it was tried before.
+        tries: Tries,
+    },
+    /// It waits for a callback.
+    Waiting {
+        /// By which keys that is known.
+        keys: Vec<String>,
+        /// Until when.
+        until: Timestamp,
+        /// How often it was tried, and its wait.
         tries: Tries,
     },
     /// An attempt is in doubt, and an operator must decide.
@@ -130,7 +143,10 @@ impl StepState {
     /// How often it was tried.
     pub fn tries(&self) -> Tries {
         match self {
-            Self::Again(tries) | Self::Pausing { tries, .. } | Self::InDoubt { tries, .. } => *tries,
+            Self::Again(tries)
+            | Self::Pausing { tries, .. }
+            | Self::Waiting { tries, .. }
+            | Self::InDoubt { tries, .. } => *tries,
             Self::Attempting(flying) => flying.tries,
             Self::Done { .. } | Self::Skipped { .. } | Self::Failed(_) => Tries::default(),
         }
@@ -142,7 +158,11 @@ impl StepState {
             Self::Done { .. } => "done",
             Self::Skipped { .. } => "skipped",
             Self::Failed(_) => "failed",
-            Self::Again(_) | Self::Attempting(_) | Self::Pausing { .. } | Self::InDoubt { .. } => "open",
+            Self::Again(_)
+            | Self::Attempting(_)
+            | Self::Pausing { .. }
+            | Self::Waiting { .. }
+            | Self::InDoubt { .. } => "open",
         }
     }
 
@@ -150,9 +170,14 @@ impl StepState {
     fn active_until(&self, paused: bool) -> Option<Timestamp> {
         match self {
             Self::Attempting(flying) => Some(flying.until),
-            Self::Pausing { until, .. } if !paused => Some(*until),
+            Self::Pausing { until, .. } | Self::Waiting { until, .. } if !paused => Some(*until),
             _ => None,
         }
+    }
+
+    /// The open wait that it has.
+    pub fn wait(&self) -> Option<Reserved> {
+        if self.is_settled() { None } else { self.tries().wait }
     }
 }
 
@@ -163,6 +188,7 @@ impl Progress {
             life: Life::Queued,
             steps: BTreeMap::new(),
             generation: 0,
+            since: started_at,
             revision: 0,
             left: None,
             leaving: None,
@@ -198,7 +224,10 @@ impl Progress {
             What::Resumed => self.paused = false,
             What::Blocked { reason } => self.blocked = Some(reason.clone()),
             What::Unblocked => self.blocked = None,
-            What::Restarted { steps, generation } => self.restarted(steps, *generation),
+            What::Restarted { steps, generation } => {
+                self.restarted(steps, *generation);
+                self.since = entry.at;
+            }
             What::Ended { status, reason } => {
                 self.life = Life::Over { status: *status, reason: reason.clone() };
             }
@@ -213,8 +242,8 @@ impl Progress {
     fn step_after(&self, what: &What, serial: u32) -> Option<(String, StepState)> {
         let tries = |step: &str| self.steps.get(step).map(StepState::tries).unwrap_or_default();
         let (step, state) = match what {
-            What::Attempted { step, attempt, until, .. } => {
-                let tries = Tries { attempts: *attempt, ..tries(step) };
+            What::Attempted { step, attempt, until, wait, .. } => {
+                let tries = Tries { attempts: *attempt, wait: *wait, ..tries(step) };
                 (step, StepState::Attempting(Flying { serial, until: *until, notes: Vec::new(), tries }))
             }
             What::Noted { step, note, .. } => {
@@ -227,12 +256,20 @@ impl Progress {
             }
             What::Failed { step, error, retry_at, .. } => {
                 let before = tries(step);
-                let tries = Tries { failures: before.failures + 1, ..before };
+                // A callback that says so has ended its wait; the next attempt has another.
+                let is_flying = matches!(self.steps.get(step), Some(StepState::Attempting(_)));
+                let wait = before.wait.filter(|_| is_flying);
+                let tries = Tries { failures: before.failures + 1, wait, ..before };
                 let retry = |until| StepState::Pausing { until, pause: Pause::Retry, tries };
                 (step, retry_at.map_or_else(|| StepState::Failed(error.clone()), retry))
             }
-            What::Interrupted { step, .. } | What::Decided { step, ruling: Ruling::Repeat, .. } => {
-                (step, StepState::Again(tries(step)))
+            What::Interrupted { step, .. } => (step, StepState::Again(tries(step))),
+            What::Decided { step, ruling: Ruling::Repeat, .. } => {
+                (step, StepState::Again(Tries { wait: None, ..tries(step) }))
+            }
+            What::Waiting { step, wait, keys, .. } => {
+                let tries = Tries { wait: Some(*wait), ..tries(step) };
+                (step, StepState::Waiting { keys: keys.clone(), until: wait.until, tries })
             }
             What::Delayed { step, until } => {
                 (step, StepState::Pausing { until: *until, pause: Pause::Delay, tries: Tries::default() })
@@ -278,7 +315,11 @@ impl Progress {
             return;
         }
         let delays = self.steps.values().filter_map(|step| match step {
-            StepState::Pausing { until, pause: Pause::Delay, .. } if !self.paused => Some(*until),
+            StepState::Pausing { until, pause: Pause::Delay, .. } | StepState::Waiting { until, .. }
+                if !self.paused =>
+            {
+                Some(*until)
+            }
             _ => None,
         });
         let delayed = delays.map(|until| now.min(until).since(self.at)).max().unwrap_or_default();
@@ -304,13 +345,22 @@ impl Progress {
             return None;
         }
         let pauses = self.steps.values().filter_map(|step| match step {
-            StepState::Pausing { until, .. } if !self.paused && *until > now => Some(*until),
+            StepState::Pausing { until, .. } | StepState::Waiting { until, .. } if !self.paused && *until > now => {
+                Some(*until)
+            }
             _ => None,
         });
         // Attempts and pauses end by themselves unless the run's time is up first.
         let last = self.steps.values().filter_map(|step| step.active_until(self.paused)).max();
         let runs_out = self.left.map(|left| self.at.plus(left)).filter(|runs_out| Some(*runs_out) <= last);
         pauses.chain(runs_out).min()
+    }
+
+    /// The open waits, by step, of those that are not about to learn more of it from an attempt in flight.
+    pub fn open_waits(&self) -> impl Iterator<Item = (&String, Reserved)> {
+        let is_over = self.is_over();
+        let idle = self.steps.iter().filter(|(_, state)| !matches!(state, StepState::Attempting(_)));
+        idle.filter_map(move |(step, state)| Some((step, state.wait().filter(|_| !is_over)?)))
     }
 
     /// The attempts in flight, by step.
@@ -333,7 +383,7 @@ impl Progress {
         match self.steps.get(step) {
             None => definition.step(step).is_some_and(|step| step.needs.iter().all(settled)),
             Some(StepState::Again(_)) => true,
-            Some(StepState::Pausing { until, .. }) => *until <= now,
+            Some(StepState::Pausing { until, .. } | StepState::Waiting { until, .. }) => *until <= now,
             Some(_) => false,
         }
     }
@@ -393,12 +443,15 @@ impl Progress {
         }
         let first = |wanted: fn(&StepState) -> bool| self.steps.iter().find(|(_, state)| wanted(state));
         let doubt = first(|state| matches!(state, StepState::InDoubt { .. }));
-        let pause = first(|state| matches!(state, StepState::Pausing { .. }));
+        let pause = first(|state| matches!(state, StepState::Pausing { .. } | StepState::Waiting { .. }));
         match (self.paused, &self.life, doubt, pause) {
             (true, ..) => (RunStatus::Paused, None, None),
             (_, Life::Queued, ..) => (RunStatus::Queued, None, None),
             (_, _, Some((step, StepState::InDoubt { reason, .. })), _) => {
                 (RunStatus::NeedsDecision, Some(step.clone()), Some(reason.clone()))
+            }
+            (_, _, _, Some((step, StepState::Waiting { keys, .. }))) => {
+                (RunStatus::Waiting, Some(step.clone()), Some(format!("to be called back as {}", keys.join(" or "))))
             }
             (_, _, _, Some((step, _))) => (RunStatus::Waiting, Some(step.clone()), None),
             _ => (RunStatus::Running, None, None),

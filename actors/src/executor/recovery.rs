@@ -11,13 +11,14 @@ use super::actor::{Executor, Live, STORE_PAUSE};
 use super::attempts::State;
 use super::decide::Happening;
 use super::loading::{Loaded, load_missing, load_one};
-use super::progress::{Flying, Progress};
+use super::progress::{Flying, Progress, StepState};
 use super::task::Task;
 use crate::dispatcher::actor::Gone;
 use crate::dispatcher::queue::Ticket;
 use crate::ids::RunId;
 use crate::run::{Entry, RunHead, RunRecord, RunStatus, What};
 use crate::store::{Answer, StoreError, Transition};
+use crate::wait::record::WaitChange;
 
 impl Executor {
     /// Tells the dispatcher that it will not hear of a run again.
@@ -68,9 +69,14 @@ impl Executor {
             (Arc::clone(&self.shared.store), self.shared.definitions.clone(), self.shared.actions.clone());
         let known: HashSet<RunId> = self.live.keys().copied().collect();
         let workflow = self.workflow.clone();
-        let read = async move { load_missing(store.as_ref(), &definitions, &actions, (&workflow, &known)).await };
-        ctx.spawn(read.into_actor(self).map(|loaded, executor, ctx| match loaded {
+        let read = async move {
+            let missing = load_missing(store.as_ref(), &definitions, &actions, (&workflow, &known)).await;
+            (missing, known)
+        };
+        ctx.spawn(read.into_actor(self).map(|(loaded, known), executor, ctx| match loaded {
             Ok(loaded) => {
+                // Somebody could perhaps not tell one that is here that it was called back.
+                known.into_iter().for_each(|run| executor.look_at_waits(run, ctx));
                 loaded.into_iter().for_each(|loaded| executor.adopt(loaded, ctx));
                 let (live, loading) = (&executor.live, &executor.loading);
                 executor.attempts.settle_all_but(|run| live.contains_key(&run) || loading.contains(&run));
@@ -109,7 +115,7 @@ impl Executor {
             (Arc::clone(&self.shared.store), self.shared.definitions.clone(), self.shared.actions.clone());
         let read = async move { load_one(store.as_ref(), &definitions, &actions, run).await };
         ctx.spawn(read.into_actor(self).map(move |loaded, executor, ctx| match loaded {
-            Ok(Some(Loaded { definition: Err(reason), run, progress })) => {
+            Ok(Some(Loaded { definition: Err(reason), run, progress, .. })) => {
                 executor.tell_blocked((run, progress), &reason, task, ctx);
             }
             Ok(Some(loaded)) => {
@@ -132,6 +138,8 @@ impl Executor {
     ) {
         let Some(why) = task.cancels().filter(|_| !progress.is_over()) else { return task.lost(reason) };
         let (now, revision) = (self.shared.clock.now(), progress.revision);
+        let waits = progress.steps.values().filter_map(StepState::wait);
+        let waits = waits.map(|wait| WaitChange::Close(wait.id)).collect();
         let doubt = progress.in_flight().map(|(step, flying)| What::Parked {
             step: step.clone(),
             attempt: flying.tries.attempts,
@@ -141,7 +149,7 @@ impl Executor {
         let entries: Vec<Entry> = doubt.chain([end]).map(|what| Entry { at: now, what }).collect();
         entries.iter().for_each(|entry| progress.add(entry));
         let head = progress.head(now);
-        let advance = Transition::Advance { run: run.reference(), revision, entries, head };
+        let advance = Transition::Advance { run: run.reference(), revision, entries, head, waits };
         let log = self.shared.log.clone();
         ctx.spawn(async move { log.commit(advance).await }.into_actor(self).map(move |result, executor, ctx| {
             executor.forget(run.id, ctx);
@@ -171,7 +179,7 @@ impl Executor {
         if self.live.contains_key(&run) {
             return;
         }
-        let Loaded { run: record, progress, definition } = loaded;
+        let Loaded { run: record, progress, definition, answered } = loaded;
         let place = definition.and_then(|definition| match definition.place_of(&record) {
             Ok(place) => Ok((definition, place)),
             Err(error) => Err(format!("concurrency: {error}")),
@@ -188,9 +196,12 @@ impl Executor {
             started_at: record.started_at,
             place,
         };
-        let (in_hand, waiting, told) = (false, VecDeque::new(), None);
+        // What was said before is looked at before its time is.
+        let waiting: VecDeque<Task> = answered.into_iter().map(|answer| Happening::from(answer).into()).collect();
+        let (in_hand, told) = (false, None);
         let live = Live { run: Arc::new(record), definition, ticket, progress, in_hand, waiting, told };
         self.live.insert(run, live);
+        self.work(run, ctx);
         self.report(run, ctx);
         self.resume(run, ctx);
     }
@@ -244,7 +255,8 @@ impl Executor {
         let entry = Entry { at: now, what: What::Blocked { reason } };
         progress.add(&entry);
         let head = RunHead { wake: None, ..progress.head(now) };
-        let advance = Transition::Advance { run: run.reference(), revision, entries: vec![entry], head };
+        let (entries, waits) = (vec![entry], Vec::new());
+        let advance = Transition::Advance { run: run.reference(), revision, entries, head, waits };
         let (log, id) = (self.shared.log.clone(), run.id);
         ctx.spawn(async move { log.commit(advance).await }.into_actor(self).map(move |result, executor, ctx| {
             match result {

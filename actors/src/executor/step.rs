@@ -10,7 +10,7 @@ use super::port::{OnDoubt, Outcome, Success};
 use super::progress::{Pause, StepState};
 use crate::run::{RunStatus, What};
 use crate::time::parse_span;
-use crate::workflow::definition::{DELAY, Step};
+use crate::workflow::definition::{DELAY, Step, WAIT_FOR_EVENT};
 use crate::workflow::retry;
 use crate::workflow::spec::OnFailure;
 
@@ -18,7 +18,8 @@ impl Next<'_> {
     /// Whether going on with a step that is ready takes a slot.
     pub(super) fn needs_slot(&self, step: &Step) -> bool {
         match self.progress.steps.get(&step.name) {
-            None => step.action != DELAY,
+            None => !step.is_engines_own(),
+            Some(StepState::Waiting { .. }) => false,
             Some(_) => true,
         }
     }
@@ -27,8 +28,9 @@ impl Next<'_> {
     pub(super) fn begin(&mut self, step: &Step) {
         let state = self.progress.steps.get(&step.name).cloned();
         if let Some(StepState::Pausing { pause: Pause::Delay, .. }) = state {
-            let step = step.name.clone();
-            self.write(What::Succeeded { step, attempt: 0, output: Json::Null, assumed: false });
+            return self.done(step, 0, Json::Null, false);
+        }
+        if self.expires(step) {
             return;
         }
         let seen = self.seen();
@@ -40,6 +42,7 @@ impl Next<'_> {
         match step.with(self.run, &seen) {
             Err(error) => self.give_up(step, 0, Failure::new(ErrorClass::Validation, error.to_string())),
             Ok(with) if step.action == DELAY => self.delay(step, &with),
+            Ok(with) if step.action == WAIT_FOR_EVENT => self.wait_for_event(step, &with),
             Ok(with) if !self.draining => self.attempt(step, with),
             Ok(_) => {}
         }
@@ -71,7 +74,8 @@ impl Next<'_> {
         let key = step_key(self.run.id, &step.name, self.progress.generation);
         let (name, attempt) = (step.name.clone(), tries.attempts + 1);
         let (serial, until) = (self.progress.revision, self.now.plus(step.timeout));
-        self.write(What::Attempted { step: name.clone(), attempt, key: key.clone(), until });
+        let wait = self.reserve(step);
+        self.write(What::Attempted { step: name.clone(), attempt, key: key.clone(), until, wait });
         self.execute = Some(Execute { step: name, attempt, serial, key, with });
     }
 
@@ -79,6 +83,7 @@ impl Next<'_> {
     pub(super) fn ended(&mut self, step: &Step, attempt: u32, outcome: &Outcome) {
         match outcome {
             Ok(Success::Done(output)) => self.done(step, attempt, output.clone(), false),
+            Ok(Success::Waiting { keys, output }) => self.bind(step, attempt, keys, output.clone()),
             Ok(Success::Superseded(reason)) => {
                 self.done(step, attempt, json!({ "superseded": reason }), false);
                 self.end(RunStatus::Superseded, Some(reason.clone()));
@@ -116,7 +121,8 @@ impl Next<'_> {
     }
 
     fn done(&mut self, step: &Step, attempt: u32, output: Json, assumed: bool) {
-        self.write(What::Succeeded { step: step.name.clone(), attempt, output, assumed });
+        self.close(&step.name);
+        self.write(What::Succeeded { step: step.name.clone(), attempt, output, assumed, event: None });
     }
 
     fn assume_done(&mut self, step: &Step, attempt: u32, doubt: &str) {
@@ -127,7 +133,7 @@ impl Next<'_> {
         self.write(What::Parked { step: step.name.clone(), attempt, reason });
     }
 
-    fn retry(&mut self, step: &Step, attempt: u32, failure: Failure) {
+    pub(super) fn retry(&mut self, step: &Step, attempt: u32, failure: Failure) {
         let tries = self.progress.steps.get(&step.name).map(StepState::tries).unwrap_or_default();
         let spread = retry::spread(self.run.id, &step.name, attempt);
         match step.retry.next(tries.failures + 1, &failure, spread) {
@@ -135,6 +141,7 @@ impl Next<'_> {
             Some(_) if self.progress.leaving.is_some() => self.give_up(step, attempt, failure),
             Some(pause) if self.comes_too_late(pause) && step.on_failure == OnFailure::Fail => {
                 let reason = format!("step `{}`: {failure}; the next attempt would come after its time", step.name);
+                self.needs_no_callback(&step.name);
                 self.write(What::Failed { step: step.name.clone(), attempt, error: failure, retry_at: None });
                 self.end(RunStatus::TimedOut, Some(reason));
             }
@@ -153,12 +160,18 @@ impl Next<'_> {
 
     /// The step has failed for good; what becomes of the run is the definition's word.
     pub(super) fn give_up(&mut self, step: &Step, attempt: u32, failure: Failure) {
+        self.needs_no_callback(&step.name);
+        self.fail(step, attempt, failure, &step.on_failure);
+    }
+
+    /// The step has failed, and the run goes on like this.
+    pub(super) fn fail(&mut self, step: &Step, attempt: u32, failure: Failure, then: &OnFailure) {
         let reason = format!("step `{}`: {failure}", step.name);
         self.write(What::Failed { step: step.name.clone(), attempt, error: failure, retry_at: None });
         if self.progress.leaving.is_some() || self.progress.is_over() {
             return;
         }
-        match &step.on_failure {
+        match then {
             OnFailure::Fail => self.end(RunStatus::Failed, Some(reason)),
             OnFailure::Continue => {}
             OnFailure::Goto(target) => self.go_to(step, target),

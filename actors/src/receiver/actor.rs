@@ -25,6 +25,13 @@ use crate::router::routing::Routed;
 use crate::store::{Answer, Intake, Store, StoreError, Transition};
 use crate::time::SharedClock;
 use crate::validator::actor::{Authentic, Sources, Validate};
+use crate::wait::record::Callback;
+
+/// A correlation key that is longer is no provider's.
+const LONGEST_KEY: usize = 512;
+
+/// An event has a few correlation keys; each is looked up in the commit.
+const MOST_KEYS: usize = 8;
 
 /// Asks to let a request in, before its body is read.
 #[derive(Message)]
@@ -91,6 +98,8 @@ pub struct Shared {
     pub clock: SharedClock,
     /// Where ids come from.
     pub ids: SharedIds,
+    /// How long an event is kept for runs that come to wait for it.
+    pub inbox_window: Duration,
 }
 
 /// The actor of the receiver, one on every HTTP worker.
@@ -164,12 +173,17 @@ impl Path {
         let runs = routed.runs.clone();
         let intake = self.intake(&meta, &reading, keys, routed)?;
         let answer = self.downstream.log.commit(Transition::Intake(Box::new(intake))).await.map_err(cannot_write)?;
+        let waits = match &answer {
+            Answer::Completed { waits } => waits.clone(),
+            _ => Vec::new(),
+        };
         let (event, outcome) = match answer {
             Answer::Redelivered { of } => (of, Outcome::Redelivered),
             Answer::Duplicate { .. } => (meta.id, Outcome::Duplicate),
             _ if reading.ignored.is_some() => (meta.id, Outcome::Ignored),
             _ => {
                 self.downstream.executors.started(runs);
+                self.downstream.executors.called(waits);
                 (meta.id, Outcome::Accepted)
             }
         };
@@ -192,17 +206,19 @@ impl Path {
     /// A router that falls loses nothing: the event is stored as pending and routed later.
     async fn route(&self, meta: &Arc<EventMeta>, reading: &Reading) -> Routed {
         if let Some(reason) = &reading.ignored {
-            return Routed { verdict: Verdict::Ignored { reason: reason.clone() }, runs: Vec::new() };
+            return Routed::nothing(Verdict::Ignored { reason: reason.clone() }, false);
         }
         let ask = RouteEvent { meta: Arc::clone(meta), payload: reading.payload.clone() };
         self.downstream.router.ask(ask).await.unwrap_or_else(|_| {
             let reason = "the router fell with this event in hand".to_owned();
-            Routed { verdict: Verdict::Pending { reason }, runs: Vec::new() }
+            // Nobody knows whether runs could come to wait for it.
+            Routed::nothing(Verdict::Pending { reason, waits: Vec::new() }, true)
         })
     }
 
     fn intake(&self, meta: &EventMeta, reading: &Reading, keys: Keys, routed: Routed) -> Result<Intake, Refusal> {
         let record = self.sealer.borrow_mut().seal(meta, &routed.verdict, &reading.payload);
+        let callback = self.callback(meta, &routed);
         Ok(Intake {
             id: meta.id,
             at: meta.received_at,
@@ -211,6 +227,24 @@ impl Path {
             record: record.map_err(|_| Refusal::StoreUnavailable)?,
             verdict: routed.verdict,
             runs: routed.runs,
+            callback,
+        })
+    }
+
+    /// What the event says to runs that wait. What the source's configuration leaves out says nothing.
+    fn callback(&self, meta: &EventMeta, routed: &Routed) -> Option<Callback> {
+        let facts = &meta.facts;
+        let keys = facts.correlation_keys.iter().filter(|key| key.len() <= LONGEST_KEY);
+        let keys: Vec<String> = keys.take(MOST_KEYS).cloned().collect();
+        let is_heard = !matches!(routed.verdict, Verdict::Ignored { .. }) && !keys.is_empty();
+        is_heard.then(|| Callback {
+            source: meta.source.as_str().to_owned(),
+            event_type: facts.event_type.clone(),
+            action: facts.action.clone(),
+            keys,
+            received_at: meta.received_at,
+            until: meta.received_at.plus(self.shared.inbox_window),
+            awaited: routed.awaited,
         })
     }
 }

@@ -5,19 +5,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 use actix::{Actor, Context, Handler, Message, MessageResult, Supervised};
 use bytes::Bytes;
 
-use super::routes::RouteTable;
-use super::routing::{Routed, Workflows, route};
+pub use super::routing::Rules;
+use super::routing::{Routed, route};
 use crate::event::EventMeta;
 use crate::mailbox::Letter;
-
-/// Routes and workflows that belong together; replaced as one when they are reloaded.
-#[derive(Debug, Default)]
-pub struct Rules {
-    /// The routes.
-    pub routes: RouteTable,
-    /// The workflows that they can start.
-    pub workflows: Workflows,
-}
 
 /// The rules in force, shared by all routers.
 #[derive(Clone, Default)]
@@ -74,7 +65,6 @@ impl Handler<Letter<RouteEvent>> for Router {
     fn handle(&mut self, letter: Letter<RouteEvent>, _: &mut Context<Self>) -> Self::Result {
         let RouteEvent { meta, payload } = letter.open();
         let rules = self.rules.get();
-        let routed = route(&rules.routes, &rules.workflows, &meta, &payload, meta.received_at);
-        MessageResult(routed)
+        MessageResult(route(&rules, &meta, &payload, meta.received_at))
     }
 }

@@ -111,8 +111,8 @@ impl Work {
         let rules = self.rules.get();
         let payload = event.payload.clone().unwrap_or_default();
         let now = self.clock.now();
-        let Routed { verdict, runs } =
-            route(&rules.routes, &rules.workflows, &Arc::new(event.meta.clone()), &payload, now);
+        // What it says to runs that wait was heard when it came.
+        let Routed { verdict, runs, .. } = route(&rules, &Arc::new(event.meta.clone()), &payload, now);
         if matches!(verdict, Verdict::Pending { .. }) {
             lease.until = next_attempt(now, lease.epoch);
         }

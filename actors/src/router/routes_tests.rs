@@ -7,8 +7,9 @@ use bytes::Bytes;
 use super::*;
 use crate::event::{EventMeta, SourceName, Verdict};
 use crate::ids::EventId;
-use crate::router::routing::{Availability, Routed, Workflows, route};
+use crate::router::routing::{Availability, Routed, Rules, Workflows, route};
 use crate::time::Timestamp;
+use crate::wait::record::Topic;
 
 #[derive(Deserialize)]
 struct File {
@@ -47,13 +48,10 @@ fn routed(toml: &str, facts: Facts, payload: &str) -> Routed {
     let available = Availability::Available { definition: "hash".into() };
     let off = Availability::Unavailable { reason: "github has no token".into() };
     let workflows: Workflows = [("w".to_owned(), available), ("off".to_owned(), off)].into();
-    route(
-        &table(toml).unwrap(),
-        &workflows,
-        &Arc::new(opened(facts)),
-        &Bytes::copy_from_slice(payload.as_bytes()),
-        Timestamp::default(),
-    )
+    let topic = Topic { source: "github".into(), event: "pull_request".into(), actions: vec!["opened".into()] };
+    let rules = Rules { routes: table(toml).unwrap(), workflows, topics: vec![topic] };
+    let payload = Bytes::copy_from_slice(payload.as_bytes());
+    route(&rules, &Arc::new(opened(facts)), &payload, Timestamp::default())
 }
 
 const BY_NUMBER: &str = r#"
@@ -72,7 +70,7 @@ input = { number = "facts.pr_number", title = "facts.title" }
 fn a_route_that_matches_starts_a_run_with_its_input() {
     let routed = routed(BY_NUMBER, Facts { pr_number: Some(7), ..Facts::default() }, "{}");
     let [run] = &routed.runs[..] else { panic!("one run, not {routed:?}") };
-    assert_eq!(routed.verdict, Verdict::Started { runs: vec![run.id] });
+    assert_eq!(routed.verdict, Verdict::Started { runs: vec![run.id], waits: Vec::new() });
     assert_eq!((run.workflow.as_str(), run.definition.as_str(), run.priority), ("w", "hash", 7));
     assert_eq!(serde_json::Value::from(run.input.clone()), serde_json::json!({"number": 7, "title": null}));
 }
@@ -96,7 +94,7 @@ fn an_event_that_starts_nothing_says_why() {
 fn a_rule_that_fails_leaves_the_event_pending() {
     let toml =
         "[[routes]]\nname='bad'\nsource='github'\nevent='pull_request'\nworkflow='w'\nwhen='facts.pr_number / 0 > 1'";
-    let Verdict::Pending { reason } = routed(toml, Facts { pr_number: Some(1), ..Facts::default() }, "{}").verdict
+    let Verdict::Pending { reason, .. } = routed(toml, Facts { pr_number: Some(1), ..Facts::default() }, "{}").verdict
     else {
         panic!("pending");
     };

@@ -10,12 +10,24 @@ use crate::expression::ExpressionError;
 use crate::ids::RunId;
 use crate::run::RunRecord;
 use crate::time::Timestamp;
+use crate::wait::record::Topic;
 
 /// The replay generation of an event that is routed, however often: only a replay has another.
 const FIRST_ROUTING: u32 = 0;
 
 /// What is known of each workflow when events are routed.
 pub type Workflows = HashMap<String, Availability>;
+
+/// Routes and workflows that belong together; replaced as one when they are reloaded.
+#[derive(Debug, Default)]
+pub struct Rules {
+    /// The routes.
+    pub routes: RouteTable,
+    /// The workflows that they can start.
+    pub workflows: Workflows,
+    /// What runs of these workflows can wait for.
+    pub topics: Vec<Topic>,
+}
 
 /// Whether a workflow can be started.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,22 +51,28 @@ pub struct Routed {
     pub verdict: Verdict,
     /// The runs that it starts.
     pub runs: Vec<RunRecord>,
+    /// Whether runs could come to wait for it.
+    pub awaited: bool,
+}
+
+impl Routed {
+    /// Of an event that starts nothing, and for which somebody may wait or not.
+    pub fn nothing(verdict: Verdict, awaited: bool) -> Self {
+        Self { verdict, runs: Vec::new(), awaited }
+    }
 }
 
 /// Routes an event at `now`. If a rule fails, the verdict is `pending` and nothing is started: the event
 /// is routed again when the rules have changed.
-pub fn route(
-    table: &RouteTable,
-    workflows: &Workflows,
-    meta: &Arc<EventMeta>,
-    payload: &[u8],
-    now: Timestamp,
-) -> Routed {
-    match plan(table, workflows, meta, payload, now) {
-        Ok(plans) => plans.into_routed(meta),
+pub fn route(rules: &Rules, meta: &Arc<EventMeta>, payload: &[u8], now: Timestamp) -> Routed {
+    let EventMeta { source, facts, .. } = meta.as_ref();
+    let covers = |topic: &Topic| topic.covers(source.as_str(), &facts.event_type, facts.action.as_deref());
+    let awaited = rules.topics.iter().any(covers);
+    match plan(&rules.routes, &rules.workflows, meta, payload, now) {
+        Ok(plans) => plans.into_routed(meta, awaited),
         Err((route, error)) => {
             let reason = format!("route `{route}` failed: {error}");
-            Routed { verdict: Verdict::Pending { reason }, runs: Vec::new() }
+            Routed::nothing(Verdict::Pending { reason, waits: Vec::new() }, awaited)
         }
     }
 }
@@ -67,10 +85,10 @@ struct Plans {
 }
 
 impl Plans {
-    fn into_routed(self, meta: &EventMeta) -> Routed {
+    fn into_routed(self, meta: &EventMeta, awaited: bool) -> Routed {
         if !self.runs.is_empty() {
-            let verdict = Verdict::Started { runs: self.runs.iter().map(|run| run.id).collect() };
-            return Routed { verdict, runs: self.runs };
+            let verdict = Verdict::Started { runs: self.runs.iter().map(|run| run.id).collect(), waits: Vec::new() };
+            return Routed { verdict, runs: self.runs, awaited };
         }
         let reason = if !self.unavailable.is_empty() {
             self.unavailable.join("; ")
@@ -79,7 +97,7 @@ impl Plans {
         } else {
             format!("no route for {} of {}", kind(meta), meta.source)
         };
-        Routed { verdict: Verdict::Unrouted { reason }, runs: Vec::new() }
+        Routed::nothing(Verdict::Unrouted { reason }, awaited)
     }
 }
 

@@ -1,12 +1,13 @@
 //! The workflows that can be started, and whether they can.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::definition::{DELAY, Definition, DefinitionError};
+use super::definition::{Definition, DefinitionError};
 use super::spec::{Defaults, WorkflowSpec};
 use crate::executor::port::Actions;
 use crate::router::routing::{Availability, Workflows};
+use crate::wait::record::Topic;
 
 /// All workflows of a configuration.
 #[derive(Clone, Debug, Default)]
@@ -39,6 +40,12 @@ impl Catalog {
         self.0.get(name)
     }
 
+    /// What runs can wait for.
+    pub fn topics(&self) -> Vec<Topic> {
+        let topics: BTreeSet<&Topic> = self.all().flat_map(|definition| definition.topics()).collect();
+        topics.into_iter().cloned().collect()
+    }
+
     /// What routing must know: a workflow of which an action cannot be used is unavailable, and says why.
     pub fn availability(&self, actions: &Actions) -> Workflows {
         self.all().map(|definition| (definition.name.clone(), availability(definition, actions))).collect()
@@ -46,7 +53,7 @@ impl Catalog {
 }
 
 fn availability(definition: &Definition, actions: &Actions) -> Availability {
-    let reason = definition.steps.iter().filter(|step| step.action != DELAY).find_map(|step| {
+    let reason = definition.steps.iter().filter(|step| !step.is_engines_own()).find_map(|step| {
         let action = actions.get(step.action.as_str())?;
         action.unavailable()
     });

@@ -7,11 +7,12 @@ use std::time::Duration;
 use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 
-use super::definition::{Concurrency, DELAY, Definition, DefinitionError, Pinned, Spot, Step};
+use super::definition::{Concurrency, DELAY, Definition, DefinitionError, Pinned, Spot, Step, WAIT_FOR_EVENT};
 use super::graph::Graph;
 use super::recipe::Recipe;
 use super::retry::RetryPolicy;
 use super::spec::{ConcurrencySpec, RetrySpec, StepSpec};
+use super::waits::WAIT_INFO;
 use crate::executor::port::{Accepts, ActionInfo, Actions, EffectClass, OnDoubt, Parameter};
 use crate::expression::{Expression, ExpressionError, Template};
 use crate::ids;
@@ -24,6 +25,7 @@ static DELAY_INFO: ActionInfo = ActionInfo {
     on_doubt: OnDoubt::Repeat,
     parameters: &[Parameter { name: "duration", accepts: Accepts::Text, default: None }],
     timeout: None,
+    waits: None,
 };
 
 pub(super) struct Compiler<'a> {
@@ -97,9 +99,10 @@ impl<'a> Compiler<'a> {
         }
         let info = match self.actions.get(spec.action.as_str()) {
             _ if spec.action == DELAY => &DELAY_INFO,
+            _ if spec.action == WAIT_FOR_EVENT => &WAIT_INFO,
             Some(action) => action.info(),
             None => {
-                let names: Vec<&str> = self.actions.keys().copied().chain([DELAY]).collect();
+                let names: Vec<&str> = self.actions.keys().copied().chain([DELAY, WAIT_FOR_EVENT]).collect();
                 let names = names.join(", ");
                 self.wrong(&at("action"), format!("there is no action `{}`; there are {names}", spec.action));
                 return None;
@@ -118,10 +121,12 @@ impl<'a> Compiler<'a> {
         if timeout.is_zero() {
             self.wrong(&at("timeout"), "must be longer than nothing");
         }
+        let waits = self.waits(spec, info);
         let retry = self.retry(&at("retry"), &spec.retry.clone().unwrap_or_default());
         let (name, action) = (spec.name.clone(), spec.action.clone());
         let (needs, on_failure) = (graph.needs(&spec.name), spec.on_failure.clone());
-        Some(Step { name, action, timeout, retry, class: info.class, on_doubt, needs, on_failure, when, with })
+        let class = info.class;
+        Some(Step { name, action, timeout, retry, class, on_doubt, needs, on_failure, waits, when, with })
     }
 
     fn with(&mut self, spec: &StepSpec, info: &ActionInfo, earlier: &BTreeSet<String>) -> Vec<(String, Recipe)> {
@@ -141,7 +146,8 @@ impl<'a> Compiler<'a> {
             };
             let recipe = Recipe::compile(value, &|name: &str| self.is_variable(name, earlier));
             let Some(recipe) = self.keep(&at, recipe) else { continue };
-            if matches!(recipe, Recipe::List(_) | Recipe::Object(_)) {
+            let takes_several = parameter.accepts == Accepts::Texts && matches!(recipe, Recipe::List(_));
+            if matches!(recipe, Recipe::List(_) | Recipe::Object(_)) && !takes_several {
                 self.wrong(&at, "expected one value, found several");
             }
             if let Some(fixed) = recipe.fixed() {
@@ -200,13 +206,19 @@ impl<'a> Compiler<'a> {
                 format!("the delays take {delays:?}, the whole run may take {timeout:?}"),
             );
         }
-        if let Some(long) = steps.iter().find(|step| step.action != DELAY && step.timeout > timeout) {
+        if let Some(long) = steps.iter().find(|step| !step.is_engines_own() && step.timeout > timeout) {
             let reason = format!("an attempt may take {:?}, the whole run {timeout:?}", long.timeout);
             self.wrong(&Spot::of_step(&long.name, "timeout"), reason);
         }
+        let deadline = |step: &Step| step.waits.as_ref().map(|waits| waits.deadline);
+        let deadlines = steps.iter().filter_map(|step| Some((step, deadline(step)?)));
+        for (long, deadline) in deadlines.filter(|(_, deadline)| !timeout.is_zero() && *deadline >= timeout) {
+            let reason = format!("its callback may take {deadline:?}, the whole run {timeout:?}");
+            self.wrong(&Spot::of_step(&long.name, "deadline"), reason);
+        }
     }
 
-    fn span(&mut self, spot: &Spot, text: &str) -> Duration {
+    pub(super) fn span(&mut self, spot: &Spot, text: &str) -> Duration {
         parse_span(text).unwrap_or_else(|| {
             self.wrong(spot, format!("`{text}` is not a span of time; write it like 500ms, 5s, 10m, 2h or 3d"));
             Duration::ZERO
@@ -217,7 +229,7 @@ impl<'a> Compiler<'a> {
         compiled.map_err(|error| self.wrong(spot, error.to_string())).ok()
     }
 
-    fn wrong(&mut self, spot: &Spot, reason: impl Into<String>) {
+    pub(super) fn wrong(&mut self, spot: &Spot, reason: impl Into<String>) {
         let (workflow, spot, reason) = (self.workflow.to_owned(), spot.clone(), reason.into());
         self.errors.push(DefinitionError { workflow, spot, reason });
     }

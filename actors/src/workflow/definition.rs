@@ -14,12 +14,17 @@ use super::compiler::Compiler;
 use super::recipe::Recipe;
 use super::retry::RetryPolicy;
 use super::spec::{Defaults, OnFailure, OnNewer, WorkflowSpec};
+use super::waits::Waits;
 use crate::executor::port::{Actions, EffectClass, OnDoubt};
 use crate::expression::{Expression, ExpressionError, Template};
 use crate::run::RunRecord;
+use crate::wait::record::Topic;
 
 /// The action that the engine does itself: it waits, durably, and holds nothing meanwhile.
 pub const DELAY: &str = "delay";
+
+/// The other one: it waits for an event.
+pub const WAIT_FOR_EVENT: &str = "wait_for_event";
 
 /// A workflow that can be executed.
 #[derive(Debug)]
@@ -68,7 +73,7 @@ pub struct Place {
 pub struct Step {
     /// Its name.
     pub name: String,
-    /// What it does: an action's name, or [`DELAY`].
+    /// What it does: an action's name, [`DELAY`] or [`WAIT_FOR_EVENT`].
     pub action: String,
     /// Time for one attempt.
     pub timeout: Duration,
@@ -82,6 +87,8 @@ pub struct Step {
     pub needs: Vec<String>,
     /// What becomes of the run when it fails for good.
     pub on_failure: OnFailure,
+    /// What it is called back by, if it is done only then.
+    pub waits: Option<Waits>,
     pub(super) when: Option<Expression>,
     pub(super) with: Vec<(String, Recipe)>,
 }
@@ -197,6 +204,11 @@ impl Definition {
         after
     }
 
+    /// What its runs can wait for.
+    pub fn topics(&self) -> impl Iterator<Item = &Topic> {
+        self.steps.iter().filter_map(|step| step.waits.as_ref()).flat_map(|waits| &waits.topics)
+    }
+
     /// The step of this name.
     pub fn step(&self, name: &str) -> Option<&Step> {
         self.steps.iter().find(|step| step.name == name)
@@ -204,6 +216,11 @@ impl Definition {
 }
 
 impl Step {
+    /// Whether the engine does it itself, and holds nothing meanwhile.
+    pub fn is_engines_own(&self) -> bool {
+        matches!(self.action.as_str(), DELAY | WAIT_FOR_EVENT)
+    }
+
     /// Whether its condition holds, as far as the run has come: `steps` is what there is of each step.
     pub fn holds(&self, run: &RunRecord, steps: &Map<String, Json>) -> Result<bool, ExpressionError> {
         self.when.as_ref().map_or(Ok(true), |when| Ok(when.evaluate(&variables(run, steps))?.is_true()))

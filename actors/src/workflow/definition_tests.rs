@@ -26,6 +26,7 @@ static CHECK: ActionInfo = ActionInfo {
     on_doubt: OnDoubt::Repeat,
     parameters: &[Parameter { name: "number", accepts: Accepts::Number, default: Some("{{ input.number }}") }],
     timeout: Some(Duration::from_secs(300)),
+    waits: None,
 };
 
 static TELL: ActionInfo = ActionInfo {
@@ -34,6 +35,7 @@ static TELL: ActionInfo = ActionInfo {
     on_doubt: OnDoubt::AssumeDone,
     parameters: &[Parameter { name: "text", accepts: Accepts::Text, default: None }],
     timeout: None,
+    waits: None,
 };
 
 fn actions() -> Actions {

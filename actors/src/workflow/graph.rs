@@ -59,7 +59,9 @@ impl<'a> Graph<'a> {
             if before.contains(&step.name) {
                 mistakes.push((at("needs"), "it comes after itself; break the circle".to_owned()));
             }
-            if let OnFailure::Goto(target) = &step.on_failure {
+            let ways = [("on_failure.goto", Some(&step.on_failure)), ("on_timeout.goto", step.on_timeout.as_ref())];
+            for (key, way) in ways {
+                let Some(OnFailure::Goto(target)) = way else { continue };
                 let reason = match () {
                     () if !self.needs.contains_key(target.as_str()) => Some(format!("there is no step `{target}`")),
                     () if *target == step.name => Some("it cannot go on at itself; `retry` tries it again".to_owned()),
@@ -69,7 +71,7 @@ impl<'a> Graph<'a> {
                     }
                     () => None,
                 };
-                mistakes.extend(reason.map(|reason| (at("on_failure.goto"), reason)));
+                mistakes.extend(reason.map(|reason| (at(key), reason)));
             }
         }
         mistakes

@@ -8,3 +8,4 @@ pub mod graph;
 pub mod recipe;
 pub mod retry;
 pub mod spec;
+pub mod waits;

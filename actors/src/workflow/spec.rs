@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use super::definition::WAIT_FOR_EVENT;
+use super::waits::WAIT_INFO;
 use crate::executor::failure::ErrorClass;
 use crate::executor::port::{ActionInfo, Actions, OnDoubt};
 
@@ -85,6 +87,12 @@ pub struct StepSpec {
     /// Time for one attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<String>,
+    /// How long after it was begun it may be called back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<String>,
+    /// What becomes of the run when it is not called back by then; without it what `on_failure` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_timeout: Option<OnFailure>,
     /// When it is tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<RetrySpec>,
@@ -172,8 +180,12 @@ impl WorkflowSpec {
         self.timeout.get_or_insert_with(|| defaults.run_timeout.clone());
         for step in &mut self.steps {
             step.resolve(defaults);
-            if let Some(action) = actions.get(step.action.as_str()) {
-                step.resolve_action(action.info());
+            let info = match actions.get(step.action.as_str()) {
+                Some(action) => Some(action.info()),
+                None => (step.action == WAIT_FOR_EVENT).then_some(&WAIT_INFO),
+            };
+            if let Some(info) = info {
+                step.resolve_action(info);
             }
             step.timeout.get_or_insert_with(|| defaults.step_timeout.clone());
         }

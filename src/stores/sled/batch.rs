@@ -1,17 +1,22 @@
 //! Turns transitions into one atomic batch over all trees.
 
+use std::collections::HashMap;
+
 use pointsman_actors::event::Verdict;
 use pointsman_actors::event_log::record::{Damage, Record};
 use pointsman_actors::ids::EventId;
-use pointsman_actors::run::RunRecord;
+use pointsman_actors::run::{Entry, RunHead, RunRecord, RunRef};
 use pointsman_actors::store::{Answer, Claim, Counts, Intake, Lease, Occurrence, Transition};
 use pointsman_actors::time::Timestamp;
+use pointsman_actors::wait::desk::{self, Called, Early};
+use pointsman_actors::wait::record::{WaitChange, WaitRef};
 use sled::Batch;
 use sled::transaction::{ConflictableTransactionError, TransactionError, Transactional};
 
 use super::claims::{Claims, Draft, FirstClaim};
 use super::open::{Trees, counts_to_bytes};
 use super::runs::RunRows;
+use super::waits::WaitRows;
 
 /// Why a batch could not be built or applied.
 #[derive(Debug, thiserror::Error)]
@@ -32,10 +37,13 @@ pub struct BatchBuilder<'a> {
     events: Batch,
     pending: Batch,
     runs: RunRows,
+    waits: WaitRows,
+    /// Records of events that this batch has changed, or that something later in it may.
+    records: HashMap<EventId, Record>,
     counts: Counts,
     newest: Timestamp,
     /// Leases that this batch has changed: what comes later in it must see them.
-    leases: std::collections::HashMap<EventId, Option<Lease>>,
+    leases: HashMap<EventId, Option<Lease>>,
 }
 
 /// A batch that was applied and only has to be flushed.
@@ -58,9 +66,11 @@ impl<'a> BatchBuilder<'a> {
             events: Batch::default(),
             pending: Batch::default(),
             runs: RunRows::default(),
+            waits: WaitRows::new(&trees.waits, counts),
+            records: HashMap::new(),
             counts,
             newest: Timestamp::default(),
-            leases: std::collections::HashMap::new(),
+            leases: HashMap::new(),
         }
     }
 
@@ -68,6 +78,7 @@ impl<'a> BatchBuilder<'a> {
     pub fn apply(mut self, transitions: Vec<Transition>) -> Result<Applied, BatchError> {
         let answers = transitions.into_iter().map(|each| self.add(each)).collect::<Result<Vec<_>, _>>()?;
         self.counts.commits += 1;
+        self.waits.count(&mut self.counts);
         self.claims.complete(&mut self.draft, self.newest);
         self.write()?;
         Ok(Applied { answers, counts: self.counts, draft: self.draft })
@@ -83,8 +94,8 @@ impl<'a> BatchBuilder<'a> {
                 }
                 Ok(answer)
             }
-            Transition::Advance { run, revision, entries, head } => {
-                self.runs.advance(&self.trees.runs, run, (revision, &entries, head), &mut self.counts)
+            Transition::Advance { run, revision, entries, head, waits } => {
+                self.advance((run, revision), &entries, head, &waits)
             }
             Transition::KeepDefinition { hash, content } => self.runs.keep_definition(&hash, &content),
         }
@@ -116,9 +127,65 @@ impl<'a> BatchBuilder<'a> {
             self.set_lease(intake.id, Some(Lease::default()));
             self.counts.pending += 1;
         }
-        self.store(intake.id, &intake.record);
+        let called = self.called(&intake)?;
+        if called == Called::default() {
+            self.store(intake.id, &intake.record);
+        } else {
+            let record = intake.record.map_verdict(|verdict| verdict.called(&called))?;
+            self.store(intake.id, &record);
+            self.records.insert(intake.id, record);
+        }
         self.start(&intake.runs)?;
-        Ok(Answer::Stored)
+        Ok(completed(called.completed, Answer::Stored))
+    }
+
+    /// What an event says to runs that wait.
+    fn called(&mut self, intake: &Intake) -> Result<Called, BatchError> {
+        match &intake.callback {
+            Some(callback) if callback.awaited || self.waits.has_any() => {
+                self.waits.forget_expired(intake.at)?;
+                desk::call(&mut self.waits, intake.id, callback)
+            }
+            _ => Ok(Called::default()),
+        }
+    }
+
+    fn advance(
+        &mut self,
+        (run, revision): (RunRef, u32),
+        entries: &[Entry],
+        head: RunHead,
+        waits: &[WaitChange],
+    ) -> Result<Answer, BatchError> {
+        if !desk::holds(&mut self.waits, waits)? {
+            return Ok(Answer::Stale);
+        }
+        let at = head.updated_at;
+        let answer = self.runs.advance(&self.trees.runs, run, (revision, entries, head), &mut self.counts)?;
+        if answer != Answer::Applied {
+            return Ok(answer);
+        }
+        let early = desk::change(&mut self.waits, waits, at)?;
+        for Early { wait, event } in &early {
+            self.change_verdict(*event, |verdict| verdict.completing(&[wait.wait]))?;
+        }
+        Ok(completed(early.into_iter().map(|early| early.wait).collect(), answer))
+    }
+
+    /// Changes the verdict of an event; `false` if its record is not there or damaged. Whoever reads it then sets
+    /// it aside; the others of the batch go on.
+    fn change_verdict(&mut self, event: EventId, change: impl FnOnce(Verdict) -> Verdict) -> Result<bool, BatchError> {
+        let record = match self.records.get(&event) {
+            Some(record) => Some(record.clone()),
+            None => self.trees.events.get(event.bytes())?.map(|row| Record::from_bytes(row.to_vec().into())),
+        };
+        let Some(record) = record else { return Ok(false) };
+        let Ok(changed) = record.map_verdict(change) else { return Ok(false) };
+        self.counts.bytes += changed.bytes().len() as u64;
+        self.counts.bytes -= record.bytes().len() as u64;
+        self.events.insert(&event.bytes()[..], &changed.bytes()[..]);
+        self.records.insert(event, changed);
+        Ok(true)
     }
 
     fn start(&mut self, runs: &[RunRecord]) -> Result<(), BatchError> {
@@ -139,13 +206,10 @@ impl<'a> BatchBuilder<'a> {
         if self.lease(event)?.is_none_or(|held| held.epoch != lease.epoch) {
             return Ok(Answer::Stale);
         }
-        let Some(row) = self.trees.events.get(event.bytes())? else { return Ok(Answer::Stale) };
-        let record = Record::from_bytes(row.to_vec().into());
-        // It is set aside by whoever reads it; the others of the batch go on.
-        let Ok(settled) = record.with_verdict(verdict) else { return Ok(Answer::Stale) };
-        self.counts.bytes += settled.bytes().len() as u64;
-        self.counts.bytes -= record.bytes().len() as u64;
-        self.events.insert(&event.bytes()[..], &settled.bytes()[..]);
+        // What it completed when it came stands.
+        if !self.change_verdict(event, |before| verdict.clone().completing(before.waits()))? {
+            return Ok(Answer::Stale);
+        }
         if matches!(verdict, Verdict::Pending { .. }) {
             self.set_lease(event, Some(lease));
         } else {
@@ -179,6 +243,11 @@ impl<'a> BatchBuilder<'a> {
             trees.extend(runs.all());
             batches.extend(self.runs.batches());
         }
+        let waits = self.waits.batches();
+        for (tree, batch) in &waits {
+            trees.push(tree);
+            batches.push(batch);
+        }
         let mut counts = Batch::default();
         counts.insert("counts", counts_to_bytes(&self.counts));
         trees.push(meta);
@@ -186,6 +255,10 @@ impl<'a> BatchBuilder<'a> {
         let trees: Vec<sled::Tree> = trees.into_iter().cloned().collect();
         apply_all(&trees, &batches)
     }
+}
+
+fn completed(waits: Vec<WaitRef>, otherwise: Answer) -> Answer {
+    if waits.is_empty() { otherwise } else { Answer::Completed { waits } }
 }
 
 /// Applies a batch to each tree, all or none.

@@ -10,9 +10,11 @@ mod batch;
 mod claims;
 mod filter;
 mod open;
+mod overlay;
 mod read;
 mod runs;
 mod sync;
+mod waits;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -22,12 +24,14 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use pointsman_actors::event::Event;
-use pointsman_actors::ids::{EventId, RunId};
+use pointsman_actors::ids::{EventId, RunId, WaitId};
 use pointsman_actors::run::{RunHead, RunRecord, RunRef, StoredRun};
 use pointsman_actors::store::{
     Answer, Counts, Durability, EventQuery, Later, Lease, OpenRun, Page, RunQuery, Store, StoreError, Transition,
+    WaitCursor, WaitQuery,
 };
 use pointsman_actors::time::Timestamp;
+use pointsman_actors::wait::record::WaitRecord;
 use tokio::sync::oneshot;
 
 use batch::{Applied, BatchBuilder, BatchError};
@@ -162,6 +166,14 @@ impl Store for SledStore {
 
     fn open_runs(&self, after: Option<RunRef>, limit: usize) -> Later<Vec<OpenRun>> {
         self.read(move |reader| runs::open_runs(&reader.trees.runs, after, limit))
+    }
+
+    fn wait(&self, id: WaitId) -> Later<Option<WaitRecord>> {
+        self.read(move |reader| waits::wait(&reader.trees.waits, id))
+    }
+
+    fn waits(&self, query: WaitQuery) -> Later<Page<WaitRecord, WaitCursor>> {
+        self.read(move |reader| waits::page(&reader.trees.waits, &query))
     }
 
     fn definition(&self, hash: &str) -> Later<Option<String>> {

@@ -12,6 +12,7 @@ use sled::{Db, Mode, Tree};
 use super::claims::Claims;
 use super::runs::RunTrees;
 use super::sync::Sync;
+use super::waits::WaitTrees;
 
 /// Memory for sled's cache of pages. Its default of 1 GB would be most of a small machine; with much
 /// less than this the leaf that is being filled is evicted and read back between batches.
@@ -41,6 +42,8 @@ pub struct Trees {
     pub pending: Tree,
     /// Runs.
     pub runs: RunTrees,
+    /// Waits.
+    pub waits: WaitTrees,
     /// Key of what was damaged → the bytes that were found.
     pub damaged: Tree,
     /// Counts and the layout's version.
@@ -151,6 +154,7 @@ fn open_trees(path: &Path, keep_claims: Duration) -> sled::Result<(Trees, Claims
         recent: db.open_tree("recent")?,
         pending: db.open_tree("pending")?,
         runs: RunTrees::open(&db)?,
+        waits: WaitTrees::open(&db)?,
         damaged: db.open_tree("damaged")?,
         meta: db.open_tree("meta")?,
         db,
@@ -234,7 +238,7 @@ fn counts_from_bytes(row: &[u8]) -> Counts {
 }
 
 /// The counts in the order in which they are stored. New ones are added at the end.
-fn numbers(counts: &mut Counts) -> [&mut u64; 15] {
+fn numbers(counts: &mut Counts) -> [&mut u64; 17] {
     [
         &mut counts.events,
         &mut counts.redeliveries,
@@ -251,5 +255,7 @@ fn numbers(counts: &mut Counts) -> [&mut u64; 15] {
         &mut counts.dropped,
         &mut counts.run_ms,
         &mut counts.delayed_ms,
+        &mut counts.open_waits,
+        &mut counts.resolved_waits,
     ]
 }

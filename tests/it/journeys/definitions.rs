@@ -136,6 +136,48 @@ fn every_kind_of_mistake_is_named_with_its_place() {
             "line 20: workflow `w`, step `tell`, on_doubt: what must never happen twice cannot be repeated",
         ),
         (
+            "a wait without an end",
+            "action = \"delay\"\nwith = { duration = \"5s\" }",
+            "action = \"wait_for_event\"\nwith = { source = \"codegen\", event = \"generation\", key = \"codegen:run:1\" }",
+            "step `wait`, deadline: `wait_for_event` needs this: until when it may be called back",
+        ),
+        (
+            "a wait longer than the run",
+            "action = \"delay\"\nwith = { duration = \"5s\" }",
+            "action = \"wait_for_event\"\ndeadline = \"1h\"\nwith = { source = \"codegen\", event = \"generation\", key = \"codegen:run:1\" }",
+            "line 8: workflow `w`, step `wait`, deadline: its callback may take 3600s, the whole run 600s",
+        ),
+        (
+            "a wait for a source that there is not",
+            "action = \"delay\"\nwith = { duration = \"5s\" }",
+            "action = \"wait_for_event\"\ndeadline = \"1m\"\nwith = { source = \"gitlab\", event = \"generation\", key = \"codegen:run:1\" }",
+            "line 9: workflow `w`, step `wait`, with.source: there is no source `gitlab`; there are github",
+        ),
+        (
+            "a wait for a key that no event has",
+            "action = \"delay\"\nwith = { duration = \"5s\" }",
+            "action = \"wait_for_event\"\ndeadline = \"1m\"\nwith = { source = \"github\", event = \"check_run\", key = \"github:pull:{{ input.repository }}\" }",
+            "step `wait`, with.key: no event of github has the key `github:pull:…`; they have github:pr:…",
+        ),
+        (
+            "a wait for what is known only then",
+            "action = \"delay\"\nwith = { duration = \"5s\" }",
+            "action = \"wait_for_event\"\ndeadline = \"1m\"\nwith = { source = \"github\", event = \"{{ input.repository }}\", key = \"github:pr:1\" }",
+            "step `wait`, with.event: must be written out: what is waited for is known before any run",
+        ),
+        (
+            "a deadline of what is not called back",
+            "action = \"delay\"",
+            "action = \"delay\"\ndeadline = \"1m\"",
+            "line 8: workflow `w`, step `wait`, deadline: `delay` is not called back",
+        ),
+        (
+            "a way on after a timeout that leads nowhere",
+            "action = \"delay\"\nwith = { duration = \"5s\" }",
+            "action = \"wait_for_event\"\ndeadline = \"1m\"\non_timeout = { goto = \"tel\" }\nwith = { source = \"github\", event = \"push\", key = \"github:pr:1\" }",
+            "step `wait`, on_timeout.goto: there is no step `tel`",
+        ),
+        (
             "no attempt at all",
             "max_attempts = 3",
             "max_attempts = 0",

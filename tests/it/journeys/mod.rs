@@ -10,3 +10,4 @@ mod process;
 mod sources;
 mod supervision;
 mod validation;
+mod waits;

@@ -4,6 +4,8 @@
 //! The types say how far something has come. A [`Delivery`] is only a request. What the validator
 //! returns is authentic. An [`Event`] is in the log; nothing but a store hands one out.
 
+mod verdict;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
@@ -13,7 +15,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::ids::{EventId, RunId};
+pub use self::verdict::Verdict;
+use crate::ids::EventId;
 use crate::time::Timestamp;
 
 /// The name of a source: `github`, `linear`, `codegen`, `claude-code`, or one from the configuration.
@@ -290,53 +293,6 @@ pub struct Reading {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fingerprint(pub Vec<String>);
 
-/// What became of an event, kept with it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "status", rename_all = "snake_case")]
-pub enum Verdict {
-    /// The source's static configuration leaves this event out.
-    Ignored {
-        /// Which setting did, in words.
-        reason: String,
-    },
-    /// The same occurrence is already in the log.
-    Duplicate {
-        /// The first event of this occurrence.
-        of: EventId,
-    },
-    /// Routing failed; it is tried again later.
-    Pending {
-        /// What went wrong, in words.
-        reason: String,
-    },
-    /// It started runs.
-    Started {
-        /// The runs, in the order of their routes.
-        runs: Vec<RunId>,
-    },
-    /// No route wanted it.
-    Unrouted {
-        /// Why, in words.
-        reason: String,
-    },
-}
-
-impl Verdict {
-    /// The stable names of all verdicts.
-    pub const STATUSES: [&'static str; 5] = ["ignored", "duplicate", "pending", "started", "unrouted"];
-
-    /// The stable name of the verdict: the event's `status`.
-    pub fn status(&self) -> &'static str {
-        match self {
-            Self::Ignored { .. } => "ignored",
-            Self::Duplicate { .. } => "duplicate",
-            Self::Pending { .. } => "pending",
-            Self::Started { .. } => "started",
-            Self::Unrouted { .. } => "unrouted",
-        }
-    }
-}
-
 /// What is known of an event beside its payload.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EventMeta {
@@ -422,12 +378,5 @@ mod tests {
         assert_eq!(headers.get("x-once"), Header::Text("a"));
         assert_eq!(headers.get("x-twice"), Header::Ambiguous);
         assert_eq!(headers.get("x-none"), Header::Absent);
-    }
-
-    #[test]
-    fn a_verdict_is_stored_with_its_status() {
-        let verdict = Verdict::Unrouted { reason: "no route".into() };
-        let stored = serde_json::to_value(&verdict).unwrap();
-        assert_eq!(stored, serde_json::json!({"status": "unrouted", "reason": "no route"}));
     }
 }

@@ -1,0 +1,145 @@
+//! How a step waits for its callback: reserved before the attempt leaves, bound when the attempt has learned the
+//! key, ended by whoever comes first. Pure; a part of [`super::decide`].
+//!
+//! Whether a callback or the run was first is decided in the commit: what a decision says of a wait is its
+//! condition there, and if somebody was faster the run is read again.
+
+use serde_json::{Map, Value as Json};
+
+use super::decide::Next;
+use super::failure::{ErrorClass, Failure};
+use super::port::{Outcome, Success};
+use super::progress::StepState;
+use crate::ids::{EventId, WaitId};
+use crate::run::{Reserved, What};
+use crate::time::Timestamp;
+use crate::wait::record::{Resolution, WaitChange, WaitRecord, WaitState, kind_of};
+use crate::workflow::definition::Step;
+use crate::workflow::waits::Waits;
+
+impl Next<'_> {
+    /// The wait of the attempt that is about to be made: the one that an earlier attempt has reserved and that
+    /// nobody has called back yet, or a new one.
+    pub(super) fn reserve(&mut self, step: &Step) -> Option<Reserved> {
+        let waits = step.waits.as_ref()?;
+        if let Some(before) = self.progress.steps.get(&step.name).and_then(StepState::wait) {
+            self.waits.push(WaitChange::Expect(before.id));
+            return Some(before);
+        }
+        Some(self.open_wait(step, waits, (Vec::new(), waits.kinds.first().cloned().unwrap_or_default()), self.now))
+    }
+
+    /// A step that does nothing but wait.
+    pub(super) fn wait_for_event(&mut self, step: &Step, with: &Map<String, Json>) {
+        let Some(waits) = &step.waits else { return };
+        let keys: Vec<String> = match with.get("key") {
+            Some(Json::String(key)) => vec![key.clone()],
+            Some(Json::Array(keys)) => keys.iter().filter_map(Json::as_str).map(str::to_owned).collect(),
+            _ => Vec::new(),
+        };
+        let Some(kind) = keys.first().map(|key| kind_of(key).to_owned()) else {
+            let message = "with.key: expected the key of what is waited for, found nothing";
+            return self.give_up(step, 0, Failure::new(ErrorClass::Validation, message));
+        };
+        // What came while the run was on its way here is meant as well.
+        let wait = self.open_wait(step, waits, (keys.clone(), kind), self.progress.since);
+        self.write(What::Waiting { step: step.name.clone(), attempt: 0, wait, keys, output: Json::Null });
+    }
+
+    fn open_wait(
+        &mut self,
+        step: &Step,
+        waits: &Waits,
+        (keys, kind): (Vec<String>, String),
+        since: Timestamp,
+    ) -> Reserved {
+        let id = WaitId::derive(self.run.id, self.progress.revision);
+        let until = self.now.plus(waits.deadline);
+        self.waits.push(WaitChange::Reserve(Box::new(WaitRecord {
+            id,
+            run: self.run.reference(),
+            workflow: self.run.workflow.clone(),
+            step: step.name.clone(),
+            event: self.run.event,
+            kind,
+            keys,
+            topics: waits.topics.clone(),
+            since,
+            reserved_at: self.now,
+            deadline: until,
+            state: WaitState::Open,
+        })));
+        Reserved { id, until }
+    }
+
+    /// The attempt has done its part, and says by which keys its callback will be known.
+    pub(super) fn bind(&mut self, step: &Step, attempt: u32, keys: &[String], output: Json) {
+        let wait = self.progress.steps.get(&step.name).and_then(StepState::wait);
+        let Some(wait) = wait.filter(|_| !keys.is_empty()) else {
+            let message = "the action waits for a callback that it has not declared, or that has no key";
+            return self.give_up(step, attempt, Failure::new(ErrorClass::Internal, message));
+        };
+        self.waits.push(WaitChange::Bind { wait: wait.id, keys: keys.to_vec() });
+        self.write(What::Waiting { step: step.name.clone(), attempt, wait, keys: keys.to_vec(), output });
+    }
+
+    /// A wait was resolved by somebody else. As long as its attempt is in flight that is not looked at: the attempt
+    /// ends first, and then it is.
+    pub(super) fn called(&mut self, wait: WaitId, event: Option<EventId>, outcome: &Outcome) {
+        let found = self.progress.open_waits().find(|(_, open)| open.id == wait).map(|(step, _)| step.clone());
+        let Some(step) = found.and_then(|step| self.definition.step(&step)) else { return };
+        let attempt = self.progress.steps.get(&step.name).map(|state| state.tries().attempts).unwrap_or_default();
+        if event.is_none() {
+            self.waits.push(WaitChange::Settle { wait, by: Resolution::Poll });
+        }
+        self.answered = Some(wait);
+        match outcome {
+            Ok(Success::Done(output) | Success::Waiting { output, .. }) => {
+                let (step, output) = (step.name.clone(), output.clone());
+                self.write(What::Succeeded { step, attempt, output, assumed: false, event });
+            }
+            Ok(Success::Superseded(_)) => self.ended(step, attempt, outcome),
+            Err(failure) => self.retry(step, attempt, failure.clone()),
+        }
+        self.go_on(false);
+    }
+
+    /// Ends the wait of a step whose time is up, if it is.
+    pub(super) fn expires(&mut self, step: &Step) -> bool {
+        let state = self.progress.steps.get(&step.name);
+        let wait = state.and_then(StepState::wait).filter(|wait| wait.until <= self.now);
+        let Some((wait, waits)) = wait.zip(step.waits.as_ref()) else { return false };
+        // It may find its callback in the commit that binds it.
+        if self.waits.iter().any(|change| matches!(change, WaitChange::Bind { wait: bound, .. } if *bound == wait.id)) {
+            return true;
+        }
+        let attempt = state.map(|state| state.tries().attempts).unwrap_or_default();
+        self.waits.push(WaitChange::Settle { wait: wait.id, by: Resolution::Timeout });
+        let message = format!("nobody called back within {:?}", waits.deadline);
+        self.fail(step, attempt, Failure::new(ErrorClass::Timeout, message), &waits.on_timeout);
+        true
+    }
+
+    /// The step has ended without its callback. One that came in time all the same is looked at first.
+    pub(super) fn needs_no_callback(&mut self, step: &str) {
+        if let Some(wait) = self.unanswered(step) {
+            self.waits.push(WaitChange::Settle { wait: wait.id, by: Resolution::Cancel });
+        }
+    }
+
+    /// Nobody waits for the callback of this step any more, whatever it says.
+    pub(super) fn close(&mut self, step: &str) {
+        if let Some(wait) = self.unanswered(step) {
+            self.waits.push(WaitChange::Close(wait.id));
+        }
+    }
+
+    fn unanswered(&self, step: &str) -> Option<Reserved> {
+        let wait = self.progress.steps.get(step).and_then(StepState::wait);
+        wait.filter(|wait| self.answered != Some(wait.id))
+    }
+}
+
+#[cfg(test)]
+#[path = "waiting_tests.rs"]
+mod tests;

@@ -1,0 +1,117 @@
+//! What a step waits for, compiled from what was written.
+
+use std::time::Duration;
+
+use serde_json::Value as Json;
+
+use super::compiler::Compiler;
+use super::definition::{Spot, WAIT_FOR_EVENT};
+use super::spec::{OnFailure, StepSpec};
+use crate::executor::port::{Accepts, ActionInfo, EffectClass, OnDoubt, Parameter, WaitInfo};
+use crate::time::parse_span;
+use crate::wait::record::{Topic, kind_of};
+
+/// What a step waits for.
+#[derive(Debug)]
+pub struct Waits {
+    /// Kinds of the keys that its callback is known by, as far as they are known before any run.
+    pub kinds: Vec<String>,
+    /// What counts as its callback.
+    pub topics: Vec<Topic>,
+    /// How long after it was begun it may be called back.
+    pub deadline: Duration,
+    /// What becomes of the run when it is not.
+    pub on_timeout: OnFailure,
+}
+
+/// What is known of the step that does nothing but wait.
+pub(super) static WAIT_INFO: ActionInfo = ActionInfo {
+    name: WAIT_FOR_EVENT,
+    class: EffectClass::Pure,
+    on_doubt: OnDoubt::Repeat,
+    parameters: &[
+        Parameter { name: "source", accepts: Accepts::Text, default: None },
+        Parameter { name: "event", accepts: Accepts::Text, default: None },
+        Parameter { name: "actions", accepts: Accepts::Texts, default: Some(ANY) },
+        Parameter { name: "key", accepts: Accepts::Texts, default: None },
+    ],
+    timeout: None,
+    waits: None,
+};
+
+/// Stands for all actions.
+const ANY: &str = "any";
+
+impl Compiler<'_> {
+    /// What the step waits for; nothing when it does not.
+    pub(super) fn waits(&mut self, spec: &StepSpec, info: &ActionInfo) -> Option<Waits> {
+        let (topic, kinds) = match &info.waits {
+            Some(waits) => (Some(declared(waits)), vec![waits.kind.to_owned()]),
+            None if info.name == WAIT_FOR_EVENT => (self.topic(spec), named_kinds(spec)),
+            None => {
+                self.waits_for_nothing(spec);
+                return None;
+            }
+        };
+        let at = Spot::of_step(&spec.name, "deadline");
+        let Some(text) = &spec.deadline else {
+            self.wrong(&at, format!("`{}` needs this: until when it may be called back", spec.action));
+            return None;
+        };
+        let deadline = self.span(&at, text);
+        if deadline.is_zero() && parse_span(text).is_some() {
+            self.wrong(&at, "must be longer than nothing");
+        }
+        let on_timeout = spec.on_timeout.clone().unwrap_or_else(|| spec.on_failure.clone());
+        Some(Waits { kinds, topics: vec![topic?], deadline, on_timeout })
+    }
+
+    fn waits_for_nothing(&mut self, spec: &StepSpec) {
+        for (key, is_given) in [("deadline", spec.deadline.is_some()), ("on_timeout", spec.on_timeout.is_some())] {
+            if is_given {
+                let reason = format!("`{}` is not called back; `timeout` is what an attempt may take", spec.action);
+                self.wrong(&Spot::of_step(&spec.name, key), reason);
+            }
+        }
+    }
+
+    /// What `wait_for_event` waits for is known when it is loaded, so that nothing of it is let pass.
+    fn topic(&mut self, spec: &StepSpec) -> Option<Topic> {
+        let mut written = |name: &str| {
+            let texts = texts(spec.with.get(name)?);
+            let is_template = texts.iter().any(|text| text.contains("{{") || text.contains("{%"));
+            if is_template {
+                let spot = Spot::of_step(&spec.name, &format!("with.{name}"));
+                self.wrong(&spot, "must be written out: what is waited for is known before any run");
+            }
+            (!is_template).then_some(texts)
+        };
+        let (source, event, actions) = (written("source"), written("event"), written("actions"));
+        let actions = actions.unwrap_or_default().into_iter().filter(|action| action != ANY).collect();
+        Some(Topic { source: source?.into_iter().next()?, event: event?.into_iter().next()?, actions })
+    }
+}
+
+fn declared(waits: &WaitInfo) -> Topic {
+    let WaitInfo { source, event, actions, .. } = waits;
+    let actions = actions.iter().map(|action| (*action).to_owned()).collect();
+    Topic { source: (*source).to_owned(), event: (*event).to_owned(), actions }
+}
+
+/// The kinds of the keys that a step names itself, as far as they are written out.
+fn named_kinds(spec: &StepSpec) -> Vec<String> {
+    let keys = spec.with.get("key").map(texts).unwrap_or_default();
+    let kind = |key: &String| {
+        let written = key.split("{{").next().unwrap_or_default();
+        (written.matches(':').count() >= 2).then(|| kind_of(written).to_owned())
+    };
+    keys.iter().filter_map(kind).collect()
+}
+
+fn texts(value: &Json) -> Vec<String> {
+    match value {
+        Json::String(text) => vec![text.clone()],
+        Json::Array(texts) => texts.iter().filter_map(Json::as_str).map(str::to_owned).collect(),
+        _ => Vec::new(),
+    }
+}
