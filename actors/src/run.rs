@@ -188,21 +188,6 @@ pub struct Entry {
     pub what: What,
 }
 
-impl Entry {
-    /// Whether after this nobody waits for the attempt in flight any more.
-    pub fn settles(&self) -> bool {
-        matches!(
-            self.what,
-            What::Succeeded { .. }
-                | What::Waiting { .. }
-                | What::Failed { .. }
-                | What::Interrupted { .. }
-                | What::Parked { .. }
-                | What::Ended { .. }
-        )
-    }
-}
-
 /// What an entry of a journal says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "entry", rename_all = "snake_case")]

@@ -25,7 +25,7 @@ use crate::dispatcher::queue::{Order, Report, Ticket};
 use crate::event_log::actor::LogDoor;
 use crate::ids::RunId;
 use crate::mailbox::{Door, Letter};
-use crate::run::{Entry, RunRecord, Standing};
+use crate::run::{RunRecord, Standing};
 use crate::store::{Answer, Store, Transition};
 use crate::time::{SharedClock, Timestamp};
 use crate::timer::actor::Arm;
@@ -199,10 +199,10 @@ impl Executor {
     ) {
         let Some(live) = self.live.get_mut(&run) else { return };
         telling::log(&live.run, &decision.entries);
+        let settled = live.progress.lands(&decision.progress);
         live.progress = decision.progress;
         live.in_hand = false;
         self.never_left.remove(&run);
-        let settled = decision.entries.iter().any(Entry::settles);
         if settled {
             self.attempts.settle(run);
         }

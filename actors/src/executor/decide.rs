@@ -60,8 +60,8 @@ pub struct Execute {
 /// What follows from a happening.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
-    /// What is added to the journal; nothing when nothing changes. An entry that settles the attempt in
-    /// flight drops it if it is still at work.
+    /// What is added to the journal; nothing when nothing changes. An attempt that
+    /// [is not in flight](Progress::lands) after it is dropped.
     pub entries: Vec<Entry>,
     /// What it does with waits, in the same commit.
     pub waits: Vec<WaitChange>,

@@ -372,6 +372,13 @@ impl Progress {
         })
     }
 
+    /// Whether an attempt that is in flight here is so no more when the run stands as `after`: its outcome is
+    /// durable, or nobody wants it.
+    pub fn lands(&self, after: &Self) -> bool {
+        let is_flying = |serial| after.in_flight().any(|(_, flying)| flying.serial == serial);
+        self.in_flight().any(|(_, flying)| !is_flying(flying.serial))
+    }
+
     /// Whether nothing more will happen, unless it is restarted.
     pub fn is_over(&self) -> bool {
         matches!(self.life, Life::Over { .. })

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::stories::Input;
+use super::stories::{EVENT, Input, SOURCE};
 use super::world::{Crash, World};
 use crate::dispatcher::queue::{Order, Queue, Report, Ticket};
 use crate::dispatcher::ready::Ready;
@@ -15,8 +15,10 @@ use crate::executor::decide::{Decision, Happening, Moment, decide};
 use crate::executor::port::Outcome;
 use crate::executor::progress::{Progress, StepState};
 use crate::ids::{EventId, RunId};
-use crate::run::{Entry, Ruling, RunRecord, Standing, What};
+use crate::run::{Ruling, RunRecord, Standing, What};
 use crate::time::Timestamp;
+use crate::wait::desk;
+use crate::wait::record::Callback;
 
 /// What dies with it.
 pub struct Process {
@@ -56,6 +58,7 @@ impl Process {
             self.load(world, number);
         }
         for number in 0..world.image.len() {
+            self.looks(world, number)?;
             let serial = self.progress[&number].in_flight().next().map(|(_, flying)| flying.serial);
             if let Some(serial) = serial {
                 self.happens(world, number, &Happening::Recovered(serial))?;
@@ -147,8 +150,32 @@ impl Process {
                 self.load(world, number);
                 self.report(world, number);
             }
+            Input::Call(number, key) => {
+                let event = EventId::first_at(Timestamp::from_millis(number));
+                world.inputs.push_front((0, Input::Call(number, key.clone())));
+                world.point()?; // the sender sends again when it was not answered
+                let callback = Callback {
+                    source: SOURCE.into(),
+                    event_type: EVENT.into(),
+                    action: None,
+                    keys: vec![key],
+                    received_at: world.now,
+                    until: world.now.plus(Duration::from_secs(3_600)),
+                    awaited: true,
+                };
+                if world.events.insert(event) {
+                    let Ok(called) = desk::call(&mut world.shelves, event, &callback);
+                    world.point()?; // flushed, and nobody was told
+                    world.inputs.pop_front();
+                    for wait in called.completed {
+                        self.looks(world, world.number_of(wait.run))?;
+                    }
+                } else {
+                    world.inputs.pop_front();
+                }
+            }
             Input::Say(number, command) => {
-                let said = |entry: &Entry| matches!(entry.what, What::Restarted { .. });
+                let said = |entry: &crate::run::Entry| matches!(entry.what, What::Restarted { .. });
                 // Who is not answered looks first whether it was done.
                 if matches!(command, Command::Restart { .. }) && world.image[number].1.iter().any(said) {
                     return Ok(());
@@ -161,21 +188,39 @@ impl Process {
         Ok(())
     }
 
+    /// A run hears of its waits that were completed.
+    pub fn looks(&mut self, world: &mut World<'_>, number: usize) -> Result<(), Crash> {
+        for answer in world.answers(&self.progress[&number]) {
+            self.happens(world, number, &answer)?;
+        }
+        Ok(())
+    }
+
     pub fn happens(&mut self, world: &mut World<'_>, number: usize, happening: &Happening) -> Result<(), Crash> {
         let moment = Moment { now: world.now, draining: false };
         let progress = &self.progress[&number];
         let decision = decide(&world.image[number].0, &world.definition, progress, happening, moment);
-        let Decision { entries, execute, progress, .. } = decision;
+        let Decision { entries, waits, execute, progress, .. } = decision;
+        let Ok(holds) = desk::holds(&mut world.shelves, &waits);
+        if !holds {
+            // A callback was faster: the run is read again, and what it says is looked at first.
+            self.load(world, number);
+            return self.looks(world, number);
+        }
+        let mut looks = false;
         if entries.is_empty() && matches!(happening, Happening::Go | Happening::Woke) {
             self.told.remove(&number);
         }
         if !entries.is_empty() {
             world.point()?; // decided, and not flushed: written or not is the same to whoever comes after
             world.image[number].1.extend(entries.clone());
+            let Ok(early) = desk::change(&mut world.shelves, &waits, world.now);
+            looks = !early.is_empty();
             world.point()?; // flushed
             assert_eq!(Progress::of(world.image[number].0.started_at, &world.image[number].1), progress);
-            if entries.iter().any(Entry::settles) {
+            if self.progress[&number].lands(&progress) {
                 self.flying.retain(|(_, of, ..)| *of != number);
+                looks = true;
             }
             self.progress.insert(number, progress);
         }
@@ -191,7 +236,7 @@ impl Process {
             self.flying.push((world.now.plus(Duration::from_millis(10)), number, execute.serial, outcome));
         }
         self.report(world, number);
-        Ok(())
+        if looks { self.looks(world, number) } else { Ok(()) }
     }
 
     pub fn report(&mut self, world: &World<'_>, number: usize) {

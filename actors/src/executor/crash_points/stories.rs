@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::executor::command::Command;
 use crate::executor::failure::ErrorClass;
-use crate::executor::port::{Action, ActionInfo, Actions, Attempt, EffectClass, OnDoubt, Outcome, Working};
+use crate::executor::port::{Action, ActionInfo, Actions, Attempt, EffectClass, OnDoubt, Outcome, WaitInfo, Working};
 use crate::run::RunStatus;
 
 pub struct Nothing(&'static ActionInfo);
@@ -24,13 +24,24 @@ const fn action(name: &'static str, class: EffectClass, on_doubt: OnDoubt) -> Ac
     ActionInfo { name, class, on_doubt, parameters: &[], timeout: None, waits: None }
 }
 
-/// One for each effect class, and two of what must never happen twice.
-pub static ACTIONS: [ActionInfo; 5] = [
+const fn trigger(name: &'static str, class: EffectClass, on_doubt: OnDoubt) -> ActionInfo {
+    let waits = WaitInfo { kind: "codegen:run", source: SOURCE, event: EVENT, actions: &[] };
+    ActionInfo { waits: Some(waits), ..action(name, class, on_doubt) }
+}
+
+/// What calls triggers back.
+pub const SOURCE: &str = "codegen";
+pub const EVENT: &str = "generation";
+
+/// One for each effect class, and two of what must never happen twice; then two that are called back.
+pub static ACTIONS: [ActionInfo; 7] = [
     action("look", EffectClass::Pure, OnDoubt::Repeat),
     action("set", EffectClass::Idempotent, OnDoubt::Repeat),
     action("put", EffectClass::Keyed, OnDoubt::Repeat),
     action("tell", EffectClass::Once, OnDoubt::AssumeDone),
     action("send", EffectClass::Once, OnDoubt::Park),
+    trigger("order", EffectClass::Keyed, OnDoubt::Repeat),
+    trigger("launch", EffectClass::Once, OnDoubt::Park),
 ];
 
 /// What the provider does with a call.
@@ -41,6 +52,12 @@ pub enum Plan {
     Refused(ErrorClass),
     /// It is done, and nobody is told.
     Unanswered,
+    /// What it has begun calls back after so many milliseconds.
+    CallsBack(i64),
+    /// The same, and nobody is told that it was begun.
+    CallsBackUnanswered(i64),
+    /// Only what it has begun since a restart calls back.
+    CallsBackSinceRestart(i64),
 }
 
 /// What happens from outside, at its time.
@@ -50,6 +67,8 @@ pub enum Input {
     Start(i64),
     /// An operator says something of the run with this number.
     Say(usize, Command),
+    /// An event comes, the same one each time it has this number, under this key.
+    Call(i64, String),
 }
 
 /// A story and how it must end.
@@ -89,6 +108,63 @@ pub const IN_TURN: &str = r#"
 concurrency = { group = "g", key = "k" }
 steps = [{ name = "a", action = "set" }, { name = "b", action = "tell" }]"#;
 
+pub const CALLED_BACK: &str = r#"steps = [{ name = "a", action = "order", deadline = "1m" }, { name = "b", action = "tell", when = "steps.a.output.ok" }]"#;
+pub const ELSE: &str = r#"steps = [{ name = "a", action = "order", deadline = "1m", on_timeout = { goto = "c" } }, { name = "b", action = "tell" }, { name = "c", action = "put" }]"#;
+pub const LAUNCHED: &str =
+    r#"steps = [{ name = "a", action = "launch", deadline = "1m" }, { name = "b", action = "set" }]"#;
+pub const BOTH: &str = r#"steps = [{ name = "a", action = "order", needs = [], deadline = "1m" }, { name = "b", action = "order", needs = [], deadline = "1m" }, { name = "c", action = "tell", needs = ["a", "b"] }]"#;
+pub const LISTENING: &str = r#"steps = [{ name = "p", action = "delay", with = { duration = "5s" } }, { name = "a", action = "wait_for_event", deadline = "1m", with = { source = "codegen", event = "generation", key = "codegen:run:x" } }, { name = "b", action = "tell" }]"#;
+pub const SUPERSEDED_WAITING: &str = r#"
+concurrency = { group = "g", key = "k", on_newer = "cancel", order_by = "input.order" }
+steps = [{ name = "a", action = "order", deadline = "1m" }, { name = "b", action = "tell" }]"#;
+
+/// Runs that are called back, or are not. Times are in milliseconds; an attempt takes ten.
+fn waiting() -> Vec<Canonical> {
+    use RunStatus::{Cancelled, Failed, Succeeded, Superseded};
+    let story = |name, workflow, plans, ends| Canonical { name, workflow, plans, inputs: once([]), ends };
+    let listen = |name, at| {
+        let inputs = vec![(0, Input::Start(1)), (at, Input::Call(9, "codegen:run:x".into()))];
+        Canonical { inputs, ..story(name, LISTENING, &[], &[Succeeded]) }
+    };
+    vec![
+        story("called back", CALLED_BACK, &[("a", &[Plan::CallsBack(20_000)])], &[Succeeded]),
+        story("called back early", CALLED_BACK, &[("a", &[Plan::CallsBack(3)])], &[Succeeded]),
+        story("called back late", ELSE, &[("a", &[Plan::CallsBack(90_000)])], &[Succeeded]),
+        story("never called back", CALLED_BACK, &[], &[Failed]),
+        story("called back in doubt", LAUNCHED, &[("a", &[Plan::CallsBackUnanswered(20_000)])], &[Succeeded]),
+        story(
+            "refused, then called back",
+            CALLED_BACK,
+            &[("a", &[Plan::Refused(ErrorClass::Network), Plan::CallsBack(20_000)])],
+            &[Succeeded],
+        ),
+        story("two callbacks", BOTH, &[("a", &[Plan::CallsBack(3)]), ("b", &[Plan::CallsBack(20_000)])], &[Succeeded]),
+        listen("an event on the way", 2_000),
+        listen("an event in time", 20_000),
+        Canonical {
+            inputs: once([(30_000, cancel())]),
+            ..story("cancelled while it waits", CALLED_BACK, &[("a", &[Plan::CallsBack(45_000)])], &[Cancelled])
+        },
+        Canonical {
+            inputs: once([(2_000, Command::Pause), (30_000, Command::Resume)]),
+            ..story("called back while it is paused", CALLED_BACK, &[("a", &[Plan::CallsBack(20_000)])], &[Succeeded])
+        },
+        Canonical {
+            inputs: once([(90_000, Command::Restart { step: "a".into() })]),
+            ..story("ordered again", CALLED_BACK, &[("a", &[Plan::CallsBackSinceRestart(3); 9])], &[Succeeded])
+        },
+        Canonical {
+            inputs: vec![(0, Input::Start(1)), (5_000, Input::Start(2))],
+            ..story(
+                "superseded while it waits",
+                SUPERSEDED_WAITING,
+                &[("a", &[Plan::CallsBack(20_000); 2])],
+                &[Superseded, Succeeded],
+            )
+        },
+    ]
+}
+
 /// The stories. Times are in milliseconds; an attempt takes ten.
 pub fn stories() -> Vec<Canonical> {
     use RunStatus::{Cancelled, Failed, Succeeded, Superseded};
@@ -97,7 +173,7 @@ pub fn stories() -> Vec<Canonical> {
     let story = |name, workflow, inputs, ends| Canonical { name, workflow, plans: &[], inputs, ends };
     let several =
         |orders: &[(i64, i64)]| orders.iter().map(|(at, order)| (*at, Input::Start(*order))).collect::<Vec<_>>();
-    vec![
+    let mut all = vec![
         story("sequence", SEQUENCE, once([]), &[Succeeded]),
         story("graph", GRAPH, once([]), &[Succeeded]),
         Canonical {
@@ -127,5 +203,7 @@ pub fn stories() -> Vec<Canonical> {
         story("superseded", SUPERSEDE, several(&[(0, 1), (5, 2)]), &[Superseded, Succeeded]),
         story("a late older one", SUPERSEDE, several(&[(0, 2), (5, 1)]), &[Succeeded, Superseded]),
         story("in turn", IN_TURN, several(&[(0, 1), (1, 2), (2, 3)]), &[Succeeded, Succeeded, Succeeded]),
-    ]
+    ];
+    all.extend(waiting());
+    all
 }

@@ -1,7 +1,7 @@
 //! What outlives a process: the flushed journals, the provider's ledger, the clock; and what must hold of
 //! them in the end.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,12 +9,16 @@ use serde_json::json;
 
 use super::process::Process;
 use super::stories::{Canonical, Input, Plan, actions};
+use crate::executor::decide::Happening;
 use crate::executor::failure::{ErrorClass, Failure};
 use crate::executor::port::{EffectClass, Outcome, Success};
 use crate::executor::progress::Progress;
-use crate::ids::RunId;
+use crate::ids::{EventId, RunId};
 use crate::run::{Entry, Ruling, RunRecord, RunStatus, Standing, What};
 use crate::time::Timestamp;
+use crate::wait::desk::Shelves;
+use crate::wait::memory::MemoryShelves;
+use crate::wait::record::{Resolution, WaitRecord, WaitState};
 use crate::workflow::definition::Definition;
 use crate::workflow::spec::Defaults;
 
@@ -36,6 +40,10 @@ pub struct World<'a> {
     pub now: Timestamp,
     /// What is flushed, by the order of the runs' starts.
     pub image: Vec<(RunRecord, Vec<Entry>)>,
+    /// The waits, and the callbacks that are kept.
+    pub shelves: MemoryShelves,
+    /// The events that are in the log.
+    pub events: BTreeSet<EventId>,
     pub inputs: VecDeque<(i64, Input)>,
     pub calls: Vec<Call>,
     pub points: usize,
@@ -54,6 +62,8 @@ impl<'a> World<'a> {
             definition,
             now: Timestamp::from_millis(0),
             image: Vec::new(),
+            shelves: MemoryShelves::default(),
+            events: BTreeSet::new(),
             inputs: story.inputs.clone().into(),
             calls: Vec::new(),
             points: 0,
@@ -95,12 +105,52 @@ impl<'a> World<'a> {
         let plans = self.story.plans.iter().find(|(of, _)| *of == step).map_or(&[][..], |(_, plans)| plans);
         let plan = plans.get(before).copied().unwrap_or(Plan::Fine);
         let executed = !matches!(plan, Plan::Refused(_));
+        let known = self.calls.iter().any(|call| call.key == key && call.executed);
         self.calls.push(Call { run, step: step.to_owned(), key: key.to_owned(), executed });
-        match plan {
-            Plan::Fine => Ok(Success::Done(json!({ "ok": true }))),
-            Plan::Refused(class) => Err(Failure::new(class, "by plan")),
-            Plan::Unanswered => Err(Failure::new(ErrorClass::Timeout, "by plan").in_doubt()),
+        let waits = self.definition.step(step).is_some_and(|step| step.waits.is_some());
+        let own = format!("codegen:run:{key}");
+        if waits {
+            let reserved = self.shelves.waits().any(|wait| wait.run.id == run && wait.step == step && wait.is_open());
+            assert!(reserved, "{}: {step} was called without an open wait", self.story.name);
         }
+        let calls_back = match plan {
+            Plan::CallsBack(after) | Plan::CallsBackUnanswered(after) => Some(after),
+            Plan::CallsBackSinceRestart(after) => key.ends_with("/1").then_some(after),
+            Plan::Fine | Plan::Refused(_) | Plan::Unanswered => None,
+        };
+        if let Some(after) = calls_back {
+            // Whoever recognises the key begins nothing again.
+            if !known {
+                self.schedule(self.now.millis() + after, Input::Call(100 + self.calls.len() as i64, own.clone()));
+            }
+        }
+        match plan {
+            Plan::Refused(class) => Err(Failure::new(class, "by plan")),
+            Plan::Unanswered | Plan::CallsBackUnanswered(_) => {
+                Err(Failure::new(ErrorClass::Timeout, "by plan").in_doubt())
+            }
+            _ if waits => Ok(Success::Waiting { keys: vec![own], output: json!({}) }),
+            Plan::Fine | Plan::CallsBack(_) | Plan::CallsBackSinceRestart(_) => {
+                Ok(Success::Done(json!({ "ok": true })))
+            }
+        }
+    }
+
+    fn schedule(&mut self, at: i64, input: Input) {
+        let place = self.inputs.iter().position(|(other, _)| *other > at).unwrap_or(self.inputs.len());
+        self.inputs.insert(place, (at, input));
+    }
+
+    /// What the run with this number would hear of its waits.
+    pub fn answers(&mut self, progress: &Progress) -> Vec<Happening> {
+        let mut answers = Vec::new();
+        for (_, wait) in progress.open_waits() {
+            let Ok(Some(found)) = self.shelves.wait(wait.id) else { continue };
+            if let WaitState::Resolved { by: Resolution::Callback(event), .. } = found.state {
+                answers.push(Happening::Called(wait.id, Some(event), Ok(Success::Done(json!({ "ok": true })))));
+            }
+        }
+        answers
     }
 }
 
@@ -113,7 +163,19 @@ pub fn check(world: &World<'_>) {
         .map(|(record, journal)| Progress::of(record.started_at, journal).head(world.now).status)
         .collect();
     assert_eq!(statuses, world.story.ends, "{name} {:?}: {:#?}", world.crashes, world.image);
+    for wait in world.shelves.waits() {
+        assert!(!wait.is_open(), "{name} {:?}: a wait is left open: {wait:#?}", world.crashes);
+    }
     for (record, journal) in &world.image {
+        let used = journal.iter().filter_map(|entry| match &entry.what {
+            What::Succeeded { step, event: Some(event), .. } => Some((step, event)),
+            _ => None,
+        });
+        for (step, event) in used {
+            let by = |wait: &&WaitRecord| matches!(wait.state, WaitState::Resolved { by: Resolution::Callback(by), .. } if by == *event);
+            let own = world.shelves.waits().filter(by).filter(|wait| wait.run.id == record.id && wait.step == *step);
+            assert_eq!(own.count(), 1, "{name}: {step} was called back by what its wait does not know");
+        }
         let mut settled: HashSet<(u32, &str)> = HashSet::new();
         let mut keys: BTreeMap<(u32, &str), &str> = BTreeMap::new();
         let mut generation = 0;
