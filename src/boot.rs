@@ -13,6 +13,7 @@ use std::time::Duration;
 use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer};
 use anyhow::Context;
+use pointsman_actors::circuit_breaker::circuit::Policy;
 use pointsman_actors::deduplicator::actor::Windows;
 use pointsman_actors::dispatcher::actor::Slots;
 use pointsman_actors::event::SourceName;
@@ -54,6 +55,8 @@ pub struct Plan {
     pub inlets: Vec<Inlet>,
     /// How long duplicates are recognised.
     pub windows: Windows,
+    /// When a failing service is given a rest; without it never.
+    pub circuits: Option<Policy>,
     /// How long an event is kept for runs that come to wait for it.
     pub inbox_window: Duration,
     /// How much may be in flight.
@@ -107,6 +110,7 @@ pub fn plan(loaded: &Loaded) -> anyhow::Result<Plan> {
         grace_period: settings.grace_period,
         inlets: settings.webhooks.iter().filter_map(inlet).collect(),
         windows: Windows { delivery: settings.delivery_window, occurrence: settings.occurrence_window },
+        circuits: settings.circuits,
         inbox_window: settings.inbox_window,
         limits: Limits {
             requests: settings.max_in_flight,
@@ -158,6 +162,7 @@ pub async fn start(plan: Plan) -> anyhow::Result<Server> {
         actions: plan.actions,
         slots: plan.slots,
         windows: plan.windows,
+        circuits: plan.circuits,
         inbox_window: plan.inbox_window,
         limits: plan.limits,
         clock: clock.clone(),

@@ -268,6 +268,20 @@ pub enum What {
         /// The attempt.
         attempt: u32,
     },
+    /// A service that the step calls is not well: it goes on when that may be called again, and nothing of its
+    /// budget is used up.
+    Held {
+        /// The step.
+        step: String,
+        /// The service.
+        service: String,
+        /// The attempt that failed over it; 0 when none was made.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        attempt: u32,
+        /// Why that failed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<Failure>,
+    },
     /// A delay began.
     Delayed {
         /// The step.
@@ -347,6 +361,11 @@ pub struct Reserved {
     pub id: WaitId,
     /// Until when it may be called back.
     pub until: Timestamp,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// How an operator rules about an attempt of which nobody knows whether its effect happened.

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::circuit_breaker::circuit::BreakerRecord;
 use crate::deduplicator::fingerprint::{HookKey, Key};
 use crate::event::{Event, Verdict};
 use crate::event_log::record::Record;
@@ -58,6 +59,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Waits, newest first.
     fn waits(&self, query: WaitQuery) -> Later<Page<WaitRecord, WaitCursor>>;
+
+    /// How circuits are.
+    fn breakers(&self) -> Later<Vec<BreakerRecord>>;
 
     /// The content of a definition that was kept.
     fn definition(&self, hash: &str) -> Later<Option<String>>;
@@ -110,6 +114,8 @@ pub enum Transition {
         /// What it does with its waits. If one of these cannot be, nothing happens.
         waits: Vec<WaitChange>,
     },
+    /// How the circuit of a service is, instead of what was known of it.
+    KeepBreaker(BreakerRecord),
     /// A definition that runs may be pinned to is kept for good. Keeping it again changes nothing.
     KeepDefinition {
         /// Hash of the content.

@@ -7,9 +7,10 @@
 //! ├── deduplicator   on every HTTP worker
 //! ├── router         on every HTTP worker
 //! ├── backlog        on the work thread; routes what is pending
-//! ├── executor       on the work thread, one for each workflow; drives its runs, asks the three below it
+//! ├── executor       on the work thread, one for each workflow; drives its runs, asks the four below it
 //! ├── dispatcher     on the work thread; says which runs go on
 //! ├── timer          on the work thread; says when a time has come
+//! ├── circuit_breaker on the work thread, one for each service; says whether it may be called
 //! └── event_log      on the committer thread; the only one that writes
 //! ```
 //!
@@ -17,23 +18,28 @@
 //! upward go offers and hints, so that two full mailboxes never wait for each other. A test keeps
 //! drawing and table equal; `/metrics/actors` shows the same table live.
 
+mod work;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use actix_rt::Arbiter;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 
+use self::work::{StartWork, Work};
+use crate::circuit_breaker::actor::Breakers;
+use crate::circuit_breaker::board::Board;
+use crate::circuit_breaker::circuit::Policy;
 use crate::deduplicator::actor::{Deduplicator, Windows};
-use crate::dispatcher::actor::{Dispatcher, Lost, Slots};
+use crate::dispatcher::actor::Slots;
 use crate::event::SourceName;
 use crate::event_log::actor::{EventLog, LogDoor};
 use crate::event_log::state::LogState;
-use crate::executor::actor::{self as executor, Executor};
-use crate::executor::attempts::{Attempts, InFlight};
-use crate::executor::loading::{Definitions, workflows_with_open_runs};
-use crate::executor::messages::{ExecutorDoors, Executors};
+use crate::executor::attempts::InFlight;
+use crate::executor::loading::workflows_with_open_runs;
+use crate::executor::messages::Executors;
 use crate::executor::port::Actions;
 use crate::ids::SharedIds;
 use crate::mailbox::{Basket, Door, NotTaken};
@@ -41,11 +47,10 @@ use crate::receiver::actor::{Admit, Downstream, Receive, Receiver, Shared};
 use crate::receiver::admission::{Gate, Limits};
 use crate::receiver::tally::Tally;
 use crate::router::actor::{CurrentRules, Router};
-use crate::router::backlog::{Backlog, RouteBacklog};
+use crate::router::backlog::RouteBacklog;
 use crate::store::{Store, StoreError, Transition};
 use crate::supervisor::{Escalation, OnGivenUp, RestartPolicy, Roster, Row, Supervisor, Thread};
 use crate::time::SharedClock;
-use crate::timer::actor::Timer;
 use crate::validator::actor::{Sources, Validator};
 use crate::workflow::catalog::Catalog;
 
@@ -64,7 +69,7 @@ const TO_COMMIT: usize = 8_192;
 const PER_EXECUTOR: usize = 16_384;
 
 /// The components, in the order in which they may ask each other.
-pub static TABLE: [Row; 9] = [
+pub static TABLE: [Row; 10] = [
     Row {
         component: "receiver",
         thread: Thread::HttpWorker,
@@ -130,6 +135,14 @@ pub static TABLE: [Row; 9] = [
         meaning: "no pause would end: the process ends, so that whoever supervises it starts it again",
     },
     Row {
+        component: "circuit_breaker",
+        thread: Thread::Work,
+        capacity: PER_EXECUTOR,
+        restart: RESTART,
+        escalation: Escalation::Park,
+        meaning: "this service is called without a breaker until the next start",
+    },
+    Row {
         component: "event_log",
         thread: Thread::Committer,
         capacity: TO_COMMIT,
@@ -159,6 +172,8 @@ pub struct Ports {
     pub actions: Actions,
     /// Runs that may be at work at once.
     pub slots: Slots,
+    /// When circuits open; without it none does.
+    pub circuits: Option<Policy>,
     /// How long duplicates are recognised.
     pub windows: Windows,
     /// How long an event is kept for runs that come to wait for it.
@@ -190,6 +205,8 @@ pub struct Tree {
     pub backlog: Door<RouteBacklog>,
     /// The executors, by workflow.
     pub executors: Executors,
+    /// The circuit breakers, by service.
+    pub breakers: Breakers,
     ports: Ports,
     supervisor: Supervisor,
     threads: Threads,
@@ -248,13 +265,27 @@ impl Tree {
             attempts: on_new_thread(&threads, tokio::runtime::Handle::current).await?,
             executors: executors.clone(),
             log: log.clone(),
+            board: board(&ports).await?,
             ending: ending.clone(),
             ports: ports.clone(),
         };
-        let backlog = on_new_thread(&threads, move || start.start()).await?;
+        let Work { backlog, breakers } = on_new_thread(&threads, move || start.start()).await?;
         let tallies = Arc::new(ports.sources.keys().map(|name| (name.clone(), Tally::default())).collect());
         let gate = Gate::new(ports.limits);
-        Ok(Self { roster, gate, log_state, tallies, log, backlog, executors, ports, supervisor, threads, ending })
+        Ok(Self {
+            roster,
+            gate,
+            log_state,
+            tallies,
+            log,
+            backlog,
+            executors,
+            breakers,
+            ports,
+            supervisor,
+            threads,
+            ending,
+        })
     }
 
     /// Starts the components of HTTP worker `number`, on whose thread this must be called.
@@ -356,80 +387,21 @@ async fn keep_definitions(ports: &Ports, log: &LogDoor) -> Result<(), StoreError
     Ok(())
 }
 
+/// How circuits were left.
+async fn board(ports: &Ports) -> Result<Board, StoreError> {
+    let board = Board::default();
+    if ports.circuits.is_none() {
+        return Ok(board);
+    }
+    ports.store.breakers().await?.into_iter().for_each(|record| board.show(record));
+    Ok(board)
+}
+
 /// The workflows of the configuration, and those that are in it no more but have open runs.
 async fn workflows(ports: &Ports) -> Result<BTreeSet<String>, StoreError> {
     let mut workflows: BTreeSet<String> = ports.catalog.all().map(|definition| definition.name.clone()).collect();
     workflows.extend(workflows_with_open_runs(ports.store.as_ref()).await?);
     Ok(workflows)
-}
-
-/// Starts what lives on the work thread.
-struct StartWork {
-    workflows: BTreeSet<String>,
-    supervisor: Supervisor,
-    /// Where attempts are made.
-    attempts: tokio::runtime::Handle,
-    executors: Executors,
-    log: LogDoor,
-    ending: Ending,
-    ports: Ports,
-}
-
-impl StartWork {
-    fn start(self) -> Door<RouteBacklog> {
-        let [_, _, _, _, backlog, executor, dispatcher, timer, _] = &TABLE;
-        let Ports { store, rules, clock, slots, .. } = self.ports.clone();
-        let times = Timer::new(Arc::clone(&store), self.executors.clone(), Arc::clone(&clock));
-        let times = self.supervisor.supervise(timer, "", times);
-        let queue = Dispatcher::new(slots, self.executors.clone(), Arc::clone(&self.ending.draining));
-        // It starts when this function has returned: then it finds all executors.
-        let queue = self.supervisor.supervise(dispatcher, "", queue);
-        let lost: Door<Lost> = queue.door();
-        let told = Arc::clone(&self.supervisor.on_given_up);
-        let on_given_up: OnGivenUp = Arc::new(move |executor| {
-            // One that has no room finds out when it tells the executor something.
-            let _ = lost.offer(Lost(executor.instance().to_owned()));
-            told(executor);
-        });
-        let supervisor = Supervisor { on_given_up, ..self.supervisor.clone() };
-        let shared = executor::Shared {
-            store: Arc::clone(&store),
-            log: self.log.clone(),
-            dispatcher: queue.door(),
-            counter: queue.door(),
-            gone: queue.door(),
-            timer: times.door(),
-            executors: self.executors.clone(),
-            actions: Arc::clone(&self.ports.actions),
-            definitions: Definitions::of(&self.ports.catalog),
-            clock: Arc::clone(&clock),
-            draining: Arc::clone(&self.ending.draining),
-        };
-        for workflow in &self.workflows {
-            self.start_executor((&supervisor, executor), workflow, shared.clone());
-        }
-        let pending = Backlog::new(store, self.log, rules, self.executors, clock);
-        self.supervisor.supervise(backlog, "", pending).door()
-    }
-
-    fn start_executor(&self, (supervisor, row): (&Supervisor, &'static Row), workflow: &str, shared: executor::Shared) {
-        let missed = Arc::new(Notify::new());
-        let attempts = Attempts::new(self.attempts.clone(), self.ending.in_flight.clone());
-        let executor = Executor::new(workflow, shared, attempts, Arc::clone(&missed));
-        let mailbox = supervisor.supervise(row, workflow, executor);
-        let doors = ExecutorDoors {
-            started: mailbox.door(),
-            told: mailbox.door(),
-            wake: mailbox.door(),
-            ended: mailbox.door(),
-            take_down: mailbox.door(),
-            control: mailbox.door(),
-            called: mailbox.door(),
-            report: mailbox.door(),
-            missed,
-        };
-        self.executors.enter(workflow, doors);
-    }
 }
 
 /// Runs `start` on a new thread of the tree.

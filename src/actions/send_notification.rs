@@ -17,6 +17,7 @@ static INFO: ActionInfo = ActionInfo {
     parameters: &[Parameter { name: "text", accepts: Accepts::Text, default: None }],
     timeout: None,
     waits: None,
+    services: &["slack"],
 };
 
 /// The action.

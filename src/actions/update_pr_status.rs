@@ -28,6 +28,7 @@ static INFO: ActionInfo = ActionInfo {
     ],
     timeout: None,
     waits: None,
+    services: &["github"],
 };
 
 /// The states that GitHub knows.

@@ -17,6 +17,9 @@ use crate::integrations::github::{Diff, GitHub, Pull};
 use crate::integrations::process;
 use crate::integrations::verdict::{Judgement, Verdict};
 
+const GITHUB: &str = "github";
+const CLAUDE_CODE: &str = "claude_code";
+
 static INFO: ActionInfo = ActionInfo {
     name: "validate_pr",
     class: EffectClass::Pure,
@@ -29,6 +32,7 @@ static INFO: ActionInfo = ActionInfo {
     ],
     timeout: Some(Duration::from_secs(300)),
     waits: None,
+    services: &[GITHUB, CLAUDE_CODE],
 };
 
 /// Of an attempt's time this is kept for ending a program that does not answer.
@@ -75,16 +79,16 @@ impl Action for ValidatePr {
 async fn validate(github: &GitHub, claude_code: &ClaudeCode, attempt: &Attempt) -> Result<Success, Failure> {
     let head = Head::of(&attempt.with)?;
     let instructions = With(&attempt.with).text_or_empty("instructions")?;
-    let pull = match head.look(github).await? {
+    let pull = match head.look(github).await.map_err(|failure| failure.of(GITHUB))? {
         Standing::Current(pull) => pull,
         Standing::Old(reason) => return Ok(Success::Superseded(reason)),
     };
-    let diff = github.diff(&head.repository, head.number).await?;
+    let diff = github.diff(&head.repository, head.number).await.map_err(|failure| failure.of(GITHUB))?;
     let prompt = prompt(&head, &pull, &diff, (&instructions, &fence(&attempt.key)));
     let limit = attempt.timeout.saturating_sub(RESERVE).max(attempt.timeout / 2);
     let mark = format!("{}/{}", attempt.run, attempt.serial);
     let question = Question { prompt: &prompt, mark: &mark, notebook: &attempt.notebook, limit };
-    let verdict = claude_code.judge(question).await?;
+    let verdict = claude_code.judge(question).await.map_err(|failure| failure.of(CLAUDE_CODE))?;
     Ok(Success::Done(output(&verdict, &pull, diff.is_whole)))
 }
 

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use pointsman_actors::workflow::spec::{Defaults, RetrySpec};
+use pointsman_actors::circuit_breaker::circuit::Policy;
+use pointsman_actors::workflow::spec::Defaults;
 
 use super::merged::{Merged, Origin, Problem};
 use super::value::Value;
@@ -104,6 +105,8 @@ pub struct Settings {
     pub load_balancing: bool,
     /// How long an event is kept for runs that come to wait for it.
     pub inbox_window: Duration,
+    /// When a failing service is given a rest; without it never.
+    pub circuits: Option<Policy>,
     /// What workflows do not say themselves.
     pub workflow_defaults: Defaults,
     /// Whether pull requests of Codegen are validated.
@@ -142,8 +145,8 @@ impl Settings {
     }
 }
 
-struct Checker<'a> {
-    merged: &'a Merged,
+pub(super) struct Checker<'a> {
+    pub(super) merged: &'a Merged,
     problems: &'a mut Vec<Problem>,
 }
 
@@ -173,6 +176,7 @@ impl Checker<'_> {
             max_concurrent: usize::try_from(self.count("workflow.max_concurrent")).unwrap_or(usize::MAX),
             load_balancing: self.flag("event_router.load_balancing"),
             inbox_window: self.span("workflow.inbox_window"),
+            circuits: self.flag("circuit_breaker.enabled").then(|| self.circuits()),
             workflow_defaults: self.workflow_defaults(),
             auto_validation: self.flag("github_handler.auto_validation"),
             pr_validation_delay: self.span("github_handler.pr_validation_delay"),
@@ -194,23 +198,6 @@ impl Checker<'_> {
     )]
     fn share(&self, path: &str) -> u64 {
         (self.count(path) as f64 * self.ratio("server.max_share_per_address")) as u64
-    }
-
-    fn workflow_defaults(&self) -> Defaults {
-        let span = |path: &str| format!("{}ms", self.span(path).as_millis());
-        let retries = if self.flag("workflow.retry") { self.count("workflow.max_retries") } else { 0 };
-        Defaults {
-            run_timeout: span("workflow.timeout"),
-            step_timeout: span("event_queue.timeout"),
-            retry: RetrySpec {
-                max_attempts: Some(u32::try_from(retries.saturating_add(1)).unwrap_or(u32::MAX)),
-                base_delay: Some(span("workflow.retry_delay")),
-                max_delay: Some(span("retry_manager.max_delay")),
-                multiplier: Some(self.ratio("retry_manager.backoff_multiplier")),
-                jitter: Some(self.ratio("retry_manager.jitter_factor")),
-                on: None,
-            },
-        }
     }
 
     fn admin_token(&mut self) -> Option<SecretText> {
@@ -274,9 +261,13 @@ impl Checker<'_> {
 
     /// Numbers that nothing works without.
     fn ranges(&mut self) {
-        for path in
-            ["server.max_in_flight", "event_queue.max_size", "event_queue.concurrency", "workflow.max_concurrent"]
-        {
+        for path in [
+            "server.max_in_flight",
+            "event_queue.max_size",
+            "event_queue.concurrency",
+            "workflow.max_concurrent",
+            "circuit_breaker.threshold",
+        ] {
             if self.count(path) == 0 {
                 self.wrong(path, "must be at least 1".to_owned());
             }
@@ -287,14 +278,23 @@ impl Checker<'_> {
         if !(1..=10).contains(&self.count("event_router.default_priority")) {
             self.wrong("event_router.default_priority", "must be within 1 and 10".to_owned());
         }
-        let shares =
-            ["server.max_share_per_address", "rate_limiter.backpressure_threshold", "rate_limiter.slow_down_threshold"];
+        let shares = [
+            "server.max_share_per_address",
+            "rate_limiter.backpressure_threshold",
+            "rate_limiter.slow_down_threshold",
+            "circuit_breaker.failure_rate",
+        ];
         for path in shares {
             if !(0.0..=1.0).contains(&self.ratio(path)) {
                 self.wrong(path, "must be within 0 and 1".to_owned());
             }
         }
-        for path in ["server.read_timeout", "event_deduplicator.delivery_window"] {
+        for path in [
+            "server.read_timeout",
+            "event_deduplicator.delivery_window",
+            "circuit_breaker.window",
+            "circuit_breaker.timeout",
+        ] {
             if self.span(path).is_zero() {
                 self.wrong(path, "must be longer than nothing".to_owned());
             }
@@ -436,32 +436,32 @@ impl Checker<'_> {
         self.problems.push(Problem { key: path.to_owned(), origin, reason });
     }
 
-    fn text(&self, path: &str) -> Option<String> {
+    pub(super) fn text(&self, path: &str) -> Option<String> {
         match &self.merged.entry(path)?.value {
             Value::Text(text) if !text.is_empty() => Some(text.clone()),
             _ => None,
         }
     }
 
-    fn count(&self, path: &str) -> u64 {
+    pub(super) fn count(&self, path: &str) -> u64 {
         match self.merged.entry(path).map(|entry| &entry.value) {
             Some(Value::Count(number)) => *number,
             _ => 0,
         }
     }
 
-    fn ratio(&self, path: &str) -> f64 {
+    pub(super) fn ratio(&self, path: &str) -> f64 {
         match self.merged.entry(path).map(|entry| &entry.value) {
             Some(Value::Ratio(number)) => *number,
             _ => 0.0,
         }
     }
 
-    fn flag(&self, path: &str) -> bool {
+    pub(super) fn flag(&self, path: &str) -> bool {
         matches!(self.merged.entry(path).map(|entry| &entry.value), Some(Value::Flag(true)))
     }
 
-    fn span(&self, path: &str) -> Duration {
+    pub(super) fn span(&self, path: &str) -> Duration {
         match self.merged.entry(path).map(|entry| &entry.value) {
             Some(Value::Span(span)) => *span,
             _ => Duration::ZERO,

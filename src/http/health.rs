@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use actix_web::http::StatusCode;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
+use pointsman_actors::circuit_breaker::circuit::Condition;
 use pointsman_actors::supervisor::{Escalation, Life};
 use serde_json::json;
 
@@ -60,7 +61,12 @@ impl Edge {
         let roster = self.shared.tree.roster.all();
         let all_run = roster.iter().all(|vitals| vitals.life() == Life::Running);
         let roomy = roster.iter().all(|vitals| vitals.depth() * 5 < vitals.capacity() * 4);
-        if all_run && roomy && self.shared.store.counts().damaged == 0 { Health::Healthy } else { Health::Degraded }
+        let all_called = self.shared.tree.breakers.all().iter().all(|breaker| breaker.condition == Condition::Closed);
+        if all_run && roomy && all_called && self.shared.store.counts().damaged == 0 {
+            Health::Healthy
+        } else {
+            Health::Degraded
+        }
     }
 }
 

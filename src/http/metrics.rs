@@ -56,6 +56,7 @@ pub async fn metrics(request: HttpRequest, edge: Data<Edge>) -> Result<HttpRespo
             "damagedRecords": counts.damaged,
             "commits": counts.commits,
         },
+        "breakers": tree.breakers.all().iter().map(super::breakers::shown).collect::<Vec<_>>(),
         "intake": intake,
         "strays": edge.shared.strays.counted(),
         "timestamp": now.to_rfc3339(),

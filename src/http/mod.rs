@@ -2,6 +2,7 @@
 
 mod answer;
 mod auth;
+mod breakers;
 mod control;
 mod events;
 mod health;
@@ -109,6 +110,8 @@ pub fn routes(edge: Edge) -> impl FnOnce(&mut ServiceConfig) {
                     .service(read("/events/{id}/status", reading().to(events::status)))
                     .service(read("/runs", reading().to(runs::list)))
                     .service(read("/runs/{id}", reading().to(runs::show)))
+                    .service(read("/breakers", reading().to(breakers::list)))
+                    .service(web::resource("/breakers/{name}/reset").route(web::post().to(breakers::reset)))
                     .service(read("/waits", reading().to(waits::list)))
                     .service(read("/waits/{id}", reading().to(waits::show)))
                     .service(web::resource("/runs/{id}/{verb}").route(web::post().to(control::control))),

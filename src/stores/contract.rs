@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use pointsman_actors::circuit_breaker::circuit::BreakerRecord;
+use pointsman_actors::circuit_breaker::circuit::Condition;
 use pointsman_actors::deduplicator::fingerprint::{HookKey, Key};
 use pointsman_actors::event::{EventMeta, Facts, SourceName, Verdict};
 use pointsman_actors::event_log::record::Sealer;
@@ -381,6 +383,15 @@ pub async fn definitions_are_kept(store: Shelf) {
     assert_eq!(store.definition("h").await.unwrap().as_deref(), Some("{}"));
 }
 
+pub async fn the_last_condition_of_a_circuit_is_kept(store: Shelf) {
+    let record =
+        |name: &str, condition| BreakerRecord { name: name.into(), condition, since: START, reason: "x".into() };
+    let open = Condition::Open { until: START };
+    let keep = |name, condition| Transition::KeepBreaker(record(name, condition));
+    store.commit(vec![keep("a", open), keep("b", open), keep("a", Condition::HalfOpen)]).await.unwrap();
+    assert_eq!(store.breakers().await.unwrap(), [record("a", Condition::HalfOpen), record("b", open)]);
+}
+
 pub use super::contract_waits::*;
 
 /// Runs the whole contract on the store that `$fresh` opens.
@@ -410,6 +421,7 @@ macro_rules! contract {
             open_runs_are_listed_by_their_start,
             runs_are_listed_newest_first_and_filtered,
             definitions_are_kept,
+            the_last_condition_of_a_circuit_is_kept,
             an_event_completes_the_waits_that_it_matches,
             a_callback_that_came_early_completes_its_wait_when_that_is_bound,
             what_came_early_within_the_same_batch_is_found_too,

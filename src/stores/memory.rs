@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use pointsman_actors::circuit_breaker::circuit::BreakerRecord;
 use pointsman_actors::deduplicator::fingerprint::{HookKey, Key};
 use pointsman_actors::event::{Event, Verdict};
 use pointsman_actors::event_log::record::Record;
@@ -32,6 +33,7 @@ struct State {
     run_ids: HashMap<RunId, RunRef>,
     definitions: HashMap<String, String>,
     waits: MemoryShelves,
+    breakers: BTreeMap<String, BreakerRecord>,
     counts: Counts,
 }
 
@@ -103,6 +105,10 @@ impl Store for MemoryStore {
         now(Ok(self.state().waits_page(&query)))
     }
 
+    fn breakers(&self) -> Later<Vec<BreakerRecord>> {
+        now(Ok(self.state().breakers.values().cloned().collect()))
+    }
+
     fn definition(&self, hash: &str) -> Later<Option<String>> {
         now(Ok(self.state().definitions.get(hash).cloned()))
     }
@@ -149,6 +155,10 @@ impl State {
             }
             Transition::Advance { run, revision, entries, head, waits } => {
                 self.advance((run, revision), entries, head, &waits)
+            }
+            Transition::KeepBreaker(record) => {
+                self.breakers.insert(record.name.clone(), record);
+                Ok(Answer::Applied)
             }
             Transition::KeepDefinition { hash, content } => {
                 self.definitions.insert(hash, content);

@@ -110,15 +110,25 @@ fn without_tests(text: &str) -> Vec<(usize, &str)> {
     kept
 }
 
-/// The components of the engine whose inside is theirs alone. What is in `executor/port.rs` and
-/// `executor/failure.rs` is the vocabulary of actions, in `router/routes.rs` that of routes.
+/// The components of the engine whose inside is theirs alone. What is in `executor/port.rs`,
+/// `failure.rs` and `outages.rs` is the vocabulary of actions, in `router/routes.rs` that of routes, in
+/// `circuit_breaker/circuit.rs` that of what is stored of circuits.
 fn other_component<'a>(name: &str, code: &'a str) -> Option<&'a str> {
     let own = name.split('/').nth(2).unwrap_or_default();
-    let components = ["receiver", "validator", "deduplicator", "router", "executor", "dispatcher", "timer"];
+    let components =
+        ["receiver", "validator", "deduplicator", "router", "executor", "dispatcher", "timer", "circuit_breaker"];
     let is_vocabulary = |path: &str| {
-        ["executor::port", "executor::failure", "deduplicator::fingerprint", "router::routing", "router::routes"]
-            .iter()
-            .any(|words| path.starts_with(words))
+        [
+            "executor::port",
+            "executor::failure",
+            "executor::outages",
+            "circuit_breaker::circuit",
+            "deduplicator::fingerprint",
+            "router::routing",
+            "router::routes",
+        ]
+        .iter()
+        .any(|words| path.starts_with(words))
     };
     code.match_indices("crate::").find_map(|(at, _)| {
         let path = code.get(at + "crate::".len()..)?;
@@ -133,8 +143,17 @@ fn is_door(name: &str) -> bool {
     let file = name.rsplit('/').next().unwrap_or_default();
     matches!(
         file,
-        "actor.rs" | "backlog.rs" | "messages.rs" | "attempts.rs" | "callbacks.rs" | "recovery.rs" | "task.rs"
-    ) || ["mailbox.rs", "supervisor.rs", "tree.rs", "time.rs"].iter().any(|door| name == format!("actors/src/{door}"))
+        "actor.rs"
+            | "backlog.rs"
+            | "messages.rs"
+            | "attempts.rs"
+            | "callbacks.rs"
+            | "circuits.rs"
+            | "recovery.rs"
+            | "task.rs"
+    ) || ["mailbox.rs", "supervisor.rs", "tree.rs", "tree/work.rs", "time.rs"]
+        .iter()
+        .any(|door| name == format!("actors/src/{door}"))
 }
 
 #[test]

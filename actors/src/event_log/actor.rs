@@ -251,8 +251,11 @@ impl Transition {
         match self {
             Self::Intake(intake) => intake.record.bytes().len() + 128 + weight_of_runs(&intake.runs),
             Self::Settle { runs, .. } => 256 + weight_of_runs(runs),
-            Self::Advance { entries, .. } => 256 + entries.iter().map(|entry| ROW + carried(entry)).sum::<usize>(),
+            Self::Advance { entries, waits, .. } => {
+                256 + ROW * waits.len() + entries.iter().map(|entry| ROW + carried(entry)).sum::<usize>()
+            }
             Self::KeepDefinition { content, .. } => content.len(),
+            Self::KeepBreaker(_) => ROW,
         }
     }
 }

@@ -16,10 +16,12 @@ use super::attempts::{Attempts, Flight, State, notebook};
 use super::decide::{Decision, Execute, Happening, Moment, decide};
 use super::loading::{Definitions, Loaded};
 use super::messages::{AttemptEnded, Control, Executors, ReportAll, RunsStarted, TakeDown, Told, Wake};
+use super::outages::Outages;
 use super::port::{Actions, Attempt};
 use super::progress::Progress;
 use super::task::{Reply, Task};
 use super::telling;
+use crate::circuit_breaker::actor::Breakers;
 use crate::dispatcher::actor::{Census, Gone, Reported};
 use crate::dispatcher::queue::{Order, Report, Ticket};
 use crate::event_log::actor::LogDoor;
@@ -49,6 +51,8 @@ pub struct Shared {
     pub gone: Door<Gone>,
     /// Told when runs must be woken.
     pub timer: Door<Arm>,
+    /// Which services may be called.
+    pub breakers: Breakers,
     /// All executors, this one among them.
     pub executors: Executors,
     /// What steps can do.
@@ -91,10 +95,10 @@ pub(super) struct Live {
 }
 
 impl Live {
-    fn report(&self, now: Timestamp) -> Report {
+    fn report(&self, now: Timestamp, outages: &Outages) -> Report {
         // Whoever has been told to go on may be at work as soon as that is durable.
         let is_going = self.in_hand || self.waiting.iter().any(|task| matches!(task.happening, Happening::Go));
-        let standing = if is_going { Standing::Busy } else { self.progress.standing(&self.definition, now) };
+        let standing = if is_going { Standing::Busy } else { self.progress.standing(&self.definition, now, outages) };
         let (again, revision) = (self.progress.tries_again(), self.progress.revision);
         Report { ticket: self.ticket.clone(), standing, again, revision }
     }
@@ -122,7 +126,10 @@ impl Executor {
     /// Decides about what waits until something must be written down.
     pub(super) fn work(&mut self, run: RunId, ctx: &mut Context<Self>) {
         loop {
-            let moment = self.moment();
+            let now = self.shared.clock.now();
+            let outages = self.shared.breakers.board.outages(now);
+            let draining = self.shared.draining.load(Ordering::SeqCst);
+            let moment = Moment { now, draining, outages: &outages };
             let Some(live) = self.live.get_mut(&run).filter(|live| !live.in_hand) else { return };
             let Some(task) = live.waiting.pop_front() else { return };
             let decision = decide(&live.run, &live.definition, &live.progress, &task.happening, moment);
@@ -147,10 +154,6 @@ impl Executor {
         }
     }
 
-    fn moment(&self) -> Moment {
-        Moment { now: self.shared.clock.now(), draining: self.shared.draining.load(Ordering::SeqCst) }
-    }
-
     fn write_down(&mut self, run: RunId, decision: Decision, reply: Option<Reply>, ctx: &mut Context<Self>) {
         let Some(live) = self.live.get(&run) else { return };
         let now = decision.entries.last().map_or_else(Timestamp::default, |last| last.at);
@@ -162,6 +165,7 @@ impl Executor {
             waits: decision.waits.clone(),
         };
         let serial = decision.execute.as_ref().map(|execute| execute.serial);
+        decision.execute.iter().for_each(|execute| self.calls(run, execute));
         // From here on a process that ends waits for it.
         let flight = serial.map(|_| self.attempts.announce());
         let log = self.shared.log.clone();
@@ -235,7 +239,7 @@ impl Executor {
     }
 
     fn execute(&mut self, run: RunId, execute: Execute, flight: Flight) {
-        let Execute { step, attempt, serial, key, with } = execute;
+        let Execute { step, attempt, serial, key, with, .. } = execute;
         let Some(step) = self.live.get(&run).and_then(|live| live.definition.step(&step)) else { return };
         let Some(action) = self.shared.actions.get(step.action.as_str()) else { return };
         let Ok(doors) = self.shared.executors.of(&self.workflow) else { return };
@@ -255,15 +259,16 @@ impl Executor {
     /// Tells dispatcher and timer how a run stands, unless they know.
     pub(super) fn report(&mut self, run: RunId, ctx: &mut Context<Self>) {
         let now = self.shared.clock.now();
+        let outages = self.shared.breakers.board.outages(now);
         let Some(live) = self.live.get_mut(&run) else { return };
-        let standing = live.progress.standing(&live.definition, now);
+        let standing = live.progress.standing(&live.definition, now, &outages);
         // What is due is no longer waited for.
         let wake = live.progress.wake(now).filter(|wake| *wake > now);
         let before = live.told.replace((standing, wake));
         // Each door is asked first thing in a task of its own: doors let in in the order of asking, so that
         // no report overtakes an earlier one. One that fell with this in hand asks everybody when it is back.
         if before.is_none_or(|(told, _)| told != standing) {
-            let (dispatcher, report) = (self.shared.dispatcher.clone(), live.report(now));
+            let (dispatcher, report) = (self.shared.dispatcher.clone(), live.report(now, &outages));
             ctx.spawn(async move { _ = dispatcher.ask(Reported(report)).await }.into_actor(self));
         }
         if before.is_none_or(|(_, told)| told != wake) {
@@ -281,7 +286,8 @@ impl Executor {
             return;
         }
         let now = self.shared.clock.now();
-        let reports = self.live.values().map(|live| live.report(now)).collect();
+        let outages = self.shared.breakers.board.outages(now);
+        let reports = self.live.values().map(|live| live.report(now, &outages)).collect();
         let census = Census { workflow: self.workflow.clone(), reports };
         let counter = self.shared.counter.clone();
         ctx.spawn(async move { _ = counter.ask(census).await }.into_actor(self));
@@ -347,7 +353,7 @@ impl Handler<Letter<AttemptEnded>> for Executor {
     fn handle(&mut self, letter: Letter<AttemptEnded>, ctx: &mut Context<Self>) {
         let AttemptEnded { run, serial } = letter.open();
         if let State::Ended(outcome) = self.attempts.state(run, serial) {
-            self.take(run, Happening::Ended(serial, outcome).into(), ctx);
+            self.ended(run, serial, outcome, ctx);
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::run::Standing;
 impl Story {
     /// What an operator says, and why it is not followed.
     fn told(&mut self, command: Command) -> Option<String> {
-        let moment = Moment { now: self.now, draining: self.draining };
+        let moment = Moment { now: self.now, draining: self.draining, outages: &self.outages };
         let happening = Happening::Told(command.clone());
         let decision = decide(&self.run, &self.definition, &self.progress, &happening, moment);
         assert!(decision.refusal.is_none() || decision.entries.is_empty(), "what is refused changes nothing");
@@ -59,13 +59,13 @@ fn what_is_paused_stands_still_until_it_is_resumed() {
     assert_eq!(story.status(), RunStatus::Running, "the attempt in flight ends");
     assert_eq!(story.done(1), None, "and nothing follows");
     assert_eq!(
-        (story.status(), story.progress.standing(&story.definition, story.now)),
+        (story.status(), story.progress.standing(&story.definition, story.now, &story.outages)),
         (RunStatus::Paused, Standing::Parked)
     );
     assert_eq!(story.after(7_200_000).happens(&Happening::Go), None);
     assert_eq!(story.progress.left_at(story.now), Some(Duration::from_secs(595)), "its time stands still");
     assert_eq!(story.told(Command::Resume), None);
-    assert_eq!(story.progress.standing(&story.definition, story.now), Standing::Runnable);
+    assert_eq!(story.progress.standing(&story.definition, story.now, &story.outages), Standing::Runnable);
     assert_eq!(steps_of(&story.happens(&Happening::Go)), ["say"]);
     let mut queued = Story::new(STEPS);
     queued.told(Command::Pause);

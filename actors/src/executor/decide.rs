@@ -10,6 +10,7 @@
 use serde_json::{Map, Value as Json};
 
 use super::command::Command;
+use super::outages::Outages;
 use super::port::Outcome;
 use super::progress::{Life, Progress, StepState};
 use crate::ids::{EventId, RunId, WaitId};
@@ -55,6 +56,8 @@ pub struct Execute {
     pub key: String,
     /// What the step hands over.
     pub with: Map<String, Json>,
+    /// When it is dropped if it has not ended.
+    pub until: Timestamp,
 }
 
 /// What follows from a happening.
@@ -80,11 +83,13 @@ pub fn step_key(run: RunId, step: &str, generation: u32) -> String {
 
 /// When something happens.
 #[derive(Clone, Copy, Debug)]
-pub struct Moment {
+pub struct Moment<'a> {
     /// The time.
     pub now: Timestamp,
     /// Whether the process is about to end: then no further attempt is begun.
     pub draining: bool,
+    /// The services that nobody is to call.
+    pub outages: &'a Outages,
 }
 
 /// Decides what follows from `happening`.
@@ -93,12 +98,13 @@ pub fn decide(
     definition: &Definition,
     progress: &Progress,
     happening: &Happening,
-    moment: Moment,
+    moment: Moment<'_>,
 ) -> Decision {
-    let Moment { now, draining } = moment;
+    let Moment { now, draining, outages } = moment;
     let (entries, waits, answered, execute, refusal) = (Vec::new(), Vec::new(), None, None, None);
     let progress = progress.clone();
-    let mut next = Next { run, definition, now, draining, entries, waits, answered, execute, refusal, progress };
+    let mut next =
+        Next { run, definition, now, draining, outages, entries, waits, answered, execute, refusal, progress };
     next.follow(happening);
     let Next { entries, waits, execute, refusal, progress, .. } = next;
     Decision { entries, waits, execute, refusal, progress }
@@ -110,6 +116,7 @@ pub(super) struct Next<'a> {
     pub(super) definition: &'a Definition,
     pub(super) now: Timestamp,
     pub(super) draining: bool,
+    pub(super) outages: &'a Outages,
     pub(super) entries: Vec<Entry>,
     pub(super) waits: Vec<WaitChange>,
     /// A wait that is resolved already, by what this is about.
@@ -187,7 +194,7 @@ impl<'a> Next<'a> {
         }
         let definition = self.definition;
         while let Some(step) = definition.steps.iter().find(|step| {
-            let is_ready = self.progress.is_ready(definition, &step.name, self.now);
+            let is_ready = self.progress.is_ready(definition, &step.name, (self.now, self.outages));
             is_ready && (has_slot || !self.needs_slot(step))
         }) {
             if self.progress.time_is_up(self.now) {

@@ -34,6 +34,17 @@ static LOOK: ActionInfo = ActionInfo {
     parameters: &[],
     timeout: None,
     waits: None,
+    services: &[],
+};
+/// The same, at a service.
+static LOOK_THERE: ActionInfo = ActionInfo {
+    name: "look_there",
+    class: EffectClass::Pure,
+    on_doubt: OnDoubt::Repeat,
+    parameters: &[],
+    timeout: None,
+    waits: None,
+    services: &["codegen"],
 };
 /// Starts something that calls back.
 static TRIGGER: ActionInfo = ActionInfo {
@@ -48,6 +59,7 @@ static TRIGGER: ActionInfo = ActionInfo {
         event: "generation",
         actions: &["complete", "failed"],
     }),
+    services: &["codegen"],
 };
 static TELL: ActionInfo = ActionInfo {
     name: "tell",
@@ -56,6 +68,7 @@ static TELL: ActionInfo = ActionInfo {
     parameters: &[],
     timeout: None,
     waits: None,
+    services: &[],
 };
 
 pub(crate) const STEPS: &str = r#"
@@ -68,7 +81,7 @@ steps = [
 "#;
 
 fn definition(toml: &str) -> Definition {
-    let all: [&'static ActionInfo; 3] = [&LOOK, &TELL, &TRIGGER];
+    let all: [&'static ActionInfo; 4] = [&LOOK, &LOOK_THERE, &TELL, &TRIGGER];
     let actions: Actions = Arc::new(
         all.map(|info| (info.name, Arc::new(Nothing(info)) as Arc<dyn Action>)).into_iter().collect::<BTreeMap<_, _>>(),
     );
@@ -101,6 +114,7 @@ pub(crate) struct Story {
     pub(crate) now: Timestamp,
     pub(crate) draining: bool,
     pub(crate) shelves: MemoryShelves,
+    pub(crate) outages: Outages,
 }
 
 impl Story {
@@ -115,12 +129,13 @@ impl Story {
             now: Timestamp::default(),
             draining: false,
             shelves: MemoryShelves::default(),
+            outages: Outages::default(),
         }
     }
 
     /// What happens, and the attempt that follows; the fold of the journal must be what was decided on.
     pub(crate) fn happens(&mut self, happening: &Happening) -> Option<Execute> {
-        let moment = Moment { now: self.now, draining: self.draining };
+        let moment = Moment { now: self.now, draining: self.draining, outages: &self.outages };
         let decision = decide(&self.run, &self.definition, &self.progress, happening, moment);
         assert!(desk::holds(&mut self.shelves, &decision.waits).unwrap(), "somebody was faster: {:?}", decision.waits);
         desk::change(&mut self.shelves, &decision.waits, self.now).unwrap();
@@ -382,7 +397,7 @@ fn a_process_that_ends_begins_no_attempt() {
     let mut story = Story::new(STEPS).at_check();
     story.draining = true;
     assert_eq!(story.done(1), None);
-    assert_eq!(story.progress.standing(&story.definition, story.now), Standing::Runnable);
+    assert_eq!(story.progress.standing(&story.definition, story.now, &story.outages), Standing::Runnable);
     story.draining = false;
     assert_eq!(steps_of(&story.happens(&Happening::Go)), ["say"]);
 }

@@ -62,6 +62,11 @@ impl ErrorClass {
         }
     }
 
+    /// Whether a service is not well that ends its calls so.
+    pub fn is_outage(self) -> bool {
+        matches!(self, Self::Network | Self::Timeout | Self::ServiceUnavailable)
+    }
+
     /// The name that records, answers and definitions use.
     pub fn name(self) -> &'static str {
         match self {
@@ -104,6 +109,9 @@ pub struct Failure {
     /// How long the provider asks to wait, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
+    /// The service that failed, of an action that calls several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
 }
 
 impl Failure {
@@ -114,13 +122,20 @@ impl Failure {
             message.truncate(end);
             message.push('…');
         }
-        Self { class, message, in_doubt: false, retry_after_ms: None }
+        Self { class, message, in_doubt: false, retry_after_ms: None, service: None }
     }
 
     /// The same, but the effect may have happened.
     #[must_use]
     pub fn in_doubt(mut self) -> Self {
         self.in_doubt = true;
+        self
+    }
+
+    /// The same, and it was this service.
+    #[must_use]
+    pub fn of(mut self, service: &str) -> Self {
+        self.service = Some(service.to_owned());
         self
     }
 

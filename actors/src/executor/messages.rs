@@ -72,6 +72,11 @@ pub struct Control {
 #[rtype(result = "()")]
 pub struct CalledBack(pub RunId);
 
+/// A service may be called again, perhaps.
+#[derive(Message, Clone, Debug)]
+#[rtype(result = "()")]
+pub struct CircuitMoved(pub String);
+
 /// Why an operator's command was not followed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
@@ -105,6 +110,8 @@ pub struct ExecutorDoors {
     pub control: Door<Control>,
     /// Waits that were completed.
     pub called: Door<CalledBack>,
+    /// Services that may be called again.
+    pub circuit: Door<CircuitMoved>,
     /// Reports.
     pub report: Door<ReportAll>,
     /// Has the executor look for runs in storage that it was not told of.
@@ -136,6 +143,15 @@ impl Executors {
     /// The workflows that have one.
     pub fn workflows(&self) -> HashSet<String> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    }
+
+    /// Tells all of them that a service may be called again. One that has no room looks at all its runs.
+    pub fn circuit_moved(&self, service: &str) {
+        for executor in self.0.read().unwrap_or_else(PoisonError::into_inner).values() {
+            if executor.circuit.offer(CircuitMoved(service.to_owned())) == Err(NotTaken::Full) {
+                executor.missed.notify_one();
+            }
+        }
     }
 
     /// Tells of waits that were completed. An executor that has no room finds them in storage.

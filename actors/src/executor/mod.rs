@@ -4,6 +4,7 @@
 pub mod actor;
 pub mod attempts;
 mod callbacks;
+mod circuits;
 pub mod command;
 #[cfg(test)]
 mod crash_points;
@@ -11,10 +12,14 @@ pub mod decide;
 pub mod failure;
 pub mod loading;
 pub mod messages;
+#[cfg(test)]
+mod outage_tests;
+pub mod outages;
 pub mod port;
 pub mod progress;
 mod recovery;
 mod step;
+mod step_state;
 mod task;
 mod telling;
 mod waiting;

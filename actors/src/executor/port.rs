@@ -114,6 +114,8 @@ pub struct ActionInfo {
     pub timeout: Option<Duration>,
     /// What it is called back by, if it is done only then.
     pub waits: Option<WaitInfo>,
+    /// The services that it calls. When one of them is not well it is not attempted.
+    pub services: &'static [&'static str],
 }
 
 /// What calls an action back.

@@ -4,9 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde_json::Value as Json;
-
-use super::failure::Failure;
+use super::outages::Outages;
+pub use super::step_state::{Flying, Pause, StepState, Tries};
 use crate::run::{Entry, Reserved, Ruling, RunHead, RunStatus, Standing, What};
 use crate::time::Timestamp;
 use crate::workflow::definition::Definition;
@@ -53,132 +52,6 @@ pub enum Life {
         /// Why, in words.
         reason: Option<String>,
     },
-}
-
-/// How often a step was tried.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tries {
-    /// Attempts that were made.
-    pub attempts: u32,
-    /// Those that failed. A death of the process fails none.
-    pub failures: u32,
-    /// The wait that is reserved for the callback of any of them.
-    pub wait: Option<Reserved>,
-}
-
-/// Where a step stands. One that nothing has happened to yet has no state.
-#[derive(Clone, Debug, PartialEq)]
-pub enum StepState {
-    /// It is attempted again as soon as the run goes on.
-    Again(Tries),
-    /// An attempt is in flight, or was when the process ended.
-    Attempting(Flying),
-    /// It waits for a time.
-    Pausing {
-        /// Until when.
-        until: Timestamp,
-        /// For what.
-        pause: Pause,
-        /// How often it was tried before.
-        tries: Tries,
-    },
-    /// It waits for a callback.
-    Waiting {
-        /// By which keys that is known.
-        keys: Vec<String>,
-        /// Until when.
-        until: Timestamp,
-        /// How often it was tried, and its wait.
-        tries: Tries,
-    },
-    /// An attempt is in doubt, and an operator must decide.
-    InDoubt {
-        /// In words.
-        reason: String,
-        /// The attempt is the last of these.
-        tries: Tries,
-    },
-    /// It is done.
-    Done {
-        /// What later steps see.
-        output: Json,
-    },
-    /// Its condition did not hold, or the failure of a step led past it.
-    Skipped {
-        /// That step.
-        past: Option<String>,
-    },
-    /// It failed for good.
-    Failed(Failure),
-}
-
-/// An attempt in flight.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Flying {
-    /// Where its entry stands in the journal: no other attempt of the run has the same.
-    pub serial: u32,
-    /// When it is dropped if it has not ended.
-    pub until: Timestamp,
-    /// What it wrote down.
-    pub notes: Vec<Json>,
-    /// It is the last of these.
-    pub tries: Tries,
-}
-
-/// What a pause is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pause {
-    /// A step that says so.
-    Delay,
-    /// The next attempt at a step that failed.
-    Retry,
-}
-
-impl StepState {
-    /// Whether nothing more will happen to it, and what needs it may go on.
-    pub fn is_settled(&self) -> bool {
-        matches!(self, Self::Done { .. } | Self::Skipped { .. } | Self::Failed(_))
-    }
-
-    /// How often it was tried.
-    pub fn tries(&self) -> Tries {
-        match self {
-            Self::Again(tries)
-            | Self::Pausing { tries, .. }
-            | Self::Waiting { tries, .. }
-            | Self::InDoubt { tries, .. } => *tries,
-            Self::Attempting(flying) => flying.tries,
-            Self::Done { .. } | Self::Skipped { .. } | Self::Failed(_) => Tries::default(),
-        }
-    }
-
-    /// The word by which templates see it.
-    pub fn word(&self) -> &'static str {
-        match self {
-            Self::Done { .. } => "done",
-            Self::Skipped { .. } => "skipped",
-            Self::Failed(_) => "failed",
-            Self::Again(_)
-            | Self::Attempting(_)
-            | Self::Pausing { .. }
-            | Self::Waiting { .. }
-            | Self::InDoubt { .. } => "open",
-        }
-    }
-
-    /// Until when it uses up time.
-    fn active_until(&self, paused: bool) -> Option<Timestamp> {
-        match self {
-            Self::Attempting(flying) => Some(flying.until),
-            Self::Pausing { until, .. } | Self::Waiting { until, .. } if !paused => Some(*until),
-            _ => None,
-        }
-    }
-
-    /// The open wait that it has.
-    pub fn wait(&self) -> Option<Reserved> {
-        if self.is_settled() { None } else { self.tries().wait }
-    }
 }
 
 impl Progress {
@@ -270,6 +143,9 @@ impl Progress {
             What::Waiting { step, wait, keys, .. } => {
                 let tries = Tries { wait: Some(*wait), ..tries(step) };
                 (step, StepState::Waiting { keys: keys.clone(), until: wait.until, tries })
+            }
+            What::Held { step, service, .. } => {
+                (step, StepState::Held { service: service.clone(), tries: tries(step) })
             }
             What::Delayed { step, until } => {
                 (step, StepState::Pausing { until: *until, pause: Pause::Delay, tries: Tries::default() })
@@ -385,18 +261,19 @@ impl Progress {
     }
 
     /// Whether a step can be begun, or be gone on with, at `now`: all that it needs is settled.
-    pub fn is_ready(&self, definition: &Definition, step: &str, now: Timestamp) -> bool {
+    pub fn is_ready(&self, definition: &Definition, step: &str, (now, outages): (Timestamp, &Outages)) -> bool {
         let settled = |needed: &String| self.steps.get(needed).is_some_and(StepState::is_settled);
         match self.steps.get(step) {
             None => definition.step(step).is_some_and(|step| step.needs.iter().all(settled)),
             Some(StepState::Again(_)) => true,
+            Some(StepState::Held { service, .. }) => !outages.include(service),
             Some(StepState::Pausing { until, .. } | StepState::Waiting { until, .. }) => *until <= now,
             Some(_) => false,
         }
     }
 
     /// How the run stands for others.
-    pub fn standing(&self, definition: &Definition, now: Timestamp) -> Standing {
+    pub fn standing(&self, definition: &Definition, now: Timestamp, outages: &Outages) -> Standing {
         match self.life {
             Life::Over { .. } => return Standing::Over,
             Life::Queued if self.paused => return Standing::Held,
@@ -407,7 +284,7 @@ impl Progress {
             return Standing::Busy;
         }
         let all_settled = || definition.steps.iter().all(|step| self.is_settled(&step.name));
-        let any_ready = || definition.steps.iter().any(|step| self.is_ready(definition, &step.name, now));
+        let any_ready = || definition.steps.iter().any(|step| self.is_ready(definition, &step.name, (now, outages)));
         // Nothing is begun any more, and an operator's word is waited for.
         if self.leaving.is_none() && self.time_is_up(now) && self.is_in_doubt() {
             return Standing::Parked;
@@ -419,6 +296,16 @@ impl Progress {
     /// Whether what it would do next has failed before.
     pub fn tries_again(&self) -> bool {
         self.steps.values().any(|step| !step.is_settled() && step.tries().failures > 0)
+    }
+
+    /// Whether it waits for a service to be well.
+    pub fn is_held(&self) -> bool {
+        self.steps.values().any(|step| matches!(step, StepState::Held { .. }))
+    }
+
+    /// Whether it waits for this service to be well.
+    pub fn is_held_by(&self, service: &str) -> bool {
+        self.steps.values().any(|step| matches!(step, StepState::Held { service: by, .. } if by == service))
     }
 
     /// Whether an operator must rule about an attempt.
@@ -450,7 +337,9 @@ impl Progress {
         }
         let first = |wanted: fn(&StepState) -> bool| self.steps.iter().find(|(_, state)| wanted(state));
         let doubt = first(|state| matches!(state, StepState::InDoubt { .. }));
-        let pause = first(|state| matches!(state, StepState::Pausing { .. } | StepState::Waiting { .. }));
+        let pause = first(|state| {
+            matches!(state, StepState::Pausing { .. } | StepState::Held { .. } | StepState::Waiting { .. })
+        });
         match (self.paused, &self.life, doubt, pause) {
             (true, ..) => (RunStatus::Paused, None, None),
             (_, Life::Queued, ..) => (RunStatus::Queued, None, None),
@@ -459,6 +348,9 @@ impl Progress {
             }
             (_, _, _, Some((step, StepState::Waiting { keys, .. }))) => {
                 (RunStatus::Waiting, Some(step.clone()), Some(format!("to be called back as {}", keys.join(" or "))))
+            }
+            (_, _, _, Some((step, StepState::Held { service, .. }))) => {
+                (RunStatus::Waiting, Some(step.clone()), Some(format!("the circuit of `{service}` is open")))
             }
             (_, _, _, Some((step, _))) => (RunStatus::Waiting, Some(step.clone()), None),
             _ => (RunStatus::Running, None, None),

@@ -81,6 +81,7 @@ impl Executor {
                 let (live, loading) = (&executor.live, &executor.loading);
                 executor.attempts.settle_all_but(|run| live.contains_key(&run) || loading.contains(&run));
                 executor.complete = true;
+                executor.report_held(None, ctx);
                 executor.tell_all(ctx);
                 let missed = Arc::clone(&executor.missed);
                 executor.load_all_after(async move { missed.notified().await }, ctx);
@@ -225,7 +226,7 @@ impl Executor {
         match self.attempts.state(run, serial) {
             State::AtWork if time_is_up => self.take(run, Happening::Woke.into(), ctx),
             State::AtWork => {}
-            State::Ended(outcome) => self.take(run, Happening::Ended(serial, outcome).into(), ctx),
+            State::Ended(outcome) => self.ended(run, serial, outcome, ctx),
             State::Unknown if never_left == Some(serial) => {
                 self.take(run, Happening::NeverLeft(serial).into(), ctx);
             }

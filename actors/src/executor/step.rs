@@ -6,6 +6,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::decide::{Execute, Next, step_key};
 use super::failure::{ErrorClass, Failure};
+use super::outages::culprit;
 use super::port::{OnDoubt, Outcome, Success};
 use super::progress::{Pause, StepState};
 use crate::run::{RunStatus, What};
@@ -43,7 +44,10 @@ impl Next<'_> {
             Err(error) => self.give_up(step, 0, Failure::new(ErrorClass::Validation, error.to_string())),
             Ok(with) if step.action == DELAY => self.delay(step, &with),
             Ok(with) if step.action == WAIT_FOR_EVENT => self.wait_for_event(step, &with),
-            Ok(with) if !self.draining => self.attempt(step, with),
+            Ok(with) if !self.draining => match self.outages.of(step.services) {
+                Some(service) => self.hold(step, service, None),
+                None => self.attempt(step, with),
+            },
             Ok(_) => {}
         }
     }
@@ -76,7 +80,20 @@ impl Next<'_> {
         let (serial, until) = (self.progress.revision, self.now.plus(step.timeout));
         let wait = self.reserve(step);
         self.write(What::Attempted { step: name.clone(), attempt, key: key.clone(), until, wait });
-        self.execute = Some(Execute { step: name, attempt, serial, key, with });
+        self.execute = Some(Execute { step: name, attempt, serial, key, with, until });
+    }
+
+    /// Nobody calls this service now. An attempt that failed over it was none.
+    fn hold(&mut self, step: &Step, service: &str, failed: Option<(u32, Failure)>) {
+        let (attempt, error) = failed.map_or((0, None), |(attempt, failure)| (attempt, Some(failure)));
+        let (step, service) = (step.name.clone(), service.to_owned());
+        self.write(What::Held { step, service, attempt, error });
+    }
+
+    /// The service that an attempt has failed over, when nobody is to call it any more.
+    fn outage_of<'a>(&self, step: &Step, failure: &'a Failure) -> Option<&'a str> {
+        let service = culprit(step.services, failure).filter(|service| self.outages.include(service));
+        service.filter(|_| failure.class.is_outage())
     }
 
     /// An attempt has ended.
@@ -91,7 +108,10 @@ impl Next<'_> {
             Err(failure) => match step.on_doubt {
                 OnDoubt::AssumeDone if failure.in_doubt => self.assume_done(step, attempt, &failure.to_string()),
                 OnDoubt::Park if failure.in_doubt => self.park(step, attempt, failure.to_string()),
-                OnDoubt::AssumeDone | OnDoubt::Park | OnDoubt::Repeat => self.retry(step, attempt, failure.clone()),
+                OnDoubt::AssumeDone | OnDoubt::Park | OnDoubt::Repeat => match self.outage_of(step, failure) {
+                    Some(service) => self.hold(step, service, Some((attempt, failure.clone()))),
+                    None => self.retry(step, attempt, failure.clone()),
+                },
             },
         }
         self.go_on(true);

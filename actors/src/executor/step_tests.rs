@@ -63,7 +63,11 @@ fn a_doubt_outlives_the_end_of_the_run_and_is_never_repeated_by_itself() {
     let mut late = beside_a_doubt();
     late.after(700_000).happens(&Happening::Woke);
     assert_eq!(late.status(), RunStatus::NeedsDecision, "its time is up, but it does not end in doubt");
-    assert_eq!(late.progress.standing(&late.definition, late.now), Standing::Parked, "and nobody asks it to go on");
+    assert_eq!(
+        late.progress.standing(&late.definition, late.now, &late.outages),
+        Standing::Parked,
+        "and nobody asks it to go on"
+    );
     assert_eq!(late.happens(&Happening::Go), None);
 }
 

@@ -47,7 +47,7 @@ impl Story {
     }
 
     fn standing(&self) -> Standing {
-        self.progress.standing(&self.definition, self.now)
+        self.progress.standing(&self.definition, self.now, &self.outages)
     }
 
     /// The executor looks at the wait that is open, and hears what an event said of it.

@@ -26,6 +26,7 @@ static DELAY_INFO: ActionInfo = ActionInfo {
     parameters: &[Parameter { name: "duration", accepts: Accepts::Text, default: None }],
     timeout: None,
     waits: None,
+    services: &[],
 };
 
 pub(super) struct Compiler<'a> {
@@ -97,7 +98,7 @@ impl<'a> Compiler<'a> {
         if spec.name.is_empty() || !spec.name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
             self.wrong(&at("name"), "a name has letters, digits and underscores only");
         }
-        let info = match self.actions.get(spec.action.as_str()) {
+        let info: &'static ActionInfo = match self.actions.get(spec.action.as_str()) {
             _ if spec.action == DELAY => &DELAY_INFO,
             _ if spec.action == WAIT_FOR_EVENT => &WAIT_INFO,
             Some(action) => action.info(),
@@ -125,8 +126,8 @@ impl<'a> Compiler<'a> {
         let retry = self.retry(&at("retry"), &spec.retry.clone().unwrap_or_default());
         let (name, action) = (spec.name.clone(), spec.action.clone());
         let (needs, on_failure) = (graph.needs(&spec.name), spec.on_failure.clone());
-        let class = info.class;
-        Some(Step { name, action, timeout, retry, class, on_doubt, needs, on_failure, waits, when, with })
+        let (class, services) = (info.class, info.services);
+        Some(Step { name, action, timeout, retry, class, on_doubt, needs, on_failure, waits, services, when, with })
     }
 
     fn with(&mut self, spec: &StepSpec, info: &ActionInfo, earlier: &BTreeSet<String>) -> Vec<(String, Recipe)> {

@@ -89,6 +89,8 @@ pub struct Step {
     pub on_failure: OnFailure,
     /// What it is called back by, if it is done only then.
     pub waits: Option<Waits>,
+    /// The services that it calls.
+    pub services: &'static [&'static str],
     pub(super) when: Option<Expression>,
     pub(super) with: Vec<(String, Recipe)>,
 }

@@ -27,6 +27,7 @@ static CHECK: ActionInfo = ActionInfo {
     parameters: &[Parameter { name: "number", accepts: Accepts::Number, default: Some("{{ input.number }}") }],
     timeout: Some(Duration::from_secs(300)),
     waits: None,
+    services: &[],
 };
 
 static TELL: ActionInfo = ActionInfo {
@@ -36,6 +37,7 @@ static TELL: ActionInfo = ActionInfo {
     parameters: &[Parameter { name: "text", accepts: Accepts::Text, default: None }],
     timeout: None,
     waits: None,
+    services: &[],
 };
 
 fn actions() -> Actions {

@@ -37,6 +37,7 @@ pub(super) static WAIT_INFO: ActionInfo = ActionInfo {
     ],
     timeout: None,
     waits: None,
+    services: &[],
 };
 
 /// Stands for all actions.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use pointsman_actors::event::Verdict;
 use pointsman_actors::event_log::record::{Damage, Record};
+use pointsman_actors::event_log::sealed;
 use pointsman_actors::ids::EventId;
 use pointsman_actors::run::{Entry, RunHead, RunRecord, RunRef};
 use pointsman_actors::store::{Answer, Claim, Counts, Intake, Lease, Occurrence, Transition};
@@ -15,6 +16,7 @@ use sled::transaction::{ConflictableTransactionError, TransactionError, Transact
 
 use super::claims::{Claims, Draft, FirstClaim};
 use super::open::{Trees, counts_to_bytes};
+use super::overlay::Overlay;
 use super::runs::RunRows;
 use super::waits::WaitRows;
 
@@ -38,6 +40,7 @@ pub struct BatchBuilder<'a> {
     pending: Batch,
     runs: RunRows,
     waits: WaitRows,
+    breakers: Overlay,
     /// Records of events that this batch has changed, or that something later in it may.
     records: HashMap<EventId, Record>,
     counts: Counts,
@@ -67,6 +70,7 @@ impl<'a> BatchBuilder<'a> {
             pending: Batch::default(),
             runs: RunRows::default(),
             waits: WaitRows::new(&trees.waits, counts),
+            breakers: Overlay::new(&trees.breakers),
             records: HashMap::new(),
             counts,
             newest: Timestamp::default(),
@@ -96,6 +100,10 @@ impl<'a> BatchBuilder<'a> {
             }
             Transition::Advance { run, revision, entries, head, waits } => {
                 self.advance((run, revision), &entries, head, &waits)
+            }
+            Transition::KeepBreaker(record) => {
+                self.breakers.insert(record.name.clone().into_bytes(), sealed::seal(&record)?);
+                Ok(Answer::Applied)
             }
             Transition::KeepDefinition { hash, content } => self.runs.keep_definition(&hash, &content),
         }
@@ -243,8 +251,11 @@ impl<'a> BatchBuilder<'a> {
             trees.extend(runs.all());
             batches.extend(self.runs.batches());
         }
-        let waits = self.waits.batches();
-        for (tree, batch) in &waits {
+        let mut more = self.waits.batches();
+        if self.breakers.is_changed() {
+            more.push((self.breakers.tree(), self.breakers.batch()));
+        }
+        for (tree, batch) in &more {
             trees.push(tree);
             batches.push(batch);
         }

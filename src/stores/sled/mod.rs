@@ -23,6 +23,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use pointsman_actors::circuit_breaker::circuit::BreakerRecord;
 use pointsman_actors::event::Event;
 use pointsman_actors::ids::{EventId, RunId, WaitId};
 use pointsman_actors::run::{RunHead, RunRecord, RunRef, StoredRun};
@@ -174,6 +175,10 @@ impl Store for SledStore {
 
     fn waits(&self, query: WaitQuery) -> Later<Page<WaitRecord, WaitCursor>> {
         self.read(move |reader| waits::page(&reader.trees.waits, &query))
+    }
+
+    fn breakers(&self) -> Later<Vec<BreakerRecord>> {
+        self.read(|reader| read::breakers(reader.trees))
     }
 
     fn definition(&self, hash: &str) -> Later<Option<String>> {

@@ -44,6 +44,8 @@ pub struct Trees {
     pub runs: RunTrees,
     /// Waits.
     pub waits: WaitTrees,
+    /// Service → how its circuit is.
+    pub breakers: Tree,
     /// Key of what was damaged → the bytes that were found.
     pub damaged: Tree,
     /// Counts and the layout's version.
@@ -155,6 +157,7 @@ fn open_trees(path: &Path, keep_claims: Duration) -> sled::Result<(Trees, Claims
         pending: db.open_tree("pending")?,
         runs: RunTrees::open(&db)?,
         waits: WaitTrees::open(&db)?,
+        breakers: db.open_tree("breakers")?,
         damaged: db.open_tree("damaged")?,
         meta: db.open_tree("meta")?,
         db,

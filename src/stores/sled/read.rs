@@ -1,7 +1,9 @@
 //! Reading: one event, a page of events, the pending ones that are due.
 
+use pointsman_actors::circuit_breaker::circuit::BreakerRecord;
 use pointsman_actors::event::Event;
 use pointsman_actors::event_log::record::{Damage, Record};
+use pointsman_actors::event_log::sealed;
 use pointsman_actors::ids::EventId;
 use pointsman_actors::store::{EventQuery, Lease, Page, StoreError};
 use pointsman_actors::time::Timestamp;
@@ -87,6 +89,15 @@ pub(super) fn due_pending(
         }
     }
     Ok(due)
+}
+
+/// How circuits are. One that is damaged is taken as closed.
+pub(super) fn breakers(trees: &Trees) -> Result<Vec<BreakerRecord>, StoreError> {
+    let mut breakers = Vec::new();
+    for row in trees.breakers.iter().values() {
+        breakers.extend(sealed::open(&row.map_err(|error| unavailable(&error))?).ok());
+    }
+    Ok(breakers)
 }
 
 fn damaged(id: EventId, opened: Result<Event, Damage>) -> StoreError {

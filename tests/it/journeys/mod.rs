@@ -1,6 +1,7 @@
 //! A story each.
 
 mod bad_input;
+mod breakers;
 mod control;
 mod definitions;
 mod deliveries;

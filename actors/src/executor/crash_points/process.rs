@@ -12,6 +12,7 @@ use crate::dispatcher::queue::{Order, Queue, Report, Ticket};
 use crate::dispatcher::ready::Ready;
 use crate::executor::command::Command;
 use crate::executor::decide::{Decision, Happening, Moment, decide};
+use crate::executor::outages::Outages;
 use crate::executor::port::Outcome;
 use crate::executor::progress::{Progress, StepState};
 use crate::ids::{EventId, RunId};
@@ -197,7 +198,7 @@ impl Process {
     }
 
     pub fn happens(&mut self, world: &mut World<'_>, number: usize, happening: &Happening) -> Result<(), Crash> {
-        let moment = Moment { now: world.now, draining: false };
+        let moment = Moment { now: world.now, draining: false, outages: &Outages::default() };
         let progress = &self.progress[&number];
         let decision = decide(&world.image[number].0, &world.definition, progress, happening, moment);
         let Decision { entries, waits, execute, progress, .. } = decision;
@@ -252,7 +253,7 @@ impl Process {
             started_at: record.started_at,
             place: world.definition.place_of(record).unwrap(),
         };
-        let standing = progress.standing(&world.definition, world.now);
+        let standing = progress.standing(&world.definition, world.now, &Outages::default());
         if self.told.insert(number, standing) == Some(standing) {
             return;
         }

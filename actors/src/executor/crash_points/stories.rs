@@ -21,7 +21,7 @@ impl Action for Nothing {
 }
 
 const fn action(name: &'static str, class: EffectClass, on_doubt: OnDoubt) -> ActionInfo {
-    ActionInfo { name, class, on_doubt, parameters: &[], timeout: None, waits: None }
+    ActionInfo { name, class, on_doubt, parameters: &[], timeout: None, waits: None, services: &[] }
 }
 
 const fn trigger(name: &'static str, class: EffectClass, on_doubt: OnDoubt) -> ActionInfo {

@@ -11,6 +11,7 @@ use super::process::Process;
 use super::stories::{Canonical, Input, Plan, actions};
 use crate::executor::decide::Happening;
 use crate::executor::failure::{ErrorClass, Failure};
+use crate::executor::outages::Outages;
 use crate::executor::port::{EffectClass, Outcome, Success};
 use crate::executor::progress::Progress;
 use crate::ids::{EventId, RunId};
@@ -203,7 +204,7 @@ pub fn check(world: &World<'_>) {
             assert_eq!(executed.len(), all, "{name} {:?}: `{}` happened twice", world.crashes, step.name);
         }
         let progress = Progress::of(record.started_at, journal);
-        let standing = progress.standing(&world.definition, world.now);
+        let standing = progress.standing(&world.definition, world.now, &Outages::default());
         assert_eq!(standing, Standing::Over, "{name} {:?}: it stands still", world.crashes);
     }
 }

@@ -1,0 +1,91 @@
+//! What everybody can see of the circuits, without asking their actors: which services are not to be called now.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::circuit::{BreakerRecord, Condition};
+use crate::executor::outages::Outages;
+use crate::time::Timestamp;
+
+/// The circuits of a process. Every clone shows the same.
+#[derive(Clone, Default)]
+pub struct Board(Arc<Mutex<BTreeMap<String, Shown>>>);
+
+struct Shown {
+    record: BreakerRecord,
+    /// Until when a probe of a half-open circuit may be under way.
+    probing_until: Option<Timestamp>,
+}
+
+impl Board {
+    fn circuits(&self) -> MutexGuard<'_, BTreeMap<String, Shown>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Shows how a circuit is now. A probe that was under way is over.
+    pub fn show(&self, record: BreakerRecord) {
+        self.circuits().insert(record.name.clone(), Shown { record, probing_until: None });
+    }
+
+    /// A circuit that nobody watches any more stops nobody.
+    pub fn forget(&self, service: &str) {
+        self.circuits().remove(service);
+    }
+
+    /// All circuits.
+    pub fn all(&self) -> Vec<BreakerRecord> {
+        self.circuits().values().map(|shown| shown.record.clone()).collect()
+    }
+
+    /// The services that nobody is to call at `now`.
+    pub fn outages(&self, now: Timestamp) -> Outages {
+        let is_out = |shown: &Shown| match shown.record.condition {
+            Condition::Closed => false,
+            Condition::Open { .. } => true,
+            Condition::HalfOpen => shown.probing_until.is_some_and(|until| until > now),
+        };
+        self.circuits().iter().filter(|(_, shown)| is_out(shown)).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// A call of these services is about to be made, and ends by `until`. It is the probe of those that are
+    /// half-open.
+    pub fn calls(&self, services: &[&str], until: Timestamp) {
+        let mut circuits = self.circuits();
+        for service in services {
+            if let Some(shown) = circuits.get_mut(*service) {
+                shown.probing_until = Some(until);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    #[test]
+    fn a_half_open_circuit_lets_one_call_pass() {
+        let board = Board::default();
+        let show = |condition| {
+            board.show(BreakerRecord { name: "github".into(), condition, since: at(0), reason: String::new() });
+        };
+        let is_out = |now| board.outages(at(now)).of(&["slack", "github"]).is_some();
+        show(Condition::Open { until: at(10) });
+        assert!(is_out(5) && is_out(15), "until its actor says otherwise");
+        show(Condition::HalfOpen);
+        assert!(!is_out(20));
+        board.calls(&["github"], at(30));
+        assert!(is_out(20), "one is under way");
+        assert!(!is_out(30), "it did not come back");
+        board.calls(&["github"], at(60));
+        show(Condition::HalfOpen);
+        assert!(!is_out(40));
+        show(Condition::Closed);
+        board.calls(&["github"], at(60));
+        assert!(!is_out(50));
+    }
+}

@@ -1,0 +1,65 @@
+//! What an executor has to do with the circuits of services: how an attempt ended is told to the breakers of
+//! the services that it called, before anything follows from it; runs that a circuit holds are told when it lets pass.
+
+use actix::{ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
+
+use super::actor::Executor;
+use super::decide::{Execute, Happening};
+use super::messages::CircuitMoved;
+use super::outages::observed;
+use super::port::Outcome;
+use crate::ids::RunId;
+use crate::mailbox::Letter;
+
+impl Executor {
+    /// An attempt has ended. Its breakers hear of it first: one that opens over it keeps it from being used up.
+    pub(super) fn ended(&mut self, run: RunId, serial: u32, outcome: Outcome, ctx: &mut Context<Self>) {
+        let said = observed(self.services_of(run, serial), &outcome);
+        let happening = Happening::Ended(serial, outcome);
+        if said.is_empty() {
+            return self.take(run, happening.into(), ctx);
+        }
+        let breakers = self.shared.breakers.clone();
+        let heard = async move {
+            for (service, failed) in said {
+                breakers.observe(&service, failed).await;
+            }
+        };
+        ctx.spawn(heard.into_actor(self).map(move |(), executor, ctx| executor.take(run, happening.into(), ctx)));
+    }
+
+    fn services_of(&self, run: RunId, serial: u32) -> &'static [&'static str] {
+        let live = self.live.get(&run);
+        let step = live.and_then(|live| {
+            let (step, _) = live.progress.in_flight().find(|(_, flying)| flying.serial == serial)?;
+            live.definition.step(step)
+        });
+        step.map_or(&[], |step| step.services)
+    }
+
+    /// An attempt is about to be made: of a service whose circuit is half open it is the probe.
+    pub(super) fn calls(&self, run: RunId, execute: &Execute) {
+        let step = self.live.get(&run).and_then(|live| live.definition.step(&execute.step));
+        let services = step.map_or(&[][..], |step| step.services);
+        self.shared.breakers.board.calls(services, execute.until);
+    }
+
+    /// Tells the dispatcher anew of runs that a service holds, or any.
+    pub(super) fn report_held(&mut self, by: Option<&str>, ctx: &mut Context<Self>) {
+        let is_held = |run: &&RunId| {
+            let progress = self.live.get(run).map(|live| &live.progress);
+            progress.is_some_and(|progress| by.map_or_else(|| progress.is_held(), |by| progress.is_held_by(by)))
+        };
+        let held: Vec<RunId> = self.live.keys().filter(is_held).copied().collect();
+        held.into_iter().for_each(|run| self.report(run, ctx));
+    }
+}
+
+impl Handler<Letter<CircuitMoved>> for Executor {
+    type Result = ();
+
+    fn handle(&mut self, letter: Letter<CircuitMoved>, ctx: &mut Context<Self>) {
+        let CircuitMoved(service) = letter.open();
+        self.report_held(Some(&service), ctx);
+    }
+}

@@ -1,0 +1,142 @@
+//! Where a step stands. Pure; a part of [`super::progress`].
+
+use serde_json::Value as Json;
+
+use super::failure::Failure;
+use crate::run::Reserved;
+use crate::time::Timestamp;
+
+/// How often a step was tried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tries {
+    /// Attempts that were made.
+    pub attempts: u32,
+    /// Those that failed. A death of the process fails none.
+    pub failures: u32,
+    /// The wait that is reserved for the callback of any of them.
+    pub wait: Option<Reserved>,
+}
+
+/// Where a step stands. One that nothing has happened to yet has no state.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StepState {
+    /// It is attempted again as soon as the run goes on.
+    Again(Tries),
+    /// An attempt is in flight, or was when the process ended.
+    Attempting(Flying),
+    /// It waits for a time.
+    Pausing {
+        /// Until when.
+        until: Timestamp,
+        /// For what.
+        pause: Pause,
+        /// How often it was tried before.
+        tries: Tries,
+    },
+    /// A service that it calls is not well.
+    Held {
+        /// The service.
+        service: String,
+        /// How often it was tried before.
+        tries: Tries,
+    },
+    /// It waits for a callback.
+    Waiting {
+        /// By which keys that is known.
+        keys: Vec<String>,
+        /// Until when.
+        until: Timestamp,
+        /// How often it was tried, and its wait.
+        tries: Tries,
+    },
+    /// An attempt is in doubt, and an operator must decide.
+    InDoubt {
+        /// In words.
+        reason: String,
+        /// The attempt is the last of these.
+        tries: Tries,
+    },
+    /// It is done.
+    Done {
+        /// What later steps see.
+        output: Json,
+    },
+    /// Its condition did not hold, or the failure of a step led past it.
+    Skipped {
+        /// That step.
+        past: Option<String>,
+    },
+    /// It failed for good.
+    Failed(Failure),
+}
+
+/// An attempt in flight.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Flying {
+    /// Where its entry stands in the journal: no other attempt of the run has the same.
+    pub serial: u32,
+    /// When it is dropped if it has not ended.
+    pub until: Timestamp,
+    /// What it wrote down.
+    pub notes: Vec<Json>,
+    /// It is the last of these.
+    pub tries: Tries,
+}
+
+/// What a pause is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pause {
+    /// A step that says so.
+    Delay,
+    /// The next attempt at a step that failed.
+    Retry,
+}
+
+impl StepState {
+    /// Whether nothing more will happen to it, and what needs it may go on.
+    pub fn is_settled(&self) -> bool {
+        matches!(self, Self::Done { .. } | Self::Skipped { .. } | Self::Failed(_))
+    }
+
+    /// How often it was tried.
+    pub fn tries(&self) -> Tries {
+        match self {
+            Self::Again(tries)
+            | Self::Pausing { tries, .. }
+            | Self::Held { tries, .. }
+            | Self::Waiting { tries, .. }
+            | Self::InDoubt { tries, .. } => *tries,
+            Self::Attempting(flying) => flying.tries,
+            Self::Done { .. } | Self::Skipped { .. } | Self::Failed(_) => Tries::default(),
+        }
+    }
+
+    /// The word by which templates see it.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Done { .. } => "done",
+            Self::Skipped { .. } => "skipped",
+            Self::Failed(_) => "failed",
+            Self::Again(_)
+            | Self::Attempting(_)
+            | Self::Pausing { .. }
+            | Self::Held { .. }
+            | Self::Waiting { .. }
+            | Self::InDoubt { .. } => "open",
+        }
+    }
+
+    /// Until when it uses up time.
+    pub(super) fn active_until(&self, paused: bool) -> Option<Timestamp> {
+        match self {
+            Self::Attempting(flying) => Some(flying.until),
+            Self::Pausing { until, .. } | Self::Waiting { until, .. } if !paused => Some(*until),
+            _ => None,
+        }
+    }
+
+    /// The open wait that it has.
+    pub fn wait(&self) -> Option<Reserved> {
+        if self.is_settled() { None } else { self.tries().wait }
+    }
+}

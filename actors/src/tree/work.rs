@@ -1,0 +1,130 @@
+//! The part of the tree that lives on the work thread: what drives runs.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
+use super::{Ending, Ports, TABLE};
+use crate::circuit_breaker::actor::{self as circuit_breaker, Breakers, CircuitBreaker};
+use crate::circuit_breaker::board::Board;
+use crate::dispatcher::actor::{Dispatcher, Lost};
+use crate::event_log::actor::LogDoor;
+use crate::executor::actor::{self as executor, Executor};
+use crate::executor::attempts::Attempts;
+use crate::executor::loading::Definitions;
+use crate::executor::messages::{ExecutorDoors, Executors};
+use crate::mailbox::Door;
+use crate::router::backlog::{Backlog, RouteBacklog};
+use crate::supervisor::{OnGivenUp, Row, Supervisor};
+use crate::timer::actor::Timer;
+
+/// Starts what lives on the work thread.
+pub(super) struct StartWork {
+    pub(super) workflows: BTreeSet<String>,
+    pub(super) supervisor: Supervisor,
+    /// Where attempts are made.
+    pub(super) attempts: tokio::runtime::Handle,
+    pub(super) executors: Executors,
+    pub(super) log: LogDoor,
+    /// How circuits were left.
+    pub(super) board: Board,
+    pub(super) ending: Ending,
+    pub(super) ports: Ports,
+}
+
+/// What the rest of the tree must know of it.
+pub(super) struct Work {
+    pub(super) backlog: Door<RouteBacklog>,
+    pub(super) breakers: Breakers,
+}
+
+impl StartWork {
+    pub(super) fn start(self) -> Work {
+        let [_, _, _, _, backlog, executor, dispatcher, timer, circuit_breaker, _] = &TABLE;
+        let breakers = self.start_breakers(circuit_breaker);
+        let Ports { store, rules, clock, slots, .. } = self.ports.clone();
+        let times = Timer::new(Arc::clone(&store), self.executors.clone(), Arc::clone(&clock));
+        let times = self.supervisor.supervise(timer, "", times);
+        let queue = Dispatcher::new(slots, self.executors.clone(), Arc::clone(&self.ending.draining));
+        // It starts when this function has returned: then it finds all executors.
+        let queue = self.supervisor.supervise(dispatcher, "", queue);
+        let lost: Door<Lost> = queue.door();
+        let told = Arc::clone(&self.supervisor.on_given_up);
+        let on_given_up: OnGivenUp = Arc::new(move |executor| {
+            // One that has no room finds out when it tells the executor something.
+            let _ = lost.offer(Lost(executor.instance().to_owned()));
+            told(executor);
+        });
+        let supervisor = Supervisor { on_given_up, ..self.supervisor.clone() };
+        let shared = executor::Shared {
+            store: Arc::clone(&store),
+            log: self.log.clone(),
+            dispatcher: queue.door(),
+            counter: queue.door(),
+            gone: queue.door(),
+            timer: times.door(),
+            breakers: breakers.clone(),
+            executors: self.executors.clone(),
+            actions: Arc::clone(&self.ports.actions),
+            definitions: Definitions::of(&self.ports.catalog),
+            clock: Arc::clone(&clock),
+            draining: Arc::clone(&self.ending.draining),
+        };
+        for workflow in &self.workflows {
+            self.start_executor((&supervisor, executor), workflow, shared.clone());
+        }
+        let pending = Backlog::new(store, self.log.clone(), rules, self.executors.clone(), clock);
+        Work { backlog: self.supervisor.supervise(backlog, "", pending).door(), breakers }
+    }
+
+    /// One for each service that an action calls.
+    fn start_breakers(&self, row: &'static Row) -> Breakers {
+        let Ports { circuits, actions, clock, .. } = &self.ports;
+        let Some(policy) = *circuits else { return Breakers::default() };
+        let services: BTreeSet<&str> = actions.values().flat_map(|action| action.info().services).copied().collect();
+        let (board, executors) = (self.board.clone(), self.executors.clone());
+        let told = Arc::clone(&self.supervisor.on_given_up);
+        let forget = (board.clone(), executors.clone());
+        let on_given_up: OnGivenUp = Arc::new(move |breaker| {
+            let (board, executors) = &forget;
+            board.forget(breaker.instance());
+            executors.circuit_moved(breaker.instance());
+            told(breaker);
+        });
+        let supervisor = Supervisor { on_given_up, ..self.supervisor.clone() };
+        let shared = circuit_breaker::Shared {
+            policy,
+            board: board.clone(),
+            log: self.log.clone(),
+            executors,
+            clock: Arc::clone(clock),
+        };
+        let start = |service: &str| {
+            let breaker = CircuitBreaker::new(service, shared.clone());
+            let mailbox = supervisor.supervise(row, service, breaker);
+            (service.to_owned(), (mailbox.door(), mailbox.door()))
+        };
+        Breakers::new(services.into_iter().map(start).collect(), board)
+    }
+
+    fn start_executor(&self, (supervisor, row): (&Supervisor, &'static Row), workflow: &str, shared: executor::Shared) {
+        let missed = Arc::new(Notify::new());
+        let attempts = Attempts::new(self.attempts.clone(), self.ending.in_flight.clone());
+        let executor = Executor::new(workflow, shared, attempts, Arc::clone(&missed));
+        let mailbox = supervisor.supervise(row, workflow, executor);
+        let doors = ExecutorDoors {
+            started: mailbox.door(),
+            told: mailbox.door(),
+            wake: mailbox.door(),
+            ended: mailbox.door(),
+            take_down: mailbox.door(),
+            control: mailbox.door(),
+            called: mailbox.door(),
+            circuit: mailbox.door(),
+            report: mailbox.door(),
+            missed,
+        };
+        self.executors.enter(workflow, doors);
+    }
+}

@@ -1,0 +1,34 @@
+//! What the engine takes from the configuration. A part of [`super::settings`].
+
+use pointsman_actors::circuit_breaker::circuit::Policy;
+use pointsman_actors::workflow::spec::{Defaults, RetrySpec};
+
+use super::settings::Checker;
+
+impl Checker<'_> {
+    pub(super) fn circuits(&self) -> Policy {
+        Policy {
+            threshold: u32::try_from(self.count("circuit_breaker.threshold")).unwrap_or(u32::MAX),
+            failure_rate: self.ratio("circuit_breaker.failure_rate"),
+            window: self.span("circuit_breaker.window"),
+            open_for: self.span("circuit_breaker.timeout"),
+        }
+    }
+
+    pub(super) fn workflow_defaults(&self) -> Defaults {
+        let span = |path: &str| format!("{}ms", self.span(path).as_millis());
+        let retries = if self.flag("workflow.retry") { self.count("workflow.max_retries") } else { 0 };
+        Defaults {
+            run_timeout: span("workflow.timeout"),
+            step_timeout: span("event_queue.timeout"),
+            retry: RetrySpec {
+                max_attempts: Some(u32::try_from(retries.saturating_add(1)).unwrap_or(u32::MAX)),
+                base_delay: Some(span("workflow.retry_delay")),
+                max_delay: Some(span("retry_manager.max_delay")),
+                multiplier: Some(self.ratio("retry_manager.backoff_multiplier")),
+                jitter: Some(self.ratio("retry_manager.jitter_factor")),
+                on: None,
+            },
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! `/api/v1/breakers`: which services are called, and which are given a rest.
+
+use actix_web::web::{Data, Path};
+use actix_web::{HttpRequest, HttpResponse};
+use pointsman_actors::circuit_breaker::circuit::BreakerRecord;
+use pointsman_actors::circuit_breaker::circuit::Condition;
+use pointsman_actors::time::Timestamp;
+use serde_json::{Value, json};
+
+use super::Edge;
+use super::answer::{self, ApiError, List};
+
+/// `GET /api/v1/breakers`
+pub async fn list(request: HttpRequest, edge: Data<Edge>) -> Result<HttpResponse, ApiError> {
+    edge.authorize(&request)?;
+    let items: Vec<Value> = edge.shared.tree.breakers.all().iter().map(shown).collect();
+    Ok(HttpResponse::Ok().json(List { items, next_cursor: None }))
+}
+
+/// `POST /api/v1/breakers/{name}/reset`
+pub async fn reset(request: HttpRequest, edge: Data<Edge>, name: Path<String>) -> Result<HttpResponse, ApiError> {
+    edge.authorize(&request)?;
+    let breakers = &edge.shared.tree.breakers;
+    if !breakers.reset(&name).await {
+        let names: Vec<String> = breakers.all().into_iter().map(|breaker| breaker.name).collect();
+        return Err(answer::not_found(&format!("circuit of `{name}`; there are {}", names.join(", "))));
+    }
+    tracing::info!(service = name.as_str(), "an operator closed a circuit");
+    let reset = breakers.all().into_iter().find(|breaker| breaker.name == *name);
+    Ok(HttpResponse::Ok().json(reset.as_ref().map(shown)))
+}
+
+/// A breaker as lists show it.
+pub(super) fn shown(breaker: &BreakerRecord) -> Value {
+    let until = match breaker.condition {
+        Condition::Open { until } => Some(until),
+        Condition::Closed | Condition::HalfOpen => None,
+    };
+    json!({
+        "id": breaker.name,
+        "status": breaker.condition.name(),
+        "reason": breaker.reason,
+        "since": breaker.since.to_rfc3339(),
+        "until": until.map(Timestamp::to_rfc3339),
+    })
+}
