@@ -2,9 +2,11 @@
 //! made before the clock starts, committed to the same adapter one batch after the other. Batches are what
 //! the committer could make at best: the next transition of every run that is at work.
 
+use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use std::vec::IntoIter;
 
 use anyhow::{Context, ensure};
 use pointsman::stores::sled::SledStore;
@@ -30,7 +32,10 @@ const DELIVERY_WINDOW: Duration = Duration::from_secs(3 * 24 * 3600);
 const MOST_IN_BATCH: usize = 512;
 
 /// Runs for each second of a measurement: more than get done.
-const RUNS_A_SECOND: u64 = 2_000;
+const RUNS_A_SECOND: u64 = 3_000;
+
+/// Runs that intake starts in a millisecond.
+const A_MILLISECOND: u64 = 5;
 
 /// What is read at once, as executors do.
 const PAGE: usize = 512;
@@ -45,17 +50,19 @@ pub async fn steps(definition: &str, sizes: &Sizes, at_once: usize) -> anyhow::R
     let store = SledStore::open(&data, DELIVERY_WINDOW)?;
     let number = usize::try_from(sizes.seconds * RUNS_A_SECOND)?.max(at_once);
     let runs = start(store.as_ref(), definition, number).await?;
-    let mut waiting = runs.iter().map(|run| life(run, definition).into_iter());
-    let mut at_work: Vec<_> = waiting.by_ref().take(at_once.min(MOST_IN_BATCH)).collect();
-    let mut waiting = waiting.collect::<Vec<_>>();
-    let (begin, mut done) = (Instant::now(), 0_u32);
-    while begin.elapsed() < Duration::from_secs(sizes.seconds) && !at_work.is_empty() {
-        let mut batch = Vec::with_capacity(at_work.len());
-        at_work.retain_mut(|life| life.next().map(|next| batch.push(next)).is_some());
+    let mut waiting: VecDeque<_> = runs.iter().map(|run| life(run, definition).into_iter()).collect();
+    let (begin, mut at_work, mut done) = (Instant::now(), Vec::new(), 0_u32);
+    while begin.elapsed() < Duration::from_secs(sizes.seconds) {
+        let mut batch = Vec::with_capacity(at_once);
+        at_work.retain_mut(|life: &mut IntoIter<Transition>| life.next().map(|next| batch.push(next)).is_some());
+        // The oldest goes on, as in the server.
         while batch.len() < at_once.min(MOST_IN_BATCH) {
-            let Some(mut life) = waiting.pop() else { break };
+            let Some(mut life) = waiting.pop_front() else { break };
             batch.extend(life.next());
             at_work.push(life);
+        }
+        if batch.is_empty() {
+            break;
         }
         done += u32::try_from(batch.iter().filter(|next| is_outcome(next)).count())?;
         let answers = store.commit(batch).await?;
@@ -69,13 +76,15 @@ fn is_outcome(transition: &Transition) -> bool {
     matches!(transition, Transition::Advance { revision, .. } if *revision > 0)
 }
 
-/// Starts runs as intake does, an event for each.
+/// Starts runs as intake does, an event for each, and as far from each other as intake would: runs are
+/// stored in the order of their start.
 async fn start(store: &dyn Store, definition: &Definition, number: usize) -> anyhow::Result<Vec<RunRecord>> {
-    let (clock, mut sealer, mut runs) = (SystemClock::new(), Sealer::new(), Vec::new());
+    let (first, mut sealer, mut runs) = (SystemClock::new().now(), Sealer::new(), Vec::new());
     while runs.len() < number {
         let mut batch = Vec::new();
         for _ in 0..MOST_IN_BATCH.min(number - runs.len()) {
-            let (intake, run) = intake(&mut sealer, definition, clock.now())?;
+            let at = first.plus(Duration::from_millis(u64::try_from(runs.len())? / A_MILLISECOND));
+            let (intake, run) = intake(&mut sealer, definition, at)?;
             batch.push(Transition::Intake(Box::new(intake)));
             runs.push(run);
         }

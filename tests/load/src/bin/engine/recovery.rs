@@ -5,6 +5,7 @@
 //! before every executor has told it of all its open runs, so the first attempt after the start proves that
 //! all are in somebody's hands. Attempts call a provider of ours, which notes the time and never answers.
 
+use std::fs::File;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -108,7 +109,8 @@ pub async fn measure(binary: &Path, number: u32) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Copies a directory with all that is in it.
+/// Copies a directory with all that is in it, down to the disk: opening a store flushes the whole file
+/// system, and must not find our own copy there.
 fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(to)?;
     for entry in std::fs::read_dir(from)? {
@@ -118,6 +120,7 @@ fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
             copy(&entry.path(), &target)?;
         } else {
             std::fs::copy(entry.path(), &target)?;
+            File::open(&target)?.sync_all()?;
         }
     }
     Ok(())
