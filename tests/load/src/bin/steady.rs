@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use clap::Parser;
-use pointsman_load::signature;
+use pointsman_load::{quantile, signature};
 
 /// Deliveries at a steady rate.
 #[derive(Parser)]
@@ -57,8 +57,7 @@ async fn main() -> anyhow::Result<()> {
         took.push(elapsed);
     }
     took.sort();
-    let quantile =
-        |share: usize| took.get((took.len() * share / 100).min(took.len() - 1)).copied().context("nothing was sent");
+    let quantile = |percent| quantile(&took, percent).context("nothing was sent");
     println!("{} deliveries at {}/s: p50 {:?}, p99 {:?}", took.len(), options.rate, quantile(50)?, quantile(99)?);
     Ok(())
 }

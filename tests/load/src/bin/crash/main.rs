@@ -17,9 +17,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::Parser;
 use pointsman_load::SECRET;
+use pointsman_load::process::Running;
 use pointsman_sandbox::{SLACK_PATH, Sandbox, TOKEN as GITHUB_TOKEN};
 use rand::{RngExt, SeedableRng};
 
@@ -52,18 +53,6 @@ struct Options {
 }
 
 const TOKEN: &str = "crash";
-
-struct Running {
-    child: Child,
-    base: String,
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 /// Starts a server and kills it at a random point of its start-up, recovery and all.
 async fn fall_at_start(setting: &Setting<'_>, after: Duration) -> anyhow::Result<()> {
@@ -101,23 +90,7 @@ fn spawn(setting: &Setting<'_>) -> anyhow::Result<Child> {
 }
 
 async fn start(setting: &Setting<'_>) -> anyhow::Result<Running> {
-    let address = setting.data.join("server.addr");
-    let _ = std::fs::remove_file(&address);
-    let child = spawn(setting)?;
-    let mut running = Running { child, base: String::new() };
-    for _ in 0..6_000 {
-        if let Some(status) = running.child.try_wait()? {
-            bail!("the server ended at start-up: {status}");
-        }
-        match std::fs::read_to_string(&address) {
-            Ok(text) if !text.is_empty() => {
-                running.base = format!("http://{text}");
-                return Ok(running);
-            }
-            _ => tokio::time::sleep(Duration::from_millis(5)).await,
-        }
-    }
-    bail!("the server did not come up within 30 s")
+    Running::start(setting.data, || spawn(setting)).await
 }
 
 /// Ends a server: with SIGKILL there is no goodbye, with SIGTERM it ends in order.
