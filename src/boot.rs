@@ -19,6 +19,7 @@ use pointsman_actors::event::SourceName;
 use pointsman_actors::executor::port::Actions;
 use pointsman_actors::ids::RandomIds;
 use pointsman_actors::receiver::admission::Limits;
+use pointsman_actors::retention::policy::Policy;
 use pointsman_actors::router::actor::CurrentRules;
 use pointsman_actors::store::Store;
 use pointsman_actors::supervisor::{Escalation, Vitals};
@@ -56,6 +57,8 @@ pub struct Plan {
     pub windows: Windows,
     /// How much may be in flight.
     pub limits: Limits,
+    /// What goes when it is finished.
+    pub retention: Policy,
     /// Workflows, and the routes that start them.
     pub compiled: Compiled,
     /// What steps can do.
@@ -112,6 +115,7 @@ pub fn plan(loaded: &Loaded) -> anyhow::Result<Plan> {
             address_bytes: settings.max_bytes_per_address,
             backlog: settings.max_backlog,
         },
+        retention: Policy { keep: settings.retention, most: settings.max_events },
         compiled: workflows::compile(loaded, &actions)?,
         actions,
         slots: Slots { number: settings.max_concurrent, fair: settings.load_balancing },
@@ -156,6 +160,7 @@ pub async fn start(plan: Plan) -> anyhow::Result<Server> {
         slots: plan.slots,
         windows: plan.windows,
         limits: plan.limits,
+        retention: plan.retention,
         clock: clock.clone(),
         ids: Arc::new(RandomIds),
         on_given_up: on_given_up(Arc::clone(&halt), Arc::clone(&readiness)),

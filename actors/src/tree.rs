@@ -10,6 +10,7 @@
 //! ├── executor       on the work thread, one for each workflow; drives its runs, asks the three below it
 //! ├── dispatcher     on the work thread; says which runs go on
 //! ├── timer          on the work thread; says when a time has come
+//! ├── retention      on the work thread; has removed what is finished and old
 //! └── event_log      on the committer thread; the only one that writes
 //! ```
 //!
@@ -40,6 +41,8 @@ use crate::mailbox::{Basket, Door, NotTaken};
 use crate::receiver::actor::{Admit, Downstream, Receive, Receiver, Shared};
 use crate::receiver::admission::{Gate, Limits};
 use crate::receiver::tally::Tally;
+use crate::retention::actor::{LookNow, Retention};
+use crate::retention::policy::Policy;
 use crate::router::actor::{CurrentRules, Router};
 use crate::router::backlog::{Backlog, RouteBacklog};
 use crate::store::{Store, StoreError, Transition};
@@ -64,7 +67,7 @@ const TO_COMMIT: usize = 8_192;
 const PER_EXECUTOR: usize = 16_384;
 
 /// The components, in the order in which they may ask each other.
-pub static TABLE: [Row; 9] = [
+pub static TABLE: [Row; 10] = [
     Row {
         component: "receiver",
         thread: Thread::HttpWorker,
@@ -130,6 +133,14 @@ pub static TABLE: [Row; 9] = [
         meaning: "no pause would end: the process ends, so that whoever supervises it starts it again",
     },
     Row {
+        component: "retention",
+        thread: Thread::Work,
+        capacity: 16,
+        restart: RESTART,
+        escalation: Escalation::Park,
+        meaning: "what is old is kept until the next start, so the log grows; everything else goes on",
+    },
+    Row {
         component: "event_log",
         thread: Thread::Committer,
         capacity: TO_COMMIT,
@@ -163,6 +174,8 @@ pub struct Ports {
     pub windows: Windows,
     /// How much may be in flight.
     pub limits: Limits,
+    /// What goes when it is finished.
+    pub retention: Policy,
     /// Where `now` comes from.
     pub clock: SharedClock,
     /// Where ids come from.
@@ -186,6 +199,8 @@ pub struct Tree {
     pub log: LogDoor,
     /// Asks for pending events to be routed now.
     pub backlog: Door<RouteBacklog>,
+    /// Asks to look at once whether anything is old.
+    pub retention: Door<LookNow>,
     /// The executors, by workflow.
     pub executors: Executors,
     ports: Ports,
@@ -249,10 +264,23 @@ impl Tree {
             ending: ending.clone(),
             ports: ports.clone(),
         };
-        let backlog = on_new_thread(&threads, move || start.start()).await?;
+        let (backlog, retention) = on_new_thread(&threads, move || start.start()).await?;
         let tallies = Arc::new(ports.sources.keys().map(|name| (name.clone(), Tally::default())).collect());
         let gate = Gate::new(ports.limits);
-        Ok(Self { roster, gate, log_state, tallies, log, backlog, executors, ports, supervisor, threads, ending })
+        Ok(Self {
+            roster,
+            gate,
+            log_state,
+            tallies,
+            log,
+            backlog,
+            retention,
+            executors,
+            ports,
+            supervisor,
+            threads,
+            ending,
+        })
     }
 
     /// Starts the components of HTTP worker `number`, on whose thread this must be called.
@@ -373,9 +401,9 @@ struct StartWork {
 }
 
 impl StartWork {
-    fn start(self) -> Door<RouteBacklog> {
-        let [_, _, _, _, backlog, executor, dispatcher, timer, _] = &TABLE;
-        let Ports { store, rules, clock, slots, .. } = self.ports.clone();
+    fn start(self) -> (Door<RouteBacklog>, Door<LookNow>) {
+        let [_, _, _, _, backlog, executor, dispatcher, timer, retention, _] = &TABLE;
+        let Ports { store, rules, clock, slots, retention: policy, .. } = self.ports.clone();
         let times = Timer::new(Arc::clone(&store), self.executors.clone(), Arc::clone(&clock));
         let times = self.supervisor.supervise(timer, "", times);
         let queue = Dispatcher::new(slots, self.executors.clone(), Arc::clone(&self.ending.draining));
@@ -405,8 +433,11 @@ impl StartWork {
         for workflow in &self.workflows {
             self.start_executor((&supervisor, executor), workflow, shared.clone());
         }
+        let draining = Arc::clone(&self.ending.draining);
+        let old = Retention::new(policy, Arc::clone(&store), self.log.clone(), Arc::clone(&clock), draining);
+        let old = self.supervisor.supervise(retention, "", old);
         let pending = Backlog::new(store, self.log, rules, self.executors, clock);
-        self.supervisor.supervise(backlog, "", pending).door()
+        (self.supervisor.supervise(backlog, "", pending).door(), old.door())
     }
 
     fn start_executor(&self, (supervisor, row): (&Supervisor, &'static Row), workflow: &str, shared: executor::Shared) {
@@ -443,40 +474,5 @@ async fn on_new_thread<T: Send + 'static>(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The names and threads of the drawing at the head of this file, top to bottom.
-    fn drawn() -> Vec<(String, String)> {
-        include_str!("tree.rs")
-            .lines()
-            .take_while(|line| line.starts_with("//!"))
-            .filter_map(|line| line.strip_prefix("//! ├── ").or(line.strip_prefix("//! └── ")))
-            .filter_map(|line| line.split_once(' '))
-            .map(|(name, rest)| (name.to_owned(), rest.trim().to_owned()))
-            .collect()
-    }
-
-    #[test]
-    fn the_drawing_is_the_table() {
-        let drawn = drawn();
-        let names: Vec<&str> = drawn.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names, TABLE.iter().map(|row| row.component).collect::<Vec<_>>());
-        for ((name, text), row) in drawn.iter().zip(&TABLE) {
-            let place = match row.thread {
-                Thread::HttpWorker => "on every HTTP worker",
-                Thread::Committer => "on the committer thread",
-                Thread::Work => "on the work thread",
-            };
-            assert!(text.starts_with(place), "{name} is drawn {text}, and stands {place}");
-        }
-    }
-
-    #[test]
-    fn every_component_has_one_row() {
-        for each in &TABLE {
-            assert_eq!(row(each.component), Some(each));
-            assert!(each.capacity > 0 && each.restart.intensity > 0 && !each.meaning.is_empty());
-        }
-    }
-}
+#[path = "tree_tests.rs"]
+mod tests;

@@ -111,14 +111,22 @@ fn without_tests(text: &str) -> Vec<(usize, &str)> {
 }
 
 /// The components of the engine whose inside is theirs alone. What is in `executor/port.rs` and
-/// `executor/failure.rs` is the vocabulary of actions, in `router/routes.rs` that of routes.
+/// `executor/failure.rs` is the vocabulary of actions, in `router/routes.rs` that of routes, in
+/// `retention/dossier.rs` that of what is kept.
 fn other_component<'a>(name: &str, code: &'a str) -> Option<&'a str> {
     let own = name.split('/').nth(2).unwrap_or_default();
-    let components = ["receiver", "validator", "deduplicator", "router", "executor", "dispatcher", "timer"];
+    let components =
+        ["receiver", "validator", "deduplicator", "router", "executor", "dispatcher", "timer", "retention"];
     let is_vocabulary = |path: &str| {
-        ["executor::port", "executor::failure", "deduplicator::fingerprint", "router::routing", "router::routes"]
-            .iter()
-            .any(|words| path.starts_with(words))
+        let vocabulary = [
+            "executor::port",
+            "executor::failure",
+            "deduplicator::fingerprint",
+            "router::routing",
+            "router::routes",
+            "retention::dossier",
+        ];
+        vocabulary.iter().any(|words| path.starts_with(words))
     };
     code.match_indices("crate::").find_map(|(at, _)| {
         let path = code.get(at + "crate::".len()..)?;

@@ -132,6 +132,17 @@ impl Record {
     }
 }
 
+/// Whether these stored bytes are a record that this version reads.
+pub fn check(stored: &[u8]) -> Result<(), Damage> {
+    let (format, rest) = stored.split_first().ok_or(Damage::CutOff)?;
+    let (checksum, rest) = rest.split_first_chunk::<4>().ok_or(Damage::CutOff)?;
+    match *format {
+        1 | 2 if crc32fast::hash(rest) != u32::from_le_bytes(*checksum) => Err(Damage::Checksum),
+        1 | 2 => Ok(()),
+        newer => Err(Damage::NewerFormat(newer)),
+    }
+}
+
 /// A record taken apart, whatever its format was.
 struct Parts {
     verdict: Bytes,

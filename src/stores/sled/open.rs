@@ -234,7 +234,7 @@ fn counts_from_bytes(row: &[u8]) -> Counts {
 }
 
 /// The counts in the order in which they are stored. New ones are added at the end.
-fn numbers(counts: &mut Counts) -> [&mut u64; 15] {
+fn numbers(counts: &mut Counts) -> [&mut u64; 17] {
     [
         &mut counts.events,
         &mut counts.redeliveries,
@@ -251,5 +251,7 @@ fn numbers(counts: &mut Counts) -> [&mut u64; 15] {
         &mut counts.dropped,
         &mut counts.run_ms,
         &mut counts.delayed_ms,
+        &mut counts.purged_events,
+        &mut counts.purged_runs,
     ]
 }
