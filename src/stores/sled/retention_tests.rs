@@ -81,15 +81,31 @@ async fn what_is_damaged_stays_and_holds_up_nothing() {
     drop(trees);
 
     let store = reopen(&directory);
+    let answers = store.commit(vec![purge(&runs[0]), purge(&runs[1])]).await.unwrap();
+    assert_eq!(answers, [Answer::Stale, Answer::Stale], "before anybody has looked");
     let seen = store.dossiers(Stretch::default(), 9).await.unwrap();
     let may_go: Vec<EventId> = seen.iter().filter(|of| of.over_since.is_some()).map(|of| of.event).collect();
     assert_eq!((seen.len(), may_go), (5, vec![runs[4].event]));
-    let answers = store.commit(vec![purge(&runs[0]), purge(&runs[1]), purge(&runs[4])]).await.unwrap();
-    assert_eq!(answers, [Answer::Stale, Answer::Stale, Answer::Applied]);
+    let answers = store.commit(vec![purge(&runs[0]), purge(&runs[4])]).await.unwrap();
+    assert_eq!(answers, [Answer::Stale, Answer::Applied]);
     assert!(matches!(store.event(runs[0].event).await, Err(StoreError::Damaged { .. })), "it was set aside, and is named");
     assert_eq!((store.counts().damaged, store.counts().purged_events), (1, 1));
     for run in &runs[1..4] {
         assert!(store.event(run.event).await.unwrap().is_some());
         assert!(matches!(store.run(run.id).await, Err(StoreError::Damaged { .. })));
     }
+}
+
+#[actix::test]
+async fn runs_of_an_event_stay_while_one_more_begins_in_the_batch() {
+    let (store, directory) = fresh();
+    let run = over(&store, delivery(1)).await;
+    drop(store);
+    let Ready { trees, .. } = opened(&directory);
+    let (mut rows, mut counts) = (runs::RunRows::default(), Counts::default());
+    let going = Purge { event: run.event, over_since: run.started_at };
+    let another = RunRecord { id: RunId::derive("a", run.event, "route", 1), generation: 1, ..run };
+    rows.start(&trees.runs, &another, &mut counts).unwrap();
+    assert_eq!(rows.remove_of(&trees.runs, going).unwrap(), None);
+    assert_eq!(runs::RunRows::default().remove_of(&trees.runs, going).unwrap(), Some(1));
 }
