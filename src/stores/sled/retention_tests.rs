@@ -12,10 +12,8 @@ async fn over(store: &Arc<dyn Store>, sample: Sample) -> RunRecord {
     let run = runs.remove(0);
     let at = run.started_at;
     let entry = |what| Entry { at, what };
-    let entries = vec![
-        entry(What::Begun { may_take_ms: 1 }),
-        entry(What::Ended { status: RunStatus::Succeeded, reason: None }),
-    ];
+    let entries =
+        vec![entry(What::Begun { may_take_ms: 1 }), entry(What::Ended { status: RunStatus::Succeeded, reason: None })];
     let head = RunHead { status: RunStatus::Succeeded, revision: 2, ..RunHead::queued(at) };
     let end = Transition::Advance { run: run.reference(), revision: 0, entries, head };
     let answers = store.commit(vec![Transition::Intake(Box::new(intake)), end]).await.unwrap();
@@ -88,7 +86,10 @@ async fn what_is_damaged_stays_and_holds_up_nothing() {
     assert_eq!((seen.len(), may_go), (5, vec![runs[4].event]));
     let answers = store.commit(vec![purge(&runs[0]), purge(&runs[4])]).await.unwrap();
     assert_eq!(answers, [Answer::Stale, Answer::Applied]);
-    assert!(matches!(store.event(runs[0].event).await, Err(StoreError::Damaged { .. })), "it was set aside, and is named");
+    assert!(
+        matches!(store.event(runs[0].event).await, Err(StoreError::Damaged { .. })),
+        "it was set aside, and is named"
+    );
     assert_eq!((store.counts().damaged, store.counts().purged_events), (1, 1));
     for run in &runs[1..4] {
         assert!(store.event(run.event).await.unwrap().is_some());
