@@ -13,13 +13,14 @@ use std::time::Duration;
 use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer};
 use anyhow::Context;
-use pointsman_actors::circuit_breaker::circuit::Policy;
+use pointsman_actors::circuit_breaker::circuit::Policy as CircuitPolicy;
 use pointsman_actors::deduplicator::actor::Windows;
 use pointsman_actors::dispatcher::actor::Slots;
 use pointsman_actors::event::SourceName;
 use pointsman_actors::executor::port::Actions;
 use pointsman_actors::ids::RandomIds;
 use pointsman_actors::receiver::admission::Limits;
+use pointsman_actors::retention::policy::Policy as RetentionPolicy;
 use pointsman_actors::router::actor::CurrentRules;
 use pointsman_actors::store::Store;
 use pointsman_actors::supervisor::{Escalation, Vitals};
@@ -56,11 +57,13 @@ pub struct Plan {
     /// How long duplicates are recognised.
     pub windows: Windows,
     /// When a failing service is given a rest; without it never.
-    pub circuits: Option<Policy>,
+    pub circuits: Option<CircuitPolicy>,
     /// How long an event is kept for runs that come to wait for it.
     pub inbox_window: Duration,
     /// How much may be in flight.
     pub limits: Limits,
+    /// What goes when it is finished.
+    pub retention: RetentionPolicy,
     /// Workflows, and the routes that start them.
     pub compiled: Compiled,
     /// What steps can do.
@@ -119,6 +122,7 @@ pub fn plan(loaded: &Loaded) -> anyhow::Result<Plan> {
             address_bytes: settings.max_bytes_per_address,
             backlog: settings.max_backlog,
         },
+        retention: RetentionPolicy { keep: settings.retention, most: settings.max_events },
         compiled: workflows::compile(loaded, &actions)?,
         actions,
         slots: Slots { number: settings.max_concurrent, fair: settings.load_balancing },
@@ -165,6 +169,7 @@ pub async fn start(plan: Plan) -> anyhow::Result<Server> {
         circuits: plan.circuits,
         inbox_window: plan.inbox_window,
         limits: plan.limits,
+        retention: plan.retention,
         clock: clock.clone(),
         ids: Arc::new(RandomIds),
         on_given_up: on_given_up(Arc::clone(&halt), Arc::clone(&readiness)),

@@ -43,6 +43,12 @@ impl EventId {
         Self(Uuid::from_bytes(bytes))
     }
 
+    /// When the event was received, to the millisecond.
+    pub fn at(&self) -> Timestamp {
+        let [a, b, c, d, e, f, ..] = *self.bytes();
+        Timestamp::from_millis(i64::from_be_bytes([0, 0, a, b, c, d, e, f]))
+    }
+
     /// The smallest id that an event received at `at` can have: a bound for range queries.
     pub fn first_at(at: Timestamp) -> Self {
         let millis = u64::try_from(at.millis()).unwrap_or(0);

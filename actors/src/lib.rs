@@ -17,6 +17,7 @@ pub mod ids;
 pub mod mailbox;
 pub mod receiver;
 pub mod refusal;
+pub mod retention;
 pub mod router;
 pub mod run;
 pub mod store;

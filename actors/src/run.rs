@@ -161,6 +161,9 @@ pub struct RunHead {
     /// Milliseconds that it spent in declared delays.
     #[serde(default)]
     pub delayed_ms: u64,
+    /// Whether an operator must rule about an attempt of it. That outlives its end.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_doubt: bool,
 }
 
 impl RunHead {
@@ -174,7 +177,13 @@ impl RunHead {
             wake: None,
             updated_at: at,
             delayed_ms: 0,
+            in_doubt: false,
         }
+    }
+
+    /// Since when nothing more happens to it, unless somebody restarts it; `None` while something may.
+    pub fn over_since(&self) -> Option<Timestamp> {
+        (self.status.is_end() && !self.in_doubt).then_some(self.updated_at)
     }
 }
 

@@ -17,6 +17,7 @@ use crate::deduplicator::fingerprint::{HookKey, Key};
 use crate::event::{Event, Verdict};
 use crate::event_log::record::Record;
 use crate::ids::{EventId, RunId, WaitId};
+use crate::retention::dossier::{Dossier, Purge, Stretch};
 use crate::run::{Entry, RunHead, RunRecord, RunRef, RunStatus, StoredRun};
 use crate::time::Timestamp;
 use crate::wait::record::{Callback, WaitChange, WaitRecord, WaitRef};
@@ -65,6 +66,10 @@ pub trait Store: Send + Sync + 'static {
 
     /// The content of a definition that was kept.
     fn definition(&self, hash: &str) -> Later<Option<String>>;
+
+    /// Events with their runs, oldest first, at most `limit` of this stretch. There may be fewer, but none
+    /// only when the stretch has no more.
+    fn dossiers(&self, stretch: Stretch, limit: usize) -> Later<Vec<Dossier>>;
 
     /// The durable counts, current at every call and without walking anything.
     fn counts(&self) -> Counts;
@@ -123,6 +128,8 @@ pub enum Transition {
         /// The content.
         content: String,
     },
+    /// An event goes with all its runs. Claims of its keys stay, so that a redelivery is recognised.
+    Purge(Purge),
 }
 
 /// An intake carries both endings, first and duplicate; the store picks.
@@ -351,7 +358,7 @@ pub struct Counts {
     pub events: u64,
     /// Deliveries that were an event already.
     pub redeliveries: u64,
-    /// Events with the verdict `duplicate`.
+    /// Events that were stored with the verdict `duplicate`.
     pub duplicates: u64,
     /// Events that wait to be routed.
     pub pending: u64,
@@ -381,6 +388,10 @@ pub struct Counts {
     pub open_waits: u64,
     /// Waits that were resolved.
     pub resolved_waits: u64,
+    /// Events that were removed because they were old or too many.
+    pub purged_events: u64,
+    /// Runs that were removed with them. They stay counted by how they ended.
+    pub purged_runs: u64,
 }
 
 impl Counts {
@@ -415,6 +426,14 @@ impl Counts {
             *place = place.saturating_sub(1);
         }
         *if after.is_open() { &mut self.open_waits } else { &mut self.resolved_waits } += 1;
+    }
+
+    /// An event with a record of so many bytes was removed with so many runs.
+    pub fn purged(&mut self, bytes: usize, runs: usize) {
+        self.events = self.events.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(u64::try_from(bytes).unwrap_or(u64::MAX));
+        self.purged_events += 1;
+        self.purged_runs += u64::try_from(runs).unwrap_or(u64::MAX);
     }
 
     fn of(&mut self, status: RunStatus) -> &mut u64 {

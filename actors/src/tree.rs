@@ -11,6 +11,7 @@
 //! ├── dispatcher     on the work thread; says which runs go on
 //! ├── timer          on the work thread; says when a time has come
 //! ├── circuit_breaker on the work thread, one for each service; says whether it may be called
+//! ├── retention      on the work thread; has removed what is finished and old
 //! └── event_log      on the committer thread; the only one that writes
 //! ```
 //!
@@ -46,6 +47,8 @@ use crate::mailbox::{Basket, Door, NotTaken};
 use crate::receiver::actor::{Admit, Downstream, Receive, Receiver, Shared};
 use crate::receiver::admission::{Gate, Limits};
 use crate::receiver::tally::Tally;
+use crate::retention::actor::LookNow;
+use crate::retention::policy::Policy as RetentionPolicy;
 use crate::router::actor::{CurrentRules, Router};
 use crate::router::backlog::RouteBacklog;
 use crate::store::{Store, StoreError, Transition};
@@ -69,7 +72,7 @@ const TO_COMMIT: usize = 8_192;
 const PER_EXECUTOR: usize = 16_384;
 
 /// The components, in the order in which they may ask each other.
-pub static TABLE: [Row; 10] = [
+pub static TABLE: [Row; 11] = [
     Row {
         component: "receiver",
         thread: Thread::HttpWorker,
@@ -143,6 +146,14 @@ pub static TABLE: [Row; 10] = [
         meaning: "this service is called without a breaker until the next start",
     },
     Row {
+        component: "retention",
+        thread: Thread::Work,
+        capacity: 16,
+        restart: RESTART,
+        escalation: Escalation::Park,
+        meaning: "what is old is kept until the next start, so the log grows; everything else goes on",
+    },
+    Row {
         component: "event_log",
         thread: Thread::Committer,
         capacity: TO_COMMIT,
@@ -180,6 +191,8 @@ pub struct Ports {
     pub inbox_window: Duration,
     /// How much may be in flight.
     pub limits: Limits,
+    /// What goes when it is finished.
+    pub retention: RetentionPolicy,
     /// Where `now` comes from.
     pub clock: SharedClock,
     /// Where ids come from.
@@ -203,6 +216,8 @@ pub struct Tree {
     pub log: LogDoor,
     /// Asks for pending events to be routed now.
     pub backlog: Door<RouteBacklog>,
+    /// Asks to look at once whether anything is old.
+    pub retention: Door<LookNow>,
     /// The executors, by workflow.
     pub executors: Executors,
     /// The circuit breakers, by service.
@@ -269,7 +284,7 @@ impl Tree {
             ending: ending.clone(),
             ports: ports.clone(),
         };
-        let Work { backlog, breakers } = on_new_thread(&threads, move || start.start()).await?;
+        let Work { backlog, retention, breakers } = on_new_thread(&threads, move || start.start()).await?;
         let tallies = Arc::new(ports.sources.keys().map(|name| (name.clone(), Tally::default())).collect());
         let gate = Gate::new(ports.limits);
         Ok(Self {
@@ -279,6 +294,7 @@ impl Tree {
             tallies,
             log,
             backlog,
+            retention,
             executors,
             breakers,
             ports,
@@ -419,40 +435,5 @@ async fn on_new_thread<T: Send + 'static>(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The names and threads of the drawing at the head of this file, top to bottom.
-    fn drawn() -> Vec<(String, String)> {
-        include_str!("tree.rs")
-            .lines()
-            .take_while(|line| line.starts_with("//!"))
-            .filter_map(|line| line.strip_prefix("//! ├── ").or(line.strip_prefix("//! └── ")))
-            .filter_map(|line| line.split_once(' '))
-            .map(|(name, rest)| (name.to_owned(), rest.trim().to_owned()))
-            .collect()
-    }
-
-    #[test]
-    fn the_drawing_is_the_table() {
-        let drawn = drawn();
-        let names: Vec<&str> = drawn.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names, TABLE.iter().map(|row| row.component).collect::<Vec<_>>());
-        for ((name, text), row) in drawn.iter().zip(&TABLE) {
-            let place = match row.thread {
-                Thread::HttpWorker => "on every HTTP worker",
-                Thread::Committer => "on the committer thread",
-                Thread::Work => "on the work thread",
-            };
-            assert!(text.starts_with(place), "{name} is drawn {text}, and stands {place}");
-        }
-    }
-
-    #[test]
-    fn every_component_has_one_row() {
-        for each in &TABLE {
-            assert_eq!(row(each.component), Some(each));
-            assert!(each.capacity > 0 && each.restart.intensity > 0 && !each.meaning.is_empty());
-        }
-    }
-}
+#[path = "tree_tests.rs"]
+mod tests;

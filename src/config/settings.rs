@@ -93,6 +93,10 @@ pub struct Settings {
     pub max_backlog: u64,
     /// The store.
     pub backend: Backend,
+    /// How long what is finished is kept.
+    pub retention: Duration,
+    /// Events from which on the oldest that are finished go; no limit when absent.
+    pub max_events: Option<u64>,
     /// How long a delivery is recognised.
     pub delivery_window: Duration,
     /// How long an occurrence is recognised; absent when fingerprints are off.
@@ -170,6 +174,8 @@ impl Checker<'_> {
             max_bytes_per_address: self.share("server.max_bytes_in_flight"),
             max_backlog: self.count("event_queue.max_size"),
             backend: self.backend(),
+            retention: self.span("event_store.retention"),
+            max_events: self.max_events(),
             delivery_window: self.span("event_deduplicator.delivery_window"),
             occurrence_window: fingerprints.then(|| self.span("event_deduplicator.window")),
             webhooks,
@@ -291,6 +297,7 @@ impl Checker<'_> {
         }
         for path in [
             "server.read_timeout",
+            "event_store.retention",
             "event_deduplicator.delivery_window",
             "circuit_breaker.window",
             "circuit_breaker.timeout",
@@ -313,6 +320,16 @@ impl Checker<'_> {
             }
         }
         chosen
+    }
+
+    /// None at all would be taken for no limit by some and for an empty log by others.
+    fn max_events(&mut self) -> Option<u64> {
+        let path = "event_store.max_events";
+        let given = self.merged.entry(path).map(|_| self.count(path));
+        if given == Some(0) {
+            self.wrong(path, "must be at least 1; leave it unset for no limit".to_owned());
+        }
+        given
     }
 
     fn webhooks(&mut self, bind: Option<IpAddr>) -> Vec<WebhookSettings> {

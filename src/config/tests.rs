@@ -111,6 +111,16 @@ fn mistakes_are_named_with_place_value_reason_and_remedy() {
         &[("EVENT_STORE_BACKEND", "redis")],
         "event_store.backend (environment, EVENT_STORE_BACKEND): `redis` is not part of this version; use sled or memory",
     );
+    check(
+        "[event_store]\nmax_events = 0",
+        &[],
+        "event_store.max_events (configuration file, line 2): must be at least 1; leave it unset for no limit",
+    );
+    check(
+        "",
+        &[("EVENT_STORE_RETENTION_DAYS", "0")],
+        "event_store.retention (environment, EVENT_STORE_RETENTION_DAYS): must be longer than nothing",
+    );
 }
 
 #[test]
@@ -121,6 +131,16 @@ fn two_mistakes_are_both_named() {
             && both.contains("server.host (configuration file, line 3)"),
         "{both}"
     );
+}
+
+#[test]
+fn what_is_kept_is_bounded_by_age_and_only_when_asked_by_number() {
+    let kept = |environment: &[(&str, &str)]| {
+        let (_, settings) = merge("", environment).unwrap();
+        (settings.retention.as_secs() / 86_400, settings.max_events)
+    };
+    assert_eq!(kept(&[]), (30, None));
+    assert_eq!(kept(&[("EVENT_STORE_RETENTION_DAYS", "7"), ("EVENT_STORE_MAX_EVENTS", "100000")]), (7, Some(100_000)));
 }
 
 #[test]

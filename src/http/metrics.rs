@@ -17,6 +17,7 @@ pub async fn metrics(request: HttpRequest, edge: Data<Edge>) -> Result<HttpRespo
     let now = edge.shared.clock.now();
     let (tree, counts) = (&edge.shared.tree, edge.shared.store.counts());
     let memory = process::memory();
+    let ever_stored = counts.events + counts.purged_events;
     let intake: serde_json::Map<String, Value> = tree
         .tallies
         .iter()
@@ -39,8 +40,8 @@ pub async fn metrics(request: HttpRequest, edge: Data<Edge>) -> Result<HttpRespo
             "bodyBytesInFlight": tree.gate.body_bytes(),
         },
         "eventQueue": {
-            "eventsQueued": counts.events,
-            "eventsProcessed": counts.events.saturating_sub(counts.pending),
+            "eventsQueued": ever_stored,
+            "eventsProcessed": ever_stored.saturating_sub(counts.pending),
             "eventsCompleted": counts.succeeded,
             "eventsFailed": counts.failed,
             "queueSize": counts.pending + counts.queued,
@@ -50,6 +51,7 @@ pub async fn metrics(request: HttpRequest, edge: Data<Edge>) -> Result<HttpRespo
         "eventStore": {
             "backend": edge.shared.store.name(),
             "eventsStored": counts.events,
+            "eventsPurged": counts.purged_events,
             "storageSize": counts.bytes,
             "redeliveries": counts.redeliveries,
             "duplicates": counts.duplicates,
@@ -74,6 +76,7 @@ fn workflows(counts: &Counts, attempts_in_flight: usize) -> Value {
         "runsSucceeded": counts.succeeded,
         "runsFailed": counts.failed,
         "runsDropped": counts.dropped,
+        "runsPurged": counts.purged_runs,
         "attemptsInFlight": attempts_in_flight,
         "waitsOpen": counts.open_waits,
         "waitsResolved": counts.resolved_waits,

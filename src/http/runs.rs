@@ -111,6 +111,7 @@ pub(super) fn summary(run: &RunRecord, head: &RunHead) -> Value {
         "updatedAt": head.updated_at.to_rfc3339(),
         "wakeAt": head.wake.map(Timestamp::to_rfc3339),
         "delayedMs": head.delayed_ms,
+        "inDoubt": head.in_doubt,
     })
 }
 

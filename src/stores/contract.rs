@@ -1,5 +1,8 @@
 //! What every store promises, whatever it stands on. Each adapter runs all of it.
 
+#[path = "retention_contract.rs"]
+mod retention;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +15,8 @@ use pointsman_actors::ids::{EventId, Ids, RandomIds, RunId};
 use pointsman_actors::run::{Entry, RunHead, RunRecord, RunRef, RunStatus, What};
 use pointsman_actors::store::{Answer, Claim, EventQuery, Intake, Lease, Occurrence, RunQuery, Store, Transition};
 use pointsman_actors::time::Timestamp;
+
+pub use retention::*;
 
 /// Deliveries are recognised for three days, occurrences for five minutes.
 pub const DELIVERY_WINDOW: Duration = Duration::from_secs(3 * 24 * 3600);
@@ -429,6 +434,15 @@ macro_rules! contract {
             a_late_callback_says_so_and_a_duplicate_says_nothing,
             a_pending_event_keeps_what_it_completed,
             waits_are_listed_newest_first_and_filtered,
+            waits_go_with_their_run_and_what_is_kept_for_runs_stays,
+            what_is_finished_goes_whole,
+            an_event_without_runs_goes_as_well,
+            what_is_not_finished_stays,
+            what_has_begun_again_stays,
+            what_starts_runs_in_the_same_batch_stays,
+            a_delivery_is_recognised_after_its_event_is_gone,
+            dossiers_are_oldest_first_and_in_stretches,
+            lists_go_on_where_what_they_came_to_is_gone,
         }
     };
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use pointsman_actors::event::Verdict;
 use pointsman_actors::ids::{EventId, WaitId};
+use pointsman_actors::retention::dossier::{Purge, Stretch};
 use pointsman_actors::run::{RunHead, RunRecord, RunStatus, What};
 use pointsman_actors::store::{Answer, Intake, Lease, Transition, WaitQuery};
 use pointsman_actors::time::Timestamp;
@@ -225,4 +226,32 @@ pub async fn waits_are_listed_newest_first_and_filtered(store: Shelf) {
     check(WaitQuery { run: Some(runs[1].id), ..WaitQuery::default() }, &[4]).await;
     check(WaitQuery { key: Some("codegen:run:2".into()), ..WaitQuery::default() }, &[2]).await;
     assert_eq!(store.wait(WaitId::from_bytes([1; 16])).await.unwrap(), None);
+}
+
+pub async fn waits_go_with_their_run_and_what_is_kept_for_runs_stays(store: Shelf) {
+    let runs = start(&store, &delivery(1), &["a"]).await;
+    let (own, other) = (wait(&runs[0], 0, &[KEY]), wait(&runs[0], 1, &[]));
+    let over = RunHead { status: RunStatus::Failed, revision: 3, ..RunHead::queued(START) };
+    let ended = What::Ended { status: RunStatus::Failed, reason: None };
+    let end = Transition::Advance {
+        run: runs[0].reference(),
+        revision: 2,
+        entries: vec![entry(ended)],
+        head: over,
+        waits: vec![WaitChange::Close(own.id), WaitChange::Close(other.id)],
+    };
+    let (first, second) = (vec![reserve(&own)], vec![reserve(&other)]);
+    commit(&store, vec![advance(&runs[0], 0, first), advance(&runs[0], 1, second), end]).await;
+    let (_, kept) = take_in(&store, says(&delivery(2), &["codegen:run:soon"], true)).await;
+    let dossiers = store.dossiers(Stretch::default(), 9).await.unwrap();
+    let over_since = |event| dossiers.iter().find(|dossier| dossier.event == event).unwrap().over_since;
+    assert_eq!(over_since(kept), Some(START.plus(HOUR)), "it is wanted until then");
+    let purge = Purge { event: runs[0].event, over_since: over_since(runs[0].event).unwrap() };
+    assert_eq!(numbers(&store), (0, 2));
+    assert_eq!(commit(&store, vec![Transition::Purge(purge)]).await, [Answer::Applied]);
+    assert_eq!((store.wait(own.id).await.unwrap(), numbers(&store)), (None, (0, 0)));
+    let listed = store.waits(WaitQuery { limit: 9, ..WaitQuery::default() }).await.unwrap();
+    assert_eq!(listed.items, []);
+    let (answer, event) = take_in(&store, says(&delivery(4), &[KEY], false)).await;
+    assert_eq!((answer, verdict(&store, event).await.status()), (Answer::Stored, "unrouted"));
 }

@@ -1,5 +1,7 @@
 //! A store in memory: for tests, and for whoever does not mind losing everything with the process.
 
+mod retention;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,6 +10,7 @@ use pointsman_actors::deduplicator::fingerprint::{HookKey, Key};
 use pointsman_actors::event::{Event, Verdict};
 use pointsman_actors::event_log::record::Record;
 use pointsman_actors::ids::{EventId, RunId, WaitId};
+use pointsman_actors::retention::dossier::{Dossier, Stretch};
 use pointsman_actors::run::{Entry, RunHead, RunRecord, RunRef, StoredRun};
 use pointsman_actors::store::{
     Answer, Claim, Counts, Durability, EventQuery, Intake, Later, Lease, OpenRun, Page, RunQuery, Store, StoreError,
@@ -31,6 +34,7 @@ struct State {
     pending: BTreeMap<EventId, Lease>,
     runs: BTreeMap<RunRef, StoredRun>,
     run_ids: HashMap<RunId, RunRef>,
+    runs_of_event: HashMap<EventId, Vec<RunRef>>,
     definitions: HashMap<String, String>,
     waits: MemoryShelves,
     breakers: BTreeMap<String, BreakerRecord>,
@@ -113,6 +117,10 @@ impl Store for MemoryStore {
         now(Ok(self.state().definitions.get(hash).cloned()))
     }
 
+    fn dossiers(&self, stretch: Stretch, limit: usize) -> Later<Vec<Dossier>> {
+        now(Ok(self.state().dossiers(stretch, limit)))
+    }
+
     fn counts(&self) -> Counts {
         self.state().counts
     }
@@ -164,6 +172,7 @@ impl State {
                 self.definitions.insert(hash, content);
                 Ok(Answer::Applied)
             }
+            Transition::Purge(purge) => Ok(self.purge(purge)),
         }
     }
 
@@ -173,6 +182,7 @@ impl State {
         }
         let reference = record.reference();
         self.run_ids.insert(record.id, reference);
+        self.runs_of_event.entry(record.event).or_default().push(reference);
         let head = RunHead::queued(record.started_at);
         self.runs.insert(reference, StoredRun { record, head, journal: Vec::new() });
         self.counts.run_started();

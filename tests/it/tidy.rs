@@ -112,11 +112,20 @@ fn without_tests(text: &str) -> Vec<(usize, &str)> {
 
 /// The components of the engine whose inside is theirs alone. What is in `executor/port.rs`,
 /// `failure.rs` and `outages.rs` is the vocabulary of actions, in `router/routes.rs` that of routes, in
-/// `circuit_breaker/circuit.rs` that of what is stored of circuits.
+/// `circuit_breaker/circuit.rs` that of what is stored of circuits, in `retention/dossier.rs` that of what is kept.
 fn other_component<'a>(name: &str, code: &'a str) -> Option<&'a str> {
     let own = name.split('/').nth(2).unwrap_or_default();
-    let components =
-        ["receiver", "validator", "deduplicator", "router", "executor", "dispatcher", "timer", "circuit_breaker"];
+    let components = [
+        "receiver",
+        "validator",
+        "deduplicator",
+        "router",
+        "executor",
+        "dispatcher",
+        "timer",
+        "circuit_breaker",
+        "retention",
+    ];
     let is_vocabulary = |path: &str| {
         [
             "executor::port",
@@ -126,6 +135,7 @@ fn other_component<'a>(name: &str, code: &'a str) -> Option<&'a str> {
             "deduplicator::fingerprint",
             "router::routing",
             "router::routes",
+            "retention::dossier",
         ]
         .iter()
         .any(|words| path.starts_with(words))

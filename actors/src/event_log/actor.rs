@@ -245,6 +245,9 @@ impl LogDoor {
 /// About how many bytes a started run adds beside its input, and an entry beside what it carries.
 const ROW: usize = 512;
 
+/// About how many bytes the removal of an event and its runs writes: keys only.
+const GONE: usize = 4_096;
+
 impl Transition {
     /// About how many bytes it adds to a batch.
     fn weight(&self) -> usize {
@@ -256,6 +259,7 @@ impl Transition {
             }
             Self::KeepDefinition { content, .. } => content.len(),
             Self::KeepBreaker(_) => ROW,
+            Self::Purge(_) => GONE,
         }
     }
 }

@@ -18,6 +18,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use crate::event::{Event, EventMeta, Verdict};
+use crate::time::Timestamp;
 
 /// The format that is written.
 pub const FORMAT: u8 = 2;
@@ -115,6 +116,16 @@ impl Record {
         Ok(assemble(&verdict, &parts.meta, &parts.payload))
     }
 
+    /// Until when runs may come to wait for the event, if it is kept for them.
+    pub fn wanted_until(&self) -> Result<Option<Timestamp>, Damage> {
+        let parts = self.parts()?;
+        let verdict = serde_json::from_slice(&parts.verdict).map_err(|error| undecodable("verdict", &error))?;
+        Ok(match verdict {
+            Verdict::Buffered { until } => Some(until),
+            _ => None,
+        })
+    }
+
     /// Decodes all but the payload.
     pub fn open_meta(&self) -> Result<Event, Damage> {
         self.parts()?.decode(false)
@@ -135,6 +146,17 @@ impl Record {
             2 => Parts::of_format_2(rest),
             newer => Err(Damage::NewerFormat(newer)),
         }
+    }
+}
+
+/// Whether these stored bytes are a record that this version reads.
+pub fn check(stored: &[u8]) -> Result<(), Damage> {
+    let (format, rest) = stored.split_first().ok_or(Damage::CutOff)?;
+    let (checksum, rest) = rest.split_first_chunk::<4>().ok_or(Damage::CutOff)?;
+    match *format {
+        1 | 2 if crc32fast::hash(rest) != u32::from_le_bytes(*checksum) => Err(Damage::Checksum),
+        1 | 2 => Ok(()),
+        newer => Err(Damage::NewerFormat(newer)),
     }
 }
 

@@ -321,8 +321,9 @@ impl Progress {
     /// The sum that is stored beside the journal.
     pub fn head(&self, updated_at: Timestamp) -> RunHead {
         let (status, step, reason) = self.shown();
-        let wake = self.wake(Timestamp::default());
-        RunHead { status, revision: self.revision, step, reason, wake, updated_at, delayed_ms: self.delayed_ms }
+        let (wake, in_doubt) = (self.wake(Timestamp::default()), self.is_in_doubt());
+        let (revision, delayed_ms) = (self.revision, self.delayed_ms);
+        RunHead { status, revision, step, reason, wake, updated_at, delayed_ms, in_doubt }
     }
 
     fn shown(&self) -> (RunStatus, Option<String>, Option<String>) {

@@ -15,6 +15,7 @@ use crate::executor::attempts::Attempts;
 use crate::executor::loading::Definitions;
 use crate::executor::messages::{ExecutorDoors, Executors};
 use crate::mailbox::Door;
+use crate::retention::actor::{LookNow, Retention};
 use crate::router::backlog::{Backlog, RouteBacklog};
 use crate::supervisor::{OnGivenUp, Row, Supervisor};
 use crate::timer::actor::Timer;
@@ -36,14 +37,15 @@ pub(super) struct StartWork {
 /// What the rest of the tree must know of it.
 pub(super) struct Work {
     pub(super) backlog: Door<RouteBacklog>,
+    pub(super) retention: Door<LookNow>,
     pub(super) breakers: Breakers,
 }
 
 impl StartWork {
     pub(super) fn start(self) -> Work {
-        let [_, _, _, _, backlog, executor, dispatcher, timer, circuit_breaker, _] = &TABLE;
+        let [_, _, _, _, backlog, executor, dispatcher, timer, circuit_breaker, retention, _] = &TABLE;
         let breakers = self.start_breakers(circuit_breaker);
-        let Ports { store, rules, clock, slots, .. } = self.ports.clone();
+        let Ports { store, rules, clock, slots, retention: policy, .. } = self.ports.clone();
         let times = Timer::new(Arc::clone(&store), self.executors.clone(), Arc::clone(&clock));
         let times = self.supervisor.supervise(timer, "", times);
         let queue = Dispatcher::new(slots, self.executors.clone(), Arc::clone(&self.ending.draining));
@@ -74,8 +76,11 @@ impl StartWork {
         for workflow in &self.workflows {
             self.start_executor((&supervisor, executor), workflow, shared.clone());
         }
+        let draining = Arc::clone(&self.ending.draining);
+        let old = Retention::new(policy, Arc::clone(&store), self.log.clone(), Arc::clone(&clock), draining);
+        let retention = self.supervisor.supervise(retention, "", old).door();
         let pending = Backlog::new(store, self.log.clone(), rules, self.executors.clone(), clock);
-        Work { backlog: self.supervisor.supervise(backlog, "", pending).door(), breakers }
+        Work { backlog: self.supervisor.supervise(backlog, "", pending).door(), retention, breakers }
     }
 
     /// One for each service that an action calls.

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 
 use super::desk::{Kept, Shelves};
 use super::record::WaitRecord;
-use crate::ids::{EventId, WaitId};
+use crate::ids::{EventId, RunId, WaitId};
 use crate::time::Timestamp;
 
 /// Waits and early callbacks.
@@ -30,6 +30,18 @@ impl MemoryShelves {
     /// How many waits are open, and how many are not.
     pub fn numbers(&self) -> (u64, u64) {
         (self.open, self.waits.len() as u64 - self.open)
+    }
+
+    /// Drops the waits of a run whose journal has so many entries.
+    pub fn forget_run(&mut self, run: RunId, revision: u32) {
+        for id in (0..revision).map(|serial| WaitId::derive(run, serial)) {
+            let Some(wait) = self.waits.remove(&id) else { continue };
+            self.open -= u64::from(wait.is_open());
+            for index in [&mut self.by_key, &mut self.reserved] {
+                index.values_mut().for_each(|waits| _ = waits.remove(&id));
+                index.retain(|_, waits| !waits.is_empty());
+            }
+        }
     }
 
     /// Drops what is kept no longer at `now`.

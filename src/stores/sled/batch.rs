@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use pointsman_actors::event::Verdict;
-use pointsman_actors::event_log::record::{Damage, Record};
+use pointsman_actors::event_log::record::{self, Damage, Record};
 use pointsman_actors::event_log::sealed;
 use pointsman_actors::ids::EventId;
+use pointsman_actors::retention::dossier::Purge;
 use pointsman_actors::run::{Entry, RunHead, RunRecord, RunRef};
 use pointsman_actors::store::{Answer, Claim, Counts, Intake, Lease, Occurrence, Transition};
 use pointsman_actors::time::Timestamp;
@@ -106,6 +107,7 @@ impl<'a> BatchBuilder<'a> {
                 Ok(Answer::Applied)
             }
             Transition::KeepDefinition { hash, content } => self.runs.keep_definition(&hash, &content),
+            Transition::Purge(purge) => self.purge(purge),
         }
     }
 
@@ -224,6 +226,26 @@ impl<'a> BatchBuilder<'a> {
             self.set_lease(event, None);
             self.counts.pending = self.counts.pending.saturating_sub(1);
         }
+        Ok(Answer::Applied)
+    }
+
+    /// An event goes with all its runs, if none of them has begun again.
+    fn purge(&mut self, purge: Purge) -> Result<Answer, BatchError> {
+        let Purge { event, .. } = purge;
+        // What this batch has settled, or removed, has a lease here that says so; what it has changed otherwise, its
+        // record.
+        if self.leases.contains_key(&event) || self.records.contains_key(&event) || self.lease(event)?.is_some() {
+            return Ok(Answer::Stale);
+        }
+        let Some(row) = self.trees.events.get(event.bytes())? else { return Ok(Answer::Stale) };
+        if record::check(&row).is_err() {
+            return Ok(Answer::Stale);
+        }
+        let Some(runs) = self.runs.remove_of(&self.trees.runs, purge)? else { return Ok(Answer::Stale) };
+        self.events.remove(&event.bytes()[..]);
+        self.leases.insert(event, None);
+        self.counts.purged(row.len(), runs.len());
+        runs.into_iter().try_for_each(|(run, revision)| self.waits.forget_run(run.id, revision))?;
         Ok(Answer::Applied)
     }
 

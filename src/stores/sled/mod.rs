@@ -8,6 +8,7 @@
 
 mod batch;
 mod claims;
+mod dossiers;
 mod filter;
 mod open;
 mod overlay;
@@ -26,6 +27,7 @@ use std::time::Duration;
 use pointsman_actors::circuit_breaker::circuit::BreakerRecord;
 use pointsman_actors::event::Event;
 use pointsman_actors::ids::{EventId, RunId, WaitId};
+use pointsman_actors::retention::dossier::{Dossier, Stretch};
 use pointsman_actors::run::{RunHead, RunRecord, RunRef, StoredRun};
 use pointsman_actors::store::{
     Answer, Counts, Durability, EventQuery, Later, Lease, OpenRun, Page, RunQuery, Store, StoreError, Transition,
@@ -184,6 +186,10 @@ impl Store for SledStore {
     fn definition(&self, hash: &str) -> Later<Option<String>> {
         let hash = hash.to_owned();
         self.read(move |reader| runs::definition(&reader.trees.runs, &hash))
+    }
+
+    fn dossiers(&self, stretch: Stretch, limit: usize) -> Later<Vec<Dossier>> {
+        self.read(move |reader| dossiers::dossiers(reader, stretch, limit))
     }
 
     fn counts(&self) -> Counts {

@@ -241,7 +241,7 @@ fn counts_from_bytes(row: &[u8]) -> Counts {
 }
 
 /// The counts in the order in which they are stored. New ones are added at the end.
-fn numbers(counts: &mut Counts) -> [&mut u64; 17] {
+fn numbers(counts: &mut Counts) -> [&mut u64; 19] {
     [
         &mut counts.events,
         &mut counts.redeliveries,
@@ -260,5 +260,7 @@ fn numbers(counts: &mut Counts) -> [&mut u64; 17] {
         &mut counts.delayed_ms,
         &mut counts.open_waits,
         &mut counts.resolved_waits,
+        &mut counts.purged_events,
+        &mut counts.purged_runs,
     ]
 }

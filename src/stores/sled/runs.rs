@@ -3,11 +3,13 @@
 //! A run's rows begin with the time of its start, so that what is worked on lies together at the end of
 //! each tree; only one small row per run stands where its id hashes to.
 
-use std::collections::HashMap;
+pub mod removal;
+
+use std::collections::{HashMap, HashSet};
 
 use pointsman_actors::event_log::record::Damage;
 use pointsman_actors::event_log::sealed;
-use pointsman_actors::ids::RunId;
+use pointsman_actors::ids::{EventId, RunId};
 use pointsman_actors::run::{Entry, RunHead, RunRecord, RunRef, StoredRun};
 use pointsman_actors::store::{Answer, Counts, OpenRun, Page, RunQuery, StoreError};
 use pointsman_actors::time::Timestamp;
@@ -72,7 +74,11 @@ pub struct RunRows {
     /// Heads that this batch has changed: what comes later in it must see them.
     changed: HashMap<RunRef, RunHead>,
     /// Runs that this batch has started.
-    started: std::collections::HashSet<RunId>,
+    started: HashSet<RunId>,
+    /// The events that have started them.
+    started_by: HashSet<EventId>,
+    /// Runs that this batch has removed.
+    gone: HashSet<RunRef>,
     touched: bool,
 }
 
@@ -95,6 +101,7 @@ impl RunRows {
         }
         self.touched = true;
         self.started.insert(record.id);
+        self.started_by.insert(record.event);
         let (run, key) = (record.reference(), key(record.reference()));
         let head = RunHead::queued(record.started_at);
         self.records.insert(&key[..], sealed::seal(record)?);
@@ -147,6 +154,9 @@ impl RunRows {
     }
 
     fn head(&self, trees: &RunTrees, run: RunRef) -> Result<Option<RunHead>, BatchError> {
+        if self.gone.contains(&run) {
+            return Ok(None);
+        }
         if let Some(head) = self.changed.get(&run) {
             return Ok(Some(head.clone()));
         }
@@ -182,6 +192,10 @@ pub fn run(trees: &RunTrees, id: RunId) -> Result<Option<StoredRun>, StoreError>
     let journal = rows
         .map(|row| sealed::open(&row.map_err(|error| unavailable(&error))?).map_err(|damage| damaged(id, &damage)))
         .collect::<Result<Vec<Entry>, _>>()?;
+    // It may have been removed meanwhile, and then the journal is not whole.
+    if !trees.ids.contains_key(id.bytes()).map_err(|error| unavailable(&error))? {
+        return Ok(None);
+    }
     Ok(Some(StoredRun { record, head, journal }))
 }
 

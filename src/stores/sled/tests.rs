@@ -1,5 +1,8 @@
 //! The contract on sled, and what only a durable store can promise.
 
+#[path = "retention_tests.rs"]
+mod retention;
+
 use tempfile::TempDir;
 
 use super::*;

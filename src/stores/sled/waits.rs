@@ -4,7 +4,7 @@
 
 use pointsman_actors::event_log::record::Damage;
 use pointsman_actors::event_log::sealed;
-use pointsman_actors::ids::WaitId;
+use pointsman_actors::ids::{RunId, WaitId};
 use pointsman_actors::store::{Counts, Page, StoreError, WaitCursor, WaitQuery};
 use pointsman_actors::time::Timestamp;
 use pointsman_actors::wait::desk::{Kept, Shelves};
@@ -90,6 +90,23 @@ impl WaitRows {
         let Self { records, by_time, by_key, reserved, inbox, expiry, .. } = self;
         let all = [records, by_time, by_key, reserved, inbox, expiry];
         all.into_iter().filter(|overlay| overlay.is_changed()).map(|each| (each.tree(), each.batch())).collect()
+    }
+
+    /// Drops the waits of a run whose journal has so many entries.
+    pub fn forget_run(&mut self, run: RunId, revision: u32) -> Result<(), BatchError> {
+        if !self.has_any() {
+            return Ok(());
+        }
+        for id in (0..revision).map(|serial| WaitId::derive(run, serial)) {
+            let Some(wait) = self.wait(id)? else { continue };
+            let place = if wait.is_open() { &mut self.counts.open_waits } else { &mut self.counts.resolved_waits };
+            *place = place.saturating_sub(1);
+            wait.keys.iter().for_each(|key| self.by_key.remove([hash(key), *id.bytes()].concat()));
+            self.reserved.remove([hash(&wait.kind), *id.bytes()].concat());
+            self.by_time.remove([&wait.reserved_at.millis().to_be_bytes()[..], id.bytes()].concat());
+            self.records.remove(id.bytes().to_vec());
+        }
+        Ok(())
     }
 
     /// Drops callbacks that are kept no longer.

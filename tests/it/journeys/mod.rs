@@ -8,6 +8,7 @@ mod deliveries;
 mod full_disk;
 mod operators;
 mod process;
+mod retention;
 mod sources;
 mod supervision;
 mod validation;

@@ -14,6 +14,7 @@ use pointsman_actors::deduplicator::fingerprint;
 use pointsman_actors::event::{EventMeta, Facts, SourceName, Verdict};
 use pointsman_actors::event_log::record::Sealer;
 use pointsman_actors::executor::decide::{Happening, Moment, decide};
+use pointsman_actors::executor::outages::Outages;
 use pointsman_actors::executor::port::Success;
 use pointsman_actors::executor::progress::Progress;
 use pointsman_actors::ids::{Ids, RandomIds, RunId};
@@ -122,10 +123,10 @@ fn intake(sealer: &mut Sealer, definition: &Definition, at: Timestamp) -> anyhow
         facts,
         payload_bytes: 2,
     };
-    let verdict = Verdict::Started { runs: vec![run.id] };
+    let verdict = Verdict::Started { runs: vec![run.id], waits: Vec::new() };
     let record = sealer.seal(&meta, &verdict, b"{}")?;
     let delivery = Claim { key, window: DELIVERY_WINDOW };
-    Ok((Intake { id, at, delivery, occurrence: None, record, verdict, runs: vec![run.clone()] }, run))
+    Ok((Intake { id, at, delivery, occurrence: None, record, verdict, runs: vec![run.clone()], callback: None }, run))
 }
 
 /// All transitions of a run, from its begin to its end.
@@ -133,9 +134,21 @@ fn life(run: &RunRecord, definition: &Definition) -> Vec<Transition> {
     let (mut progress, mut happening) = (Progress::new(run.started_at), Happening::Go);
     let (now, mut life) = (run.started_at, Vec::new());
     loop {
-        let decision = decide(run, definition, &progress, &happening, Moment { now, draining: false });
+        let decision = decide(
+            run,
+            definition,
+            &progress,
+            &happening,
+            Moment { now, draining: false, outages: &Outages::default() },
+        );
         let (revision, head) = (progress.revision, decision.progress.head(now));
-        life.push(Transition::Advance { run: run.reference(), revision, entries: decision.entries, head });
+        life.push(Transition::Advance {
+            run: run.reference(),
+            revision,
+            entries: decision.entries,
+            head,
+            waits: Vec::new(),
+        });
         progress = decision.progress;
         let Some(execute) = decision.execute else { return life };
         happening = Happening::Ended(execute.serial, Ok(Success::Done(output(&execute.step))));

@@ -18,6 +18,8 @@ static INFO: ActionInfo = ActionInfo {
     on_doubt: OnDoubt::Repeat,
     parameters: &[Parameter { name: "text", accepts: Accepts::Text, default: None }],
     timeout: Some(Duration::from_secs(3_600)),
+    waits: None,
+    services: &[],
 };
 
 /// The action.
