@@ -10,6 +10,7 @@ pub mod decide;
 pub mod failure;
 pub mod loading;
 pub mod messages;
+pub mod parameter;
 pub mod port;
 pub mod progress;
 mod recovery;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::executor::failure::ErrorClass;
-use crate::executor::port::{ActionInfo, Actions, OnDoubt};
+use crate::executor::port::{Action, Actions, OnDoubt, Written};
 
 /// A workflow as it is written. Spans of time are texts with a unit, such as `"5s"`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -173,7 +173,7 @@ impl WorkflowSpec {
         for step in &mut self.steps {
             step.resolve(defaults);
             if let Some(action) = actions.get(step.action.as_str()) {
-                step.resolve_action(action.info());
+                step.resolve_action(action.as_ref());
             }
             step.timeout.get_or_insert_with(|| defaults.step_timeout.clone());
         }
@@ -195,8 +195,8 @@ impl StepSpec {
         });
     }
 
-    fn resolve_action(&mut self, info: &ActionInfo) {
-        self.on_doubt.get_or_insert(info.on_doubt);
+    fn resolve_action(&mut self, action: &dyn Action) {
+        let info = action.info();
         if let Some(timeout) = info.timeout {
             self.timeout.get_or_insert_with(|| format!("{}ms", timeout.as_millis()));
         }
@@ -205,5 +205,8 @@ impl StepSpec {
                 self.with.entry(parameter.name.to_owned()).or_insert_with(|| default.into());
             }
         }
+        // One that cannot be used is refused when it is compiled.
+        let on_doubt = action.examine(&Written::new(self.with.clone())).map_or(info.on_doubt, |effect| effect.on_doubt);
+        self.on_doubt.get_or_insert(on_doubt);
     }
 }
