@@ -140,7 +140,8 @@ impl Settings {
     }
 }
 
-struct Checker<'a> {
+/// Checks key after key and keeps what is wrong.
+pub(super) struct Checker<'a> {
     merged: &'a Merged,
     problems: &'a mut Vec<Problem>,
 }
@@ -233,6 +234,7 @@ impl Checker<'_> {
             slack_webhook_url: self.url("integrations.slack.webhook_url"),
             claude_command: self.text("integrations.claude_code.command").unwrap_or_default(),
             anthropic_api_key: self.credential("integrations.claude_code.api_key"),
+            generic: self.generic(),
         }
     }
 
@@ -396,7 +398,7 @@ impl Checker<'_> {
         allowed
     }
 
-    fn networks(&mut self, path: &str) -> Vec<IpNet> {
+    pub(super) fn networks(&mut self, path: &str) -> Vec<IpNet> {
         let mut networks = Vec::new();
         for text in self.list(path) {
             match text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)) {
@@ -428,12 +430,12 @@ impl Checker<'_> {
         }
     }
 
-    fn wrong(&mut self, path: &str, reason: String) {
+    pub(super) fn wrong(&mut self, path: &str, reason: String) {
         let origin = self.merged.entry(path).map_or(Origin::Default, |entry| entry.origin.clone());
         self.problems.push(Problem { key: path.to_owned(), origin, reason });
     }
 
-    fn text(&self, path: &str) -> Option<String> {
+    pub(super) fn text(&self, path: &str) -> Option<String> {
         match &self.merged.entry(path)?.value {
             Value::Text(text) if !text.is_empty() => Some(text.clone()),
             _ => None,
@@ -454,7 +456,7 @@ impl Checker<'_> {
         }
     }
 
-    fn flag(&self, path: &str) -> bool {
+    pub(super) fn flag(&self, path: &str) -> bool {
         matches!(self.merged.entry(path).map(|entry| &entry.value), Some(Value::Flag(true)))
     }
 
@@ -465,7 +467,7 @@ impl Checker<'_> {
         }
     }
 
-    fn list(&self, path: &str) -> Vec<String> {
+    pub(super) fn list(&self, path: &str) -> Vec<String> {
         match self.merged.entry(path).map(|entry| &entry.value) {
             Some(Value::List(items)) => items.clone(),
             _ => Vec::new(),
