@@ -136,9 +136,7 @@ fn misfits(written: &Written) -> Vec<Misfit> {
     let mut found: Vec<Misfit> = named_secrets::misfit(written, "secret_headers").into_iter().collect();
     let url = written.get("url").and_then(Json::as_str).unwrap_or_default();
     let host = written_origin(url);
-    if let (Some(fixed), None) = (written.fixed_text("url"), &host) {
-        found.extend(web::address(fixed).err().map(|reason| Misfit::new("url", reason)));
-    }
+    found.extend(wrong_address(url).map(|reason| Misfit::new("url", reason)));
     for table in ["headers", "secret_headers"] {
         for (name, value) in written.get(table).and_then(Json::as_object).into_iter().flatten() {
             let key = format!("{table}.{name}");
@@ -170,16 +168,35 @@ fn header_name(name: &str) -> Result<HeaderName, String> {
     if OURS.contains(&header.as_str()) { Err("this header is not a step's to set".to_owned()) } else { Ok(header) }
 }
 
-/// The origin that a definition writes out: of an address up to the first `/`, `?` or `#` behind the host, if there
-/// is no template in that. What comes behind it cannot lead to another host.
+/// What is wrong with an address, as far as it is written out.
+fn wrong_address(url: &str) -> Option<String> {
+    let (url, is_whole) = (url.trim_start(), !is_template(&url.into()));
+    let head = url.split('{').next().unwrap_or_default().to_ascii_lowercase();
+    let may_begin = |scheme: &str| head.starts_with(scheme) || scheme.starts_with(&head);
+    let known = match written_host(url) {
+        _ if is_whole => url,
+        Some(host) => host,
+        None if may_begin("http://") || may_begin("https://") => return None,
+        None => &head,
+    };
+    web::address(known).err()
+}
+
+/// The origin that a definition writes out.
 fn written_origin(url: &str) -> Option<String> {
+    web::address(written_host(url)?).ok().map(|url| web::origin(&url))
+}
+
+/// An address up to the first `/`, `?` or `#` behind its host, if there is no template in that: what comes behind it
+/// cannot lead to another host.
+fn written_host(url: &str) -> Option<&str> {
     let (_, rest) = url.split_once("://")?;
     let behind = url.len() - rest.len();
     let host = match rest.find(['/', '?', '#']) {
         Some(end) => url.get(..=behind + end)?,
         None => url,
     };
-    (!host.contains('{')).then(|| web::address(host).ok().map(|url| web::origin(&url)))?
+    Some(host).filter(|host| !host.contains('{'))
 }
 
 /// A request, ready to be sent.

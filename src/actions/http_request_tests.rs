@@ -87,6 +87,12 @@ fn what_can_be_known_before_is_refused_before() {
     check(json!({"url": "{{ input.url }}"}), "fine");
     check(json!({"url": "ftp://hunter2@h/"}), "url: it is not an address that can be called");
     check(json!({"url": "h/hunter2"}), "url: it is not an address");
+    check(json!({"url": "h/{{ input.x }}"}), "url: it is not an address");
+    check(json!({"url": "ftp://h/{{ input.x }}"}), "url: it is not an address");
+    check(json!({"url": "ftp://{{ input.x }}"}), "url: it is not an address");
+    check(json!({"url": "https://a b/{{ input.x }}"}), "url: it is not an address");
+    check(json!({"url": "HTTP://{{ input.x }}"}), "fine");
+    check(json!({"url": "http{{ input.s }}://h"}), "fine");
     check(json!({"url": "https://h/", "method": "{{ input.m }}"}), "method: write it out");
     check(json!({"url": "https://h/", "effect": "{{ input.e }}"}), "effect: write it out");
     check(json!({"url": "https://h/", "effect": "keyed"}), "effect: nothing is sent by which a repetition");
@@ -201,7 +207,9 @@ fn the_expected_answers_are_the_definitions_word() {
         let with = json!({"url": "https://h/", "method": "POST", "expect": expect});
         request(&with, &json!({})).unwrap().judge(&answer(status, "text/plain", ""), &secrets(), 0)
     };
-    assert!(judge(json!([]), 204).is_ok() && judge(json!([404, "409"]), 409).is_ok() && judge(json!([302]), 302).is_ok());
+    assert!(
+        judge(json!([]), 204).is_ok() && judge(json!([404, "409"]), 409).is_ok() && judge(json!([302]), 302).is_ok()
+    );
     let failure = judge(json!([201]), 200).unwrap_err();
     assert_eq!((failure.class, failure.in_doubt), (ErrorClass::Validation, true), "it was done, and what was it?");
     let refused = judge(json!([]), 404).unwrap_err();

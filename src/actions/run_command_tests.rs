@@ -96,7 +96,8 @@ fn a_secret_is_in_nothing_that_is_kept() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("deploy"), "hunter2").unwrap();
     let secrets = Secrets::read(directory.path()).unwrap();
-    let said = |code| Said { code: Some(code), stdout: b"o hunter2".to_vec(), stderr: b"e hunter2".to_vec(), cut: false };
+    let said =
+        |code| Said { code: Some(code), stdout: b"o hunter2".to_vec(), stderr: b"e hunter2".to_vec(), cut: false };
     let Ok(Success::Done(output)) = judge(&said(0), &[], &secrets) else { panic!("it was fine") };
     assert_eq!((&output["stdout"], &output["stderr"]), (&json!("o ***"), &json!("e ***")));
     assert_eq!(judge(&said(1), &[], &secrets).unwrap_err().message, "it ended with exit code 1: e ***");

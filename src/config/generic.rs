@@ -21,7 +21,8 @@ impl Checker<'_> {
     fn commands(&mut self) -> Vec<String> {
         let commands = self.list("workflow.commands");
         for command in commands.iter().filter(|command| command.contains('/') && !command.starts_with('/')) {
-            let reason = format!("`{command}` is neither a name nor an absolute path; give one such as git or /usr/bin/git");
+            let reason =
+                format!("`{command}` is neither a name nor an absolute path; give one such as git or /usr/bin/git");
             self.wrong("workflow.commands", reason);
         }
         commands

@@ -158,7 +158,8 @@ async fn one_that_nobody_waits_for_is_ended() {
 #[actix::test]
 async fn of_much_that_is_said_the_beginning_and_the_last_complaints_are_kept() {
     let (notebook, _) = notebook(true);
-    let script = "head -c 200000 /dev/zero | tr '\\0' o; head -c 200000 /dev/zero | tr '\\0' e >&2; echo last >&2; exit 3";
+    let script =
+        "head -c 200000 /dev/zero | tr '\\0' o; head -c 200000 /dev/zero | tr '\\0' e >&2; echo last >&2; exit 3";
     let said = commands(&[], true).run(order(Work::Script(script), &[], &notebook)).await.unwrap();
     assert_eq!((said.code, said.stdout.len(), said.stderr.len(), said.cut), (Some(3), 64 << 10, 8 << 10, true));
     assert!(said.stderr.ends_with(b"elast\n"));

@@ -38,7 +38,8 @@ const NOT_PUBLIC: [&str; 24] = [
     "ff00::/8",
 ];
 
-static NETWORKS: LazyLock<Vec<IpNet>> = LazyLock::new(|| NOT_PUBLIC.iter().filter_map(|net| net.parse().ok()).collect());
+static NETWORKS: LazyLock<Vec<IpNet>> =
+    LazyLock::new(|| NOT_PUBLIC.iter().filter_map(|net| net.parse().ok()).collect());
 
 /// Says which addresses may be called, and looks names up.
 #[derive(Clone, Debug, Default)]

@@ -41,8 +41,7 @@ fn is_program(path: &Path) -> bool {
 
 /// A directory for a program to work in; it is removed when this is dropped.
 pub fn workplace() -> Result<tempfile::TempDir, Failure> {
-    tempfile::tempdir()
-        .map_err(|error| Failure::new(ErrorClass::Temporary, format!("no temporary directory: {error}")))
+    tempfile::tempdir().map_err(|error| Failure::new(ErrorClass::Temporary, format!("no temporary directory: {error}")))
 }
 
 /// Why a program could not be started. A machine without room for a process has it again later; a program that

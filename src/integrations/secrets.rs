@@ -72,7 +72,8 @@ impl Secrets {
 /// A text without these words, nor the parts of them that blanks separate: of `Bearer …` the token alone is as
 /// much a secret. What is too short to be one stays.
 pub fn hide<'a>(text: &str, words: impl Iterator<Item = &'a str>) -> String {
-    let mut words: Vec<&str> = words.flat_map(|word| [word].into_iter().chain(word.split_whitespace().skip(1))).collect();
+    let mut words: Vec<&str> =
+        words.flat_map(|word| [word].into_iter().chain(word.split_whitespace().skip(1))).collect();
     words.retain(|word| word.len() >= SHORTEST);
     // One that holds another goes first.
     words.sort_by_key(|word| std::cmp::Reverse(word.len()));
@@ -105,7 +106,10 @@ mod tests {
 
     #[test]
     fn what_is_no_secret_is_named() {
-        assert_eq!(secrets(&[("deploy", "\n")]).unwrap_err(), "`deploy` holds less than 4 characters; that is no secret");
+        assert_eq!(
+            secrets(&[("deploy", "\n")]).unwrap_err(),
+            "`deploy` holds less than 4 characters; that is no secret"
+        );
         assert!(Secrets::read(Path::new("/no/such/place")).unwrap_err().contains("/no/such/place"));
     }
 

@@ -82,7 +82,11 @@ impl Web {
                 && call.method.is_safe()
                 && !call.expected.contains(&answer.status);
             let Some(next) = answer.headers.get(LOCATION).filter(|_| goes_on) else { return Ok(answer) };
-            url = next.to_str().ok().and_then(|next| url.join(next).ok()).filter(|url| address(url.as_str()).is_ok())
+            url = next
+                .to_str()
+                .ok()
+                .and_then(|next| url.join(next).ok())
+                .filter(|url| address(url.as_str()).is_ok())
                 .ok_or_else(|| failed(call, &url, "it is sent to what is no address"))?;
         }
         Err(failed(call, &call.url, &format!("it is sent elsewhere more than {MOST_REDIRECTS} times")))
@@ -104,7 +108,9 @@ impl Web {
         if call.written.as_ref() == Some(&origin(url)) {
             return Ok(&self.open);
         }
-        self.guard.look(url.host_str().unwrap_or_default()).map_err(|refused| failed(call, url, &refused.to_string()))?;
+        self.guard
+            .look(url.host_str().unwrap_or_default())
+            .map_err(|refused| failed(call, url, &refused.to_string()))?;
         self.guarded.as_ref().ok_or_else(|| failed(call, url, "nobody can look where its host leads"))
     }
 }
