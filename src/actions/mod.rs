@@ -1,6 +1,10 @@
 //! What steps can do: a file and a line for each.
 
+mod bounded;
+mod http_request;
+mod named_secrets;
 mod pull_request;
+mod run_command;
 mod send_notification;
 mod update_pr_status;
 mod validate_pr;
@@ -15,11 +19,13 @@ use crate::integrations::Integrations;
 
 /// All actions, with what they call.
 pub fn all(integrations: &Integrations) -> Actions {
-    let Integrations { github, slack, claude_code } = integrations.clone();
-    let all: [Arc<dyn Action>; 3] = [
+    let Integrations { github, slack, claude_code, web, commands, secrets, clock } = integrations.clone();
+    let all: [Arc<dyn Action>; 5] = [
         Arc::new(validate_pr::ValidatePr::new(github.clone(), claude_code)),
         Arc::new(update_pr_status::UpdatePrStatus::new(github)),
         Arc::new(send_notification::SendNotification::new(slack)),
+        Arc::new(http_request::HttpRequest::new(web, secrets.clone(), clock)),
+        Arc::new(run_command::RunCommand::new(commands, secrets)),
     ];
     Arc::new(all.into_iter().map(|action| (action.info().name, action)).collect::<BTreeMap<_, _>>())
 }

@@ -3,6 +3,7 @@
 //! or the environment.
 
 mod engine;
+mod generic;
 pub mod keys;
 pub mod merged;
 pub mod settings;

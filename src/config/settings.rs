@@ -149,6 +149,7 @@ impl Settings {
     }
 }
 
+/// Checks key after key and keeps what is wrong.
 pub(super) struct Checker<'a> {
     pub(super) merged: &'a Merged,
     problems: &'a mut Vec<Problem>,
@@ -229,6 +230,7 @@ impl Checker<'_> {
             slack_webhook_url: self.url("integrations.slack.webhook_url"),
             claude_command: self.text("integrations.claude_code.command").unwrap_or_default(),
             anthropic_api_key: self.credential("integrations.claude_code.api_key"),
+            generic: self.generic(),
         }
     }
 
@@ -416,7 +418,7 @@ impl Checker<'_> {
         allowed
     }
 
-    fn networks(&mut self, path: &str) -> Vec<IpNet> {
+    pub(super) fn networks(&mut self, path: &str) -> Vec<IpNet> {
         let mut networks = Vec::new();
         for text in self.list(path) {
             match text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)) {
@@ -448,7 +450,7 @@ impl Checker<'_> {
         }
     }
 
-    fn wrong(&mut self, path: &str, reason: String) {
+    pub(super) fn wrong(&mut self, path: &str, reason: String) {
         let origin = self.merged.entry(path).map_or(Origin::Default, |entry| entry.origin.clone());
         self.problems.push(Problem { key: path.to_owned(), origin, reason });
     }
@@ -485,7 +487,7 @@ impl Checker<'_> {
         }
     }
 
-    fn list(&self, path: &str) -> Vec<String> {
+    pub(super) fn list(&self, path: &str) -> Vec<String> {
         match self.merged.entry(path).map(|entry| &entry.value) {
             Some(Value::List(items)) => items.clone(),
             _ => Vec::new(),

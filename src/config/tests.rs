@@ -177,6 +177,28 @@ fn secrets_are_never_shown() {
 }
 
 #[test]
+fn nothing_may_be_called_or_run_that_is_not_named() {
+    let (_, settings) = merge("", &[]).unwrap();
+    let generic = settings.integrations.generic;
+    assert!(generic.commands.is_empty() && !generic.allow_shell && generic.allow_private_addresses.is_empty());
+    let file = "[workflow]\ncommands = [\"git\", \"/usr/bin/make\"]\nallow_private_addresses = [\"10.0.0.0/8\"]";
+    let (_, settings) = merge(file, &[("POINTSMAN_ALLOW_SHELL", "true")]).unwrap();
+    let generic = settings.integrations.generic;
+    assert_eq!((generic.commands.len(), generic.allow_shell), (2, true));
+    assert_eq!(generic.allow_private_addresses, ["10.0.0.0/8".parse().unwrap()]);
+    let check = |file: &str, expect: &str| assert!(problem(file, &[]).contains(expect), "{}", problem(file, &[]));
+    check(
+        "[workflow]\ncommands = [\"bin/x\"]",
+        "workflow.commands (configuration file, line 2): `bin/x` is neither a name nor an absolute path",
+    );
+    check("[workflow]\nallow_private_addresses = [\"home\"]", "`home` is not a network");
+    check(
+        "[workflow]\nsecrets_dir = \"/no/such/place\"",
+        "workflow.secrets_dir (configuration file, line 2): `/no/such/place` cannot be read",
+    );
+}
+
+#[test]
 fn the_sample_file_is_the_table() {
     assert_eq!(
         include_str!("../../config.toml"),

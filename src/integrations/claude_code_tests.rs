@@ -7,6 +7,7 @@ use serde_json::Value as Json;
 use tempfile::TempDir;
 
 use super::*;
+use crate::integrations::process;
 
 const LONG: Duration = Duration::from_secs(60);
 

@@ -7,7 +7,9 @@ use bytes::Bytes;
 use pointsman_actors::executor::failure::{ErrorClass, Failure};
 use reqwest::header::HeaderMap;
 use reqwest::redirect::Policy;
-use reqwest::{Client, Method, RequestBuilder};
+use reqwest::{Client, ClientBuilder, Method, RequestBuilder};
+
+use super::guard::Refused;
 
 /// A connection that is not there by then will not come.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -29,6 +31,12 @@ pub enum Redirects {
 
 /// A client of providers.
 pub fn client(redirects: Redirects) -> Client {
+    // Only a TLS backend that is not there fails this, and it is compiled in.
+    builder(redirects).build().unwrap_or_default()
+}
+
+/// What all clients have in common.
+pub fn builder(redirects: Redirects) -> ClientBuilder {
     // Fails only when one is installed already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let policy = match redirects {
@@ -37,9 +45,7 @@ pub fn client(redirects: Redirects) -> Client {
     };
     // A referer would tell the next host the address of the one before, which may be a credential.
     let builder = Client::builder().redirect(policy).referer(false);
-    let builder = builder.connect_timeout(CONNECT).timeout(WHOLE).user_agent(USER_AGENT);
-    // Only a TLS backend that is not there fails this, and it is compiled in.
-    builder.build().unwrap_or_default()
+    builder.connect_timeout(CONNECT).timeout(WHOLE).user_agent(USER_AGENT)
 }
 
 /// How we introduce ourselves; GitHub refuses requests without.
@@ -64,7 +70,12 @@ pub async fn send(what: &str, method: &Method, request: RequestBuilder) -> Resul
 
 /// The same, reading at most `limit` bytes.
 pub async fn send_up_to(what: &str, method: &Method, request: RequestBuilder, limit: usize) -> Result<Answer, Failure> {
-    let failed = |error: reqwest::Error| no_answer(what, method, error);
+    send_as(what, !method.is_safe(), request, limit).await
+}
+
+/// The same of a request of which the method does not tell whether it `changes` anything.
+pub async fn send_as(what: &str, changes: bool, request: RequestBuilder, limit: usize) -> Result<Answer, Failure> {
+    let failed = |error: reqwest::Error| no_answer(what, changes, error);
     let mut response = request.send().await.map_err(failed)?;
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let (mut body, mut cut) = (Vec::new(), false);
@@ -80,22 +91,22 @@ pub async fn send_up_to(what: &str, method: &Method, request: RequestBuilder, li
 }
 
 /// What it means that no answer came. A write that had left may have been done.
-fn no_answer(what: &str, method: &Method, error: reqwest::Error) -> Failure {
+fn no_answer(what: &str, changes: bool, error: reqwest::Error) -> Failure {
     // A connection that was not there in time is no answer that was not: nothing had left.
     let is_builder = error.is_builder();
     let never_left = error.is_connect() || is_builder;
     let in_time = never_left || !error.is_timeout();
     // The URL may be a credential.
     let error = error.without_url();
-    let reason = std::iter::successors(std::error::Error::source(&error), |error| error.source())
-        .last()
-        .map_or_else(|| error.to_string(), ToString::to_string);
+    let last = std::iter::successors(std::error::Error::source(&error), |error| error.source()).last();
+    let reason = last.map_or_else(|| error.to_string(), ToString::to_string);
+    let is_refused = last.is_some_and(|last| last.is::<Refused>());
     let class = match () {
-        // A URL of the configuration that is none.
-        () if is_builder => ErrorClass::Validation,
+        // A URL of the configuration that is none, or one that leads where it must not.
+        () if is_builder || is_refused => ErrorClass::Validation,
         () if in_time => ErrorClass::Network,
         () => ErrorClass::Timeout,
     };
     let failure = Failure::new(class, format!("{what}: no answer: {reason}"));
-    if never_left || method == Method::GET { failure } else { failure.in_doubt() }
+    if never_left || !changes { failure } else { failure.in_doubt() }
 }

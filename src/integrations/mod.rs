@@ -2,11 +2,16 @@
 //! may pass by themselves. They never decide what a run does, and no credential leaves them.
 
 pub mod claude_code;
+pub mod commands;
 pub mod github;
+pub mod guard;
 pub mod http;
 pub mod process;
+pub mod program;
+pub mod secrets;
 pub mod slack;
 pub mod verdict;
+pub mod web;
 
 use std::sync::Arc;
 
@@ -14,9 +19,13 @@ use pointsman_actors::time::SharedClock;
 
 use crate::config::settings::SecretText;
 use claude_code::ClaudeCode;
+use commands::Commands;
 use github::GitHub;
 use http::Redirects;
+use ipnet::IpNet;
+use secrets::Secrets;
 use slack::Slack;
+use web::Web;
 
 /// What the configuration says of the integrations.
 #[derive(Clone, Debug)]
@@ -31,6 +40,21 @@ pub struct IntegrationSettings {
     pub claude_command: String,
     /// Handed to that command, and to nothing else.
     pub anthropic_api_key: Option<SecretText>,
+    /// What steps may do that call anybody or run anything.
+    pub generic: GenericSettings,
+}
+
+/// What the configuration allows steps that call anybody or run anything.
+#[derive(Clone, Debug, Default)]
+pub struct GenericSettings {
+    /// The programs that steps may run, by name or absolute path.
+    pub commands: Vec<String>,
+    /// Whether they may run scripts.
+    pub allow_shell: bool,
+    /// Networks that are not public and may be called all the same when a template names the machine.
+    pub allow_private_addresses: Vec<IpNet>,
+    /// The secrets that steps may name.
+    pub secrets: Secrets,
 }
 
 /// The integrations that are configured.
@@ -42,6 +66,14 @@ pub struct Integrations {
     pub slack: Option<Arc<Slack>>,
     /// Claude Code.
     pub claude_code: Arc<ClaudeCode>,
+    /// Anybody who speaks HTTP.
+    pub web: Arc<Web>,
+    /// The programs that may be run.
+    pub commands: Arc<Commands>,
+    /// What steps may name and never hold.
+    pub secrets: Secrets,
+    /// Says how long it is until a date that somebody names.
+    pub clock: SharedClock,
 }
 
 impl Integrations {
@@ -49,12 +81,15 @@ impl Integrations {
     /// `clock` says how long it is until a provider's limit is lifted.
     pub fn new(settings: &IntegrationSettings, passed_on: &[(String, String)], clock: SharedClock) -> Self {
         let github = settings.github_token.clone().map(|token| {
-            Arc::new(GitHub::new(http::client(Redirects::Follow), &settings.github_api_url, token, clock))
+            Arc::new(GitHub::new(http::client(Redirects::Follow), &settings.github_api_url, token, Arc::clone(&clock)))
         });
         let slack = settings.slack_webhook_url.clone();
         let slack = slack.map(|url| Arc::new(Slack::new(http::client(Redirects::Refuse), url)));
         let claude_code =
             Arc::new(ClaudeCode::new(&settings.claude_command, passed_on, settings.anthropic_api_key.as_ref()));
-        Self { github, slack, claude_code }
+        let generic = &settings.generic;
+        let web = Arc::new(Web::new(&generic.allow_private_addresses));
+        let commands = Arc::new(Commands::new(generic.commands.clone(), generic.allow_shell, passed_on));
+        Self { github, slack, claude_code, web, commands, secrets: generic.secrets.clone(), clock }
     }
 }

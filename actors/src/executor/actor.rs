@@ -250,6 +250,7 @@ impl Executor {
             serial,
             key,
             with,
+            written: step.written.clone(),
             timeout: step.timeout,
             notebook: notebook(self.shared.executors.clone(), self.workflow.clone(), run, serial),
         };

@@ -404,12 +404,15 @@ fn a_process_that_ends_begins_no_attempt() {
 
 #[test]
 fn what_a_template_cannot_give_fails_the_step_and_not_the_program() {
-    let toml = STEPS.replace("\"5s\"", "\"{{ input.pause }}\"");
-    let mut story = Story::new(&toml);
-    story.happens(&Happening::Go);
-    assert_eq!(story.status(), RunStatus::Failed);
-    let reason = story.progress.head(story.now).reason.unwrap();
-    assert!(reason.contains("is not a span of time"), "{reason}");
+    let check = |template: &str, expect: &str| {
+        let mut story = Story::new(&STEPS.replace("\"5s\"", &format!("\"{template}\"")));
+        story.happens(&Happening::Go);
+        assert_eq!(story.status(), RunStatus::Failed);
+        let reason = story.progress.head(story.now).reason.unwrap();
+        assert!(reason.contains(expect), "{reason}");
+    };
+    check("{{ input.pause }}", "with.duration: expected a text, found nothing");
+    check("{{ 'soon' }}", "with.duration: `soon` is not a span of time");
 }
 
 #[test]

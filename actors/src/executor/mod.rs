@@ -15,6 +15,7 @@ pub mod messages;
 #[cfg(test)]
 mod outage_tests;
 pub mod outages;
+pub mod parameter;
 pub mod port;
 pub mod progress;
 mod recovery;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 
 use super::failure::Failure;
+pub use super::parameter::{Accepts, Misfit, Parameter, Written};
 use crate::event::{Event, EventMeta};
 use crate::ids::RunId;
 
@@ -39,64 +40,21 @@ pub enum OnDoubt {
     AssumeDone,
 }
 
-/// What a parameter may be. What a definition writes out is checked when it is loaded, what its templates
-/// give when they have.
+/// What doing a step again would do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Accepts {
-    /// A text that is not empty, or a number as one.
-    Text,
-    /// Such a text, or a list of them.
-    Texts,
-    /// A text, also none.
-    OptionalText,
-    /// A whole number, also as a text.
-    Number,
-    /// One of these texts.
-    OneOf(&'static [&'static str]),
+pub struct Effect {
+    /// Its class.
+    pub class: EffectClass,
+    /// What happens in doubt when the step does not say.
+    pub on_doubt: OnDoubt,
 }
 
-impl Accepts {
-    /// Why `value` cannot be used, if it cannot.
-    pub fn refuses(self, value: &Json) -> Option<String> {
-        if let (Self::Texts, Json::Array(values)) = (self, value) {
-            return values.iter().find_map(|value| Self::Text.refuses(value));
-        }
-        let text = match value {
-            Json::String(text) => Some(text.clone()),
-            Json::Number(number) => Some(number.to_string()),
-            Json::Null if self == Self::OptionalText => Some(String::new()),
-            _ => None,
-        };
-        let fits = match (self, &text) {
-            (_, None) => false,
-            (Self::Text | Self::Texts, Some(text)) => !text.is_empty(),
-            (Self::OptionalText, Some(_)) => true,
-            (Self::Number, Some(text)) => text.trim().parse::<u64>().is_ok(),
-            (Self::OneOf(all), Some(text)) => all.contains(&text.as_str()),
-        };
-        let expected = match self {
-            Self::Text | Self::OptionalText => "a text".to_owned(),
-            Self::Texts => "a text, or a list of texts".to_owned(),
-            Self::Number => "a whole number".to_owned(),
-            Self::OneOf(all) => format!("one of {}", all.join(", ")),
-        };
-        let found = match value {
-            Json::Null => "nothing".to_owned(),
-            found => found.to_string().chars().take(80).collect(),
-        };
-        (!fits).then(|| format!("expected {expected}, found {found}"))
+impl From<EffectClass> for Effect {
+    /// With what usually happens in doubt: what may be repeated is, anything else waits for an operator.
+    fn from(class: EffectClass) -> Self {
+        let on_doubt = if class == EffectClass::Once { OnDoubt::Park } else { OnDoubt::Repeat };
+        Self { class, on_doubt }
     }
-}
-
-/// A value that a step hands to its action under `with`.
-#[derive(Debug)]
-pub struct Parameter {
-    /// Its name.
-    pub name: &'static str,
-    /// What it may be.
-    pub accepts: Accepts,
-    /// The template that is used when the step does not name it; without one the step must.
-    pub default: Option<&'static str>,
 }
 
 /// What is known of an action before it runs.
@@ -104,7 +62,7 @@ pub struct Parameter {
 pub struct ActionInfo {
     /// The name that steps write.
     pub name: &'static str,
-    /// Its effect class.
+    /// Its effect class, unless what a step writes decides ([`Action::examine`]).
     pub class: EffectClass,
     /// What happens in doubt when the step does not say.
     pub on_doubt: OnDoubt,
@@ -170,6 +128,8 @@ pub struct Attempt {
     pub key: String,
     /// What the step hands over, with all parameters of the action in it.
     pub with: Map<String, Json>,
+    /// The same as its definition writes it.
+    pub written: Written,
     /// How long it may take; when it is over the attempt is dropped.
     pub timeout: Duration,
     /// Where it writes down what must be found after a crash.
@@ -203,6 +163,21 @@ pub trait Action: Send + Sync + 'static {
     /// Why it cannot be used as this process is configured, in words.
     fn unavailable(&self) -> Option<String> {
         None
+    }
+
+    /// Why a step that writes this cannot be used as this process is configured, in words.
+    fn lacks(&self, written: &Written) -> Option<String> {
+        let _ = written;
+        self.unavailable()
+    }
+
+    /// What doing such a step again would do, or all that is wrong with what it writes beyond the kinds of
+    /// its parameters. What it says must follow from `written` alone: a run is pinned to that, and not to the
+    /// configuration.
+    fn examine(&self, written: &Written) -> Result<Effect, Vec<Misfit>> {
+        let _ = written;
+        let ActionInfo { class, on_doubt, .. } = *self.info();
+        Ok(Effect { class, on_doubt })
     }
 
     /// Does it. Dropping the future ends the work, and with it every process that it started.

@@ -32,15 +32,8 @@ impl Next<'_> {
     /// A step that does nothing but wait.
     pub(super) fn wait_for_event(&mut self, step: &Step, with: &Map<String, Json>) {
         let Some(waits) = &step.waits else { return };
-        let keys: Vec<String> = match with.get("key") {
-            Some(Json::String(key)) => vec![key.clone()],
-            Some(Json::Array(keys)) => keys.iter().filter_map(Json::as_str).map(str::to_owned).collect(),
-            _ => Vec::new(),
-        };
-        let Some(kind) = keys.first().map(|key| kind_of(key).to_owned()) else {
-            let message = "with.key: expected the key of what is waited for, found nothing";
-            return self.give_up(step, 0, Failure::new(ErrorClass::Validation, message));
-        };
+        let key = with.get("key").and_then(Json::as_str).unwrap_or_default().to_owned();
+        let (kind, keys) = (kind_of(&key).to_owned(), vec![key]);
         // What came while the run was on its way here is meant as well.
         let wait = self.open_wait(step, waits, (keys.clone(), kind), self.progress.since);
         self.write(What::Waiting { step: step.name.clone(), attempt: 0, wait, keys, output: Json::Null });

@@ -55,7 +55,7 @@ impl Catalog {
 fn availability(definition: &Definition, actions: &Actions) -> Availability {
     let reason = definition.steps.iter().filter(|step| !step.is_engines_own()).find_map(|step| {
         let action = actions.get(step.action.as_str())?;
-        action.unavailable()
+        action.lacks(&step.written)
     });
     match reason {
         Some(reason) => Availability::Unavailable { reason },

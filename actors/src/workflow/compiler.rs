@@ -4,16 +4,19 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 
-use super::definition::{Concurrency, DELAY, Definition, DefinitionError, Pinned, Spot, Step, WAIT_FOR_EVENT};
+use super::definition::{
+    Argument, Concurrency, DELAY, Definition, DefinitionError, Pinned, Spot, Step, WAIT_FOR_EVENT,
+};
 use super::graph::Graph;
 use super::recipe::Recipe;
 use super::retry::RetryPolicy;
 use super::spec::{ConcurrencySpec, RetrySpec, StepSpec};
 use super::waits::WAIT_INFO;
-use crate::executor::port::{Accepts, ActionInfo, Actions, EffectClass, OnDoubt, Parameter};
+use crate::executor::port::{
+    Accepts, Action, ActionInfo, Actions, Effect, EffectClass, Misfit, OnDoubt, Parameter, Written,
+};
 use crate::expression::{Expression, ExpressionError, Template};
 use crate::ids;
 use crate::time::parse_span;
@@ -28,6 +31,35 @@ static DELAY_INFO: ActionInfo = ActionInfo {
     waits: None,
     services: &[],
 };
+
+/// Who does a step.
+enum Does<'a> {
+    /// The engine, which waits.
+    Engine(&'static ActionInfo),
+    /// An action.
+    Action(&'a dyn Action),
+}
+
+impl Does<'_> {
+    fn info(&self) -> &'static ActionInfo {
+        match self {
+            Self::Engine(info) => info,
+            Self::Action(action) => action.info(),
+        }
+    }
+}
+
+/// What a step writes, with the defaults of its action: what an earlier version pinned may lack a parameter that
+/// its action did not have.
+fn written(spec: &StepSpec, info: &ActionInfo) -> Written {
+    let mut with = spec.with.clone();
+    for parameter in info.parameters {
+        if let Some(default) = parameter.default {
+            with.entry(parameter.name.to_owned()).or_insert_with(|| default.into());
+        }
+    }
+    Written::new(with)
+}
 
 pub(super) struct Compiler<'a> {
     workflow: &'a str,
@@ -98,23 +130,15 @@ impl<'a> Compiler<'a> {
         if spec.name.is_empty() || !spec.name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
             self.wrong(&at("name"), "a name has letters, digits and underscores only");
         }
-        let info: &'static ActionInfo = match self.actions.get(spec.action.as_str()) {
-            _ if spec.action == DELAY => &DELAY_INFO,
-            _ if spec.action == WAIT_FOR_EVENT => &WAIT_INFO,
-            Some(action) => action.info(),
-            None => {
-                let names: Vec<&str> = self.actions.keys().copied().chain([DELAY, WAIT_FOR_EVENT]).collect();
-                let names = names.join(", ");
-                self.wrong(&at("action"), format!("there is no action `{}`; there are {names}", spec.action));
-                return None;
-            }
-        };
-        let on_doubt = spec.on_doubt.unwrap_or(info.on_doubt);
-        if info.class == EffectClass::Once && on_doubt == OnDoubt::Repeat {
+        let action = self.action(spec)?;
+        let written = written(spec, action.info());
+        let effect = self.effect(spec, &action, &written);
+        let on_doubt = spec.on_doubt.unwrap_or(effect.on_doubt);
+        if effect.class == EffectClass::Once && on_doubt == OnDoubt::Repeat {
             self.wrong(&at("on_doubt"), "what must never happen twice cannot be repeated; use `park` or `assume_done`");
         }
         let earlier = graph.before(&spec.name);
-        let with = self.with(spec, info, &earlier);
+        let with = self.with(spec, (action.info(), &written), &earlier);
         let when = spec.when.as_ref();
         let when = when.map(|text| Expression::compile(text, &|name: &str| self.is_variable(name, &earlier)));
         let when = self.keep(&at("when"), when.transpose()).flatten();
@@ -122,43 +146,81 @@ impl<'a> Compiler<'a> {
         if timeout.is_zero() {
             self.wrong(&at("timeout"), "must be longer than nothing");
         }
-        let waits = self.waits(spec, info);
+        let waits = self.waits(spec, action.info());
         let retry = self.retry(&at("retry"), &spec.retry.clone().unwrap_or_default());
-        let (name, action) = (spec.name.clone(), spec.action.clone());
         let (needs, on_failure) = (graph.needs(&spec.name), spec.on_failure.clone());
-        let (class, services) = (info.class, info.services);
-        Some(Step { name, action, timeout, retry, class, on_doubt, needs, on_failure, waits, services, when, with })
+        let (class, services) = (effect.class, action.info().services);
+        Some(Step {
+            name: spec.name.clone(),
+            action: spec.action.clone(),
+            timeout,
+            retry,
+            class,
+            on_doubt,
+            needs,
+            on_failure,
+            waits,
+            services,
+            written,
+            when,
+            with,
+        })
     }
 
-    fn with(&mut self, spec: &StepSpec, info: &ActionInfo, earlier: &BTreeSet<String>) -> Vec<(String, Recipe)> {
+    fn action(&mut self, spec: &StepSpec) -> Option<Does<'a>> {
+        match self.actions.get(spec.action.as_str()) {
+            _ if spec.action == DELAY => Some(Does::Engine(&DELAY_INFO)),
+            _ if spec.action == WAIT_FOR_EVENT => Some(Does::Engine(&WAIT_INFO)),
+            Some(action) => Some(Does::Action(action.as_ref())),
+            None => {
+                let names: Vec<&str> = self.actions.keys().copied().chain([DELAY, WAIT_FOR_EVENT]).collect();
+                let reason = format!("there is no action `{}`; there are {}", spec.action, names.join(", "));
+                self.wrong(&Spot::of_step(&spec.name, "action"), reason);
+                None
+            }
+        }
+    }
+
+    /// What doing it again would do, by what it writes.
+    fn effect(&mut self, spec: &StepSpec, action: &Does<'_>, written: &Written) -> Effect {
+        let ActionInfo { class, on_doubt, .. } = *action.info();
+        let Does::Action(action) = action else { return Effect { class, on_doubt } };
+        action.examine(written).unwrap_or_else(|misfits| {
+            misfits.into_iter().for_each(|misfit| self.unfit(spec, misfit));
+            Effect { class, on_doubt }
+        })
+    }
+
+    fn unfit(&mut self, spec: &StepSpec, misfit: Misfit) {
+        self.wrong(&Spot::of_step(&spec.name, &format!("with.{}", misfit.key)), misfit.reason);
+    }
+
+    fn with(
+        &mut self,
+        spec: &StepSpec,
+        (info, written): (&ActionInfo, &Written),
+        earlier: &BTreeSet<String>,
+    ) -> Vec<Argument> {
         let at = |key: &str| Spot::of_step(&spec.name, &format!("with.{key}"));
         for name in spec.with.keys().filter(|name| !info.parameters.iter().any(|known| known.name == *name)) {
             let takes: Vec<&str> = info.parameters.iter().map(|known| known.name).collect();
             self.wrong(&at(name), format!("`{}` does not take this; it takes {}", spec.action, takes.join(", ")));
         }
         let mut with = Vec::new();
-        for parameter in info.parameters {
-            let at = at(parameter.name);
-            // What an earlier version pinned may lack a parameter that its action did not have.
-            let default = parameter.default.map(Json::from);
-            let Some(value) = spec.with.get(parameter.name).or(default.as_ref()) else {
+        for Parameter { name, accepts, .. } in info.parameters {
+            let at = at(name);
+            let Some(value) = written.get(name) else {
                 self.wrong(&at, format!("`{}` needs this", spec.action));
                 continue;
             };
             let recipe = Recipe::compile(value, &|name: &str| self.is_variable(name, earlier));
             let Some(recipe) = self.keep(&at, recipe) else { continue };
-            let takes_several = parameter.accepts == Accepts::Texts && matches!(recipe, Recipe::List(_));
-            if matches!(recipe, Recipe::List(_) | Recipe::Object(_)) && !takes_several {
-                self.wrong(&at, "expected one value, found several");
+            let misfits = accepts.misfits_as_written(name, value);
+            if let (true, true, Some(fixed)) = (misfits.is_empty(), spec.action == DELAY, recipe.fixed()) {
+                self.span(&at, fixed.as_str().unwrap_or_default());
             }
-            if let Some(fixed) = recipe.fixed() {
-                if let Some(reason) = parameter.accepts.refuses(fixed) {
-                    self.wrong(&at, reason);
-                } else if spec.action == DELAY {
-                    self.span(&at, fixed.as_str().unwrap_or_default());
-                }
-            }
-            with.push((parameter.name.to_owned(), recipe));
+            misfits.into_iter().for_each(|misfit| self.unfit(spec, misfit));
+            with.push(Argument { name: (*name).to_owned(), accepts: *accepts, recipe });
         }
         with
     }
@@ -238,8 +300,8 @@ impl<'a> Compiler<'a> {
 
 impl Step {
     fn fixed_delay(&self) -> Option<Duration> {
-        let (_, recipe) = self.with.iter().find(|_| self.action == DELAY)?;
-        parse_span(recipe.fixed()?.as_str()?)
+        let argument = self.with.iter().find(|_| self.action == DELAY)?;
+        parse_span(argument.recipe.fixed()?.as_str()?)
     }
 }
 

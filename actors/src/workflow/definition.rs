@@ -15,7 +15,7 @@ use super::recipe::Recipe;
 use super::retry::RetryPolicy;
 use super::spec::{Defaults, OnFailure, OnNewer, WorkflowSpec};
 use super::waits::Waits;
-use crate::executor::port::{Actions, EffectClass, OnDoubt};
+use crate::executor::port::{Accepts, Actions, EffectClass, Misfit, OnDoubt, Written};
 use crate::expression::{Expression, ExpressionError, Template};
 use crate::run::RunRecord;
 use crate::wait::record::Topic;
@@ -79,7 +79,7 @@ pub struct Step {
     pub timeout: Duration,
     /// When it is tried again.
     pub retry: RetryPolicy,
-    /// The effect class of its action.
+    /// The effect class that its action has with what it writes.
     pub class: EffectClass,
     /// What happens in doubt.
     pub on_doubt: OnDoubt,
@@ -91,8 +91,29 @@ pub struct Step {
     pub waits: Option<Waits>,
     /// The services that it calls.
     pub services: &'static [&'static str],
+    /// What it hands over, as it was written.
+    pub written: Written,
     pub(super) when: Option<Expression>,
-    pub(super) with: Vec<(String, Recipe)>,
+    pub(super) with: Vec<Argument>,
+}
+
+/// A value that a step hands over.
+#[derive(Debug)]
+pub(super) struct Argument {
+    pub(super) name: String,
+    pub(super) accepts: Accepts,
+    pub(super) recipe: Recipe,
+}
+
+/// Why what a step hands over cannot be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FillError {
+    /// A template gives nothing.
+    #[error(transparent)]
+    Expression(#[from] ExpressionError),
+    /// What a template gives is not what the action takes.
+    #[error("with.{}: {}", .0.key, .0.reason)]
+    Unfit(Misfit),
 }
 
 /// What is wrong with a definition, and where.
@@ -228,10 +249,17 @@ impl Step {
         self.when.as_ref().map_or(Ok(true), |when| Ok(when.evaluate(&variables(run, steps))?.is_true()))
     }
 
-    /// What it hands over.
-    pub fn with(&self, run: &RunRecord, steps: &Map<String, Json>) -> Result<Map<String, Json>, ExpressionError> {
+    /// What it hands over. What templates give is checked as what is written out was.
+    pub fn with(&self, run: &RunRecord, steps: &Map<String, Json>) -> Result<Map<String, Json>, FillError> {
         let variables = variables(run, steps);
-        self.with.iter().map(|(name, recipe)| Ok((name.clone(), recipe.render(&variables)?))).collect()
+        let fill = |Argument { name, accepts, recipe }: &Argument| {
+            let value = recipe.render(&variables)?;
+            match accepts.misfits(name, &value).into_iter().next() {
+                None => Ok((name.clone(), value)),
+                Some(misfit) => Err(FillError::Unfit(misfit)),
+            }
+        };
+        self.with.iter().map(fill).collect()
     }
 }
 

@@ -4,15 +4,29 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::*;
-use crate::executor::port::{Accepts, Action, ActionInfo, Attempt, Outcome, Parameter, Working};
+use crate::executor::port::{Accepts, Action, ActionInfo, Attempt, Effect, Outcome, Parameter, Working};
 use crate::ids::{EventId, RunId};
 use crate::time::Timestamp;
 
+/// Does nothing; one that takes `effect` does what that says.
 struct Nothing(&'static ActionInfo);
 
 impl Action for Nothing {
     fn info(&self) -> &'static ActionInfo {
         self.0
+    }
+
+    fn lacks(&self, written: &Written) -> Option<String> {
+        (written.fixed_text("effect") == Some("idempotent")).then(|| "nobody is there".to_owned())
+    }
+
+    fn examine(&self, written: &Written) -> Result<Effect, Vec<Misfit>> {
+        match written.fixed_text("effect") {
+            _ if written.get("effect").is_none() => Ok(Effect { class: self.0.class, on_doubt: self.0.on_doubt }),
+            Some("idempotent") => Ok(EffectClass::Idempotent.into()),
+            Some("once") => Ok(EffectClass::Once.into()),
+            _ => Err(vec![Misfit::new("effect", "write it out")]),
+        }
     }
 
     fn execute(&self, _: Attempt) -> Working<Outcome> {
@@ -40,8 +54,23 @@ static TELL: ActionInfo = ActionInfo {
     services: &[],
 };
 
+static ASK: ActionInfo = ActionInfo {
+    name: "ask",
+    class: EffectClass::Once,
+    on_doubt: OnDoubt::Park,
+    parameters: &[
+        Parameter { name: "effect", accepts: Accepts::Text, default: Some("once") },
+        Parameter { name: "headers", accepts: Accepts::TableOf(&Accepts::Text), default: Some("{{ {} }}") },
+        Parameter { name: "codes", accepts: Accepts::ListOf(&Accepts::Number), default: Some("{{ [] }}") },
+        Parameter { name: "body", accepts: Accepts::Anything, default: Some("{{ none }}") },
+    ],
+    timeout: None,
+    waits: None,
+    services: &[],
+};
+
 fn actions() -> Actions {
-    let all: [&'static ActionInfo; 2] = [&CHECK, &TELL];
+    let all: [&'static ActionInfo; 3] = [&CHECK, &TELL, &ASK];
     Arc::new(
         all.map(|info| (info.name, Arc::new(Nothing(info)) as Arc<dyn Action>)).into_iter().collect::<BTreeMap<_, _>>(),
     )
@@ -122,7 +151,7 @@ fn what_cannot_be_executed_is_named() {
         let error = compile(&GOOD.replace(from, to)).unwrap_err();
         assert!(error.contains(expect), "{to}: {error}");
     };
-    check("\"check\"", "\"chek\"", "there is no action `chek`; there are check, tell, delay");
+    check("\"check\"", "\"chek\"", "there is no action `chek`; there are ask, check, tell, delay");
     check("steps.look.", "steps.later.", "`steps.later.output.ok` is not known here");
     check("\"look\"", "\"say\"", "another step has this name");
     check("\"5s\"", "\"soon\"", "`soon` is not a span of time");
@@ -135,7 +164,7 @@ fn what_cannot_be_executed_is_named() {
         "action = \"check\", timeout = \"11m\",",
         "an attempt may take 660s, the whole run 600s",
     );
-    check("{ duration = \"5s\" }", "{ duration = [\"5s\"] }", "with.duration: expected one value, found several");
+    check("{ duration = \"5s\" }", "{ duration = [\"5s\"] }", "with.duration: expected a text, found a list");
     check("of {{ run.id }}", "of {{ run.id | uper }}", "there is no filter `uper`");
     check("duration =", "period =", "`delay` does not take this; it takes duration");
     check("duration =", "period =", "`delay` needs this");
@@ -168,4 +197,59 @@ fn steps_come_in_order_unless_they_say_what_they_need() {
     let graph = compile(&GOOD.replace("\"tell\", with", "\"tell\", needs = [\"look\"], with")).unwrap();
     assert!(graph.steps[1].needs.is_empty(), "as soon as one says so, the others need nothing");
     assert_eq!(graph.after("pause"), BTreeSet::new());
+}
+
+const ASKING: &str = r#"
+steps = [{ name = "a", action = "ask", with = { effect = "idempotent", headers = { x = "{{ input.x }}" }, codes = [200, "{{ input.code }}"] } }]
+"#;
+
+#[test]
+fn what_a_step_writes_decides_what_doing_it_again_would_do() {
+    let check = |to: &str, class: EffectClass, on_doubt: OnDoubt| {
+        let definition = compile(&ASKING.replace("effect = \"idempotent\",", to)).unwrap();
+        let step = &definition.steps[0];
+        assert_eq!((step.class, step.on_doubt), (class, on_doubt), "{to}");
+        let pinned = Definition::from_content(&definition.content, &actions()).unwrap();
+        assert_eq!((pinned.steps[0].class, pinned.steps[0].on_doubt), (class, on_doubt), "{to}, pinned");
+    };
+    check("effect = \"idempotent\",", EffectClass::Idempotent, OnDoubt::Repeat);
+    check("effect = \"once\",", EffectClass::Once, OnDoubt::Park);
+    check("", EffectClass::Once, OnDoubt::Park);
+    let repeated = ASKING.replace("with =", "on_doubt = \"repeat\", with =");
+    assert!(compile(&repeated).is_ok());
+    let error = compile(&repeated.replace("\"idempotent\"", "\"once\"")).unwrap_err();
+    assert!(error.contains("step `a`, on_doubt: what must never happen twice cannot be repeated"), "{error}");
+    let error = compile(&ASKING.replace("\"idempotent\"", "\"{{ input.effect }}\"")).unwrap_err();
+    assert_eq!(error, "workflow `w`, step `a`, with.effect: write it out");
+}
+
+#[test]
+fn what_a_step_writes_decides_whether_it_can_be_used() {
+    let standing = |toml: &str| {
+        let specs = [("w".to_owned(), toml::from_str(toml).unwrap())].into();
+        let catalog = crate::workflow::catalog::Catalog::compile(specs, &Defaults::default(), &actions()).unwrap();
+        format!("{:?}", catalog.availability(&actions())["w"])
+    };
+    assert!(standing(ASKING).contains("nobody is there"));
+    assert!(!standing(&ASKING.replace("idempotent", "once")).contains("nobody is there"));
+}
+
+#[test]
+fn lists_and_tables_are_checked_when_they_are_written_and_when_they_are_filled_in() {
+    let refused = |from: &str, to: &str| compile(&ASKING.replace(from, to)).unwrap_err();
+    assert!(refused("x = ", "y = [], x = ").contains("step `a`, with.headers.y: expected a text, found a list"));
+    assert!(refused("[200,", "[\"ok\",").contains("step `a`, with.codes.1: expected a whole number, found \"ok\""));
+    assert!(refused("codes = [", "headrs = [").contains("with.headrs: `ask` does not take this"));
+    let definition = compile(ASKING).unwrap();
+    let fill = |input| definition.steps[0].with(&run(input), &Map::new()).map_err(|error| error.to_string());
+    let filled = Json::Object(fill(serde_json::json!({"x": "1", "code": 201})).unwrap());
+    let expect = serde_json::json!({"effect": "idempotent", "headers": {"x": "1"}, "codes": [200, 201], "body": null});
+    assert_eq!(filled, expect);
+    let unfit = fill(serde_json::json!({"x": {"secret": 1}, "code": 201})).unwrap_err();
+    assert_eq!(unfit, "with.headers.x: expected a text, found a table");
+    assert_eq!(
+        fill(serde_json::json!({"x": "1", "code": "{{ x }}"})).unwrap_err(),
+        "with.codes.2: expected a whole number, found \"{{ x }}\"",
+        "what comes from outside is no template"
+    );
 }

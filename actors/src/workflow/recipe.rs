@@ -5,6 +5,20 @@ use serde_json::Value as Json;
 
 use crate::expression::{ExpressionError, Template};
 
+/// Whether a value is a text with a template in it.
+pub fn is_template(value: &Json) -> bool {
+    value.as_str().is_some_and(|text| text.contains("{{") || text.contains("{%"))
+}
+
+/// Whether there is one anywhere in it.
+pub fn has_templates(value: &Json) -> bool {
+    match value {
+        Json::Array(items) => items.iter().any(has_templates),
+        Json::Object(fields) => fields.values().any(has_templates),
+        single => is_template(single),
+    }
+}
+
 /// A value with templates in it.
 #[derive(Debug)]
 pub enum Recipe {
@@ -22,9 +36,7 @@ impl Recipe {
     /// Compiles `value`, whose templates may name only the variables in `allowed`.
     pub fn compile(value: &Json, allowed: &dyn Fn(&str) -> bool) -> Result<Self, ExpressionError> {
         Ok(match value {
-            Json::String(text) if text.contains("{{") || text.contains("{%") => {
-                Self::Template(Template::compile(text, allowed)?)
-            }
+            Json::String(text) if is_template(value) => Self::Template(Template::compile(text, allowed)?),
             Json::Array(items) => {
                 Self::List(items.iter().map(|item| Self::compile(item, allowed)).collect::<Result<_, _>>()?)
             }

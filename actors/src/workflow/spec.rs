@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 use super::definition::WAIT_FOR_EVENT;
 use super::waits::WAIT_INFO;
 use crate::executor::failure::ErrorClass;
-use crate::executor::port::{ActionInfo, Actions, OnDoubt};
+use crate::executor::port::{Action, ActionInfo, Actions, OnDoubt, Written};
 
 /// A workflow as it is written. Spans of time are texts with a unit, such as `"5s"`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -180,12 +180,10 @@ impl WorkflowSpec {
         self.timeout.get_or_insert_with(|| defaults.run_timeout.clone());
         for step in &mut self.steps {
             step.resolve(defaults);
-            let info = match actions.get(step.action.as_str()) {
-                Some(action) => Some(action.info()),
-                None => (step.action == WAIT_FOR_EVENT).then_some(&WAIT_INFO),
-            };
-            if let Some(info) = info {
-                step.resolve_action(info);
+            if let Some(action) = actions.get(step.action.as_str()) {
+                step.resolve_action(action.as_ref());
+            } else if step.action == WAIT_FOR_EVENT {
+                step.resolve_info(&WAIT_INFO);
             }
             step.timeout.get_or_insert_with(|| defaults.step_timeout.clone());
         }
@@ -207,8 +205,15 @@ impl StepSpec {
         });
     }
 
-    fn resolve_action(&mut self, info: &ActionInfo) {
-        self.on_doubt.get_or_insert(info.on_doubt);
+    fn resolve_action(&mut self, action: &dyn Action) {
+        let info = action.info();
+        self.resolve_info(info);
+        // One that cannot be used is refused when it is compiled.
+        let on_doubt = action.examine(&Written::new(self.with.clone())).map_or(info.on_doubt, |effect| effect.on_doubt);
+        self.on_doubt.get_or_insert(on_doubt);
+    }
+
+    fn resolve_info(&mut self, info: &ActionInfo) {
         if let Some(timeout) = info.timeout {
             self.timeout.get_or_insert_with(|| format!("{}ms", timeout.as_millis()));
         }

@@ -32,8 +32,8 @@ pub(super) static WAIT_INFO: ActionInfo = ActionInfo {
     parameters: &[
         Parameter { name: "source", accepts: Accepts::Text, default: None },
         Parameter { name: "event", accepts: Accepts::Text, default: None },
-        Parameter { name: "actions", accepts: Accepts::Texts, default: Some(ANY) },
-        Parameter { name: "key", accepts: Accepts::Texts, default: None },
+        Parameter { name: "actions", accepts: Accepts::ListOf(&Accepts::Text), default: Some(ANY) },
+        Parameter { name: "key", accepts: Accepts::Text, default: None },
     ],
     timeout: None,
     waits: None,
@@ -41,7 +41,7 @@ pub(super) static WAIT_INFO: ActionInfo = ActionInfo {
 };
 
 /// Stands for all actions.
-const ANY: &str = "any";
+const ANY: &str = "{{ [] }}";
 
 impl Compiler<'_> {
     /// What the step waits for; nothing when it does not.
@@ -80,7 +80,7 @@ impl Compiler<'_> {
     fn topic(&mut self, spec: &StepSpec) -> Option<Topic> {
         let mut written = |name: &str| {
             let texts = texts(spec.with.get(name)?);
-            let is_template = texts.iter().any(|text| text.contains("{{") || text.contains("{%"));
+            let is_template = texts.iter().any(|text| text != ANY && (text.contains("{{") || text.contains("{%")));
             if is_template {
                 let spot = Spot::of_step(&spec.name, &format!("with.{name}"));
                 self.wrong(&spot, "must be written out: what is waited for is known before any run");

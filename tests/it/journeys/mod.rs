@@ -6,6 +6,7 @@ mod control;
 mod definitions;
 mod deliveries;
 mod full_disk;
+mod generic_actions;
 mod operators;
 mod process;
 mod retention;

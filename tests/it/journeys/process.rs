@@ -14,7 +14,7 @@ use crate::server::{SECRET, TOKEN, sign, until};
 use crate::site::{REPOSITORY, environment, pull_request, words};
 
 /// A running program on a data directory of a test's own.
-struct Program {
+pub struct Program {
     child: Child,
     base: String,
     http: reqwest::Client,
@@ -38,11 +38,16 @@ fn command(data: &Path, more: &[(&str, String)]) -> Command {
 }
 
 impl Program {
-    async fn start(data: &Path, more: &[(&str, String)]) -> Self {
+    pub async fn start(data: &Path, more: &[(&str, String)]) -> Self {
+        Self::start_logging(data, more, Stdio::null()).await
+    }
+
+    /// The same, and what it logs goes there.
+    pub async fn start_logging(data: &Path, more: &[(&str, String)], log: Stdio) -> Self {
         let address = data.join("server.addr");
         let _ = std::fs::remove_file(&address);
         let mut serve = command(data, more);
-        serve.args(["serve", "--host", "127.0.0.1", "--port", "0"]).stderr(Stdio::null()).stdin(Stdio::null());
+        serve.args(["serve", "--host", "127.0.0.1", "--port", "0"]).stderr(log).stdin(Stdio::null());
         let child = serve.spawn().unwrap();
         until("the program to listen", async || address.exists()).await;
         let base = format!("http://{}", std::fs::read_to_string(&address).unwrap());
@@ -50,12 +55,12 @@ impl Program {
         Self { child, base, http: reqwest::Client::builder().no_proxy().build().unwrap() }
     }
 
-    async fn get(&self, path: &str) -> Value {
+    pub async fn get(&self, path: &str) -> Value {
         let request = self.http.get(format!("{}{path}", self.base)).bearer_auth(TOKEN);
         request.send().await.unwrap().json().await.unwrap()
     }
 
-    async fn deliver(&self, event: &str, delivery: &str, body: &str) -> reqwest::Result<reqwest::Response> {
+    pub async fn deliver(&self, event: &str, delivery: &str, body: &str) -> reqwest::Result<reqwest::Response> {
         let request =
             self.http.post(format!("{}/webhooks/github", self.base)).header("content-type", "application/json");
         let request = request.header("x-github-event", event).header("x-github-delivery", delivery);
@@ -66,13 +71,17 @@ impl Program {
     async fn validate(&self, sandbox: &Sandbox, number: u64) -> String {
         sandbox.world().put_pull(crate::site::pull(number, "a1", "+x\n"));
         let body = pull_request("opened", number, ("a1", None), "2026-01-05T10:00:00Z").to_string();
-        let answer: Value =
-            self.deliver("pull_request", &format!("d{number}"), &body).await.unwrap().json().await.unwrap();
+        self.run_of("pull_request", &format!("d{number}"), &body).await
+    }
+
+    /// The run that a delivery starts.
+    pub async fn run_of(&self, event: &str, delivery: &str, body: &str) -> String {
+        let answer: Value = self.deliver(event, delivery, body).await.unwrap().json().await.unwrap();
         let event = answer["eventId"].as_str().unwrap();
         self.get(&format!("/api/v1/events/{event}/status")).await["runs"][0].as_str().unwrap().to_owned()
     }
 
-    async fn until(&self, run: &str, status: &str) -> Value {
+    pub async fn until(&self, run: &str, status: &str) -> Value {
         let mut shown = Value::Null;
         until(&format!("{run} to be {status}"), async || {
             shown = self.get(&format!("/api/v1/runs/{run}")).await;
@@ -83,7 +92,7 @@ impl Program {
     }
 
     /// Ends it without a goodbye.
-    fn kill(mut self) {
+    pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }

@@ -16,7 +16,7 @@ use sha2::Sha256;
 
 use crate::faults::{self, FaultKind};
 use crate::world::{Call, Hook, World};
-use crate::{claude, control, github, slack};
+use crate::{claude, control, echo, github, slack};
 
 /// A running sandbox.
 pub struct Sandbox {
@@ -33,7 +33,8 @@ pub struct Request {
     pub path: String,
     /// The body.
     pub body: Bytes,
-    headers: Vec<(String, String)>,
+    /// Its headers, with lower-case names.
+    pub headers: Vec<(String, String)>,
 }
 
 impl Request {
@@ -58,17 +59,20 @@ pub struct Reply {
     pub is_json: bool,
     /// The webhook that the call causes.
     pub callback: Option<Json>,
+    /// Where it sends the caller.
+    pub location: Option<String>,
 }
 
 impl Reply {
     /// JSON.
     pub fn json(status: u16, body: Json) -> Self {
-        Self { status, body: body.to_string().into(), is_json: true, callback: None }
+        Self { status, body: body.to_string().into(), is_json: true, callback: None, location: None }
     }
 
     /// Text.
     pub fn text(status: u16, text: &str) -> Self {
-        Self { status, body: Bytes::copy_from_slice(text.as_bytes()), is_json: false, callback: None }
+        let body = Bytes::copy_from_slice(text.as_bytes());
+        Self { status, body, is_json: false, callback: None, location: None }
     }
 }
 
@@ -126,7 +130,7 @@ async fn serve(request: HttpRequest, body: Bytes, world: Data<World>) -> HttpRes
         service: service.to_owned(),
         method: call.method.clone(),
         path: call.path.clone(),
-        key: call.header("x-idempotency-key").map(str::to_owned),
+        key: ["x-idempotency-key", "idempotency-key"].iter().find_map(|name| call.header(name)).map(str::to_owned),
         headers: call.headers.iter().filter(|(name, _)| name != "authorization").cloned().collect(),
         body: call.json(),
         status: None,
@@ -178,6 +182,7 @@ fn execute(world: &World, service: &str, call: &Request) -> Reply {
         "github" => github::answer(&mut state, call),
         "slack" => slack::answer(&mut state, call),
         "claude" => claude::answer(&mut state, call),
+        "echo" => echo::answer(&mut state, call),
         _ => Reply::text(404, "no such service"),
     }
 }
@@ -220,6 +225,9 @@ fn respond(reply: Reply) -> HttpResponse {
     response.content_type(if reply.is_json { "application/json" } else { "text/plain" });
     for (name, value) in [("limit", "5000"), ("remaining", "4999"), ("used", "1"), ("resource", "core")] {
         response.insert_header((format!("x-ratelimit-{name}"), value));
+    }
+    if let Some(location) = reply.location {
+        response.insert_header(("location", location));
     }
     response.body(reply.body)
 }

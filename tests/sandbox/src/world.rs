@@ -61,13 +61,13 @@ pub struct Call {
     pub number: u64,
     /// When it came, in milliseconds since the Unix epoch.
     pub at_ms: i64,
-    /// `github`, `slack` or `claude`.
+    /// `github`, `slack`, `claude` or `echo`.
     pub service: String,
     /// The method.
     pub method: String,
     /// The path without the service's prefix.
     pub path: String,
-    /// What it carried in `x-idempotency-key`.
+    /// What it carried in `x-idempotency-key` or `idempotency-key`.
     pub key: Option<String>,
     /// What its headers said; credentials are left out.
     #[serde(default)]
@@ -98,6 +98,8 @@ pub struct State {
     pub statuses: Vec<Status>,
     /// Texts that were posted to Slack.
     pub notifications: Vec<String>,
+    /// What the echo has made, with the key that each was asked for with.
+    pub things: Vec<Option<String>>,
     /// Every call.
     pub ledger: Vec<Call>,
     /// What goes wrong.

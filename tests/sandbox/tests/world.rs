@@ -171,3 +171,24 @@ async fn claude_answers_by_the_schema_and_refuses_what_the_real_one_does() {
     refused(&["-p", "--output-format", "json", "--json-schema", "{"], "x", "--json-schema").await;
     refused(&["-p", "--output-format", "json", "--colour"], "x", "--colour").await;
 }
+
+#[actix_rt::test]
+async fn the_echo_says_again_what_was_sent_and_makes_a_thing_once_for_each_key() {
+    let (sandbox, http) = sandbox().await;
+    let url = |path: &str| format!("{}/echo{path}", sandbox.url());
+    let make = async |key: &str| {
+        let answer = http.post(url("/things")).header("idempotency-key", key).send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap()["number"].clone())
+    };
+    assert_eq!(make("a").await, (201, json!(1)));
+    assert_eq!(make("b").await, (201, json!(2)));
+    assert_eq!(make("a").await, (200, json!(1)));
+    let answer = http.put(url("/status/418?x=1")).json(&json!({"a": 1})).send().await.unwrap();
+    assert_eq!(answer.status(), 418);
+    let said = answer.json::<Value>().await.unwrap();
+    assert_eq!(
+        (&said["method"], &said["path"], &said["json"]),
+        (&json!("PUT"), &json!("/status/418?x=1"), &json!({"a": 1}))
+    );
+    assert_eq!(http.get(url("/large")).send().await.unwrap().text().await.unwrap().len(), 200 << 10);
+}
