@@ -38,6 +38,9 @@ pub struct RunRecord {
     pub input: Map<String, Json>,
     /// When it was started.
     pub started_at: Timestamp,
+    /// It begins then at the soonest: until then a newer one may take its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begins_at: Option<Timestamp>,
 }
 
 /// Names a run to a store: stores keep runs in the order of their start.
@@ -134,6 +137,8 @@ pub enum Standing {
     Busy,
     /// It waits for something else than a slot.
     Parked,
+    /// It has not begun, and is not to begin yet: a newer one may still take its place.
+    Settling,
     /// It has not begun, and is not to begin now.
     Held,
     /// It is over.
@@ -167,6 +172,11 @@ pub struct RunHead {
 }
 
 impl RunHead {
+    /// The head of a run that was just started.
+    pub fn of(run: &RunRecord) -> Self {
+        Self { wake: run.begins_at, ..Self::queued(run.started_at) }
+    }
+
     /// The head of a run that was started at this time.
     pub fn queued(at: Timestamp) -> Self {
         Self {

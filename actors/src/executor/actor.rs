@@ -319,7 +319,7 @@ impl Handler<Letter<RunsStarted>> for Executor {
         for run in letter.open().0 {
             match self.shared.definitions.get(&run.definition) {
                 Some(definition) => {
-                    let progress = Progress::new(run.started_at);
+                    let progress = Progress::new(&run);
                     let (definition, answered) = (Ok(definition), Vec::new());
                     self.adopt(Loaded { run, progress, definition, answered }, ctx);
                 }

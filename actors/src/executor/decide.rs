@@ -143,6 +143,8 @@ impl<'a> Next<'a> {
             _ if self.progress.is_over() => {}
             Happening::Called(wait, event, outcome) => self.called(*wait, *event, outcome),
             _ if self.progress.time_is_up(self.now) && self.is_active() => self.time_out(),
+            // Whoever says so may not know yet that it is settling.
+            Happening::Go if self.progress.life == Life::Queued && self.progress.wake(self.now).is_some() => {}
             Happening::Go if self.progress.life == Life::Queued && !self.progress.paused => {
                 let may_take_ms = u64::try_from(self.definition.timeout.as_millis()).unwrap_or(u64::MAX);
                 self.write(What::Begun { may_take_ms });

@@ -86,7 +86,7 @@ pub async fn load_one(
     run: RunId,
 ) -> Result<Option<Loaded>, StoreError> {
     let Some(stored) = store.run(run).await? else { return Ok(None) };
-    let progress = Progress::of(stored.record.started_at, &stored.journal);
+    let progress = Progress::of(&stored.record, &stored.journal);
     let definition = definitions.find(store, actions, &stored.record.definition).await?;
     let questions = definition.as_ref().map(|definition| questions(&progress, definition, actions));
     let answered = answers(store, questions.unwrap_or_default()).await?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::outages::Outages;
 pub use super::step_state::{Flying, Pause, StepState, Tries};
-use crate::run::{Entry, Reserved, Ruling, RunHead, RunStatus, Standing, What};
+use crate::run::{Entry, Reserved, Ruling, RunHead, RunRecord, RunStatus, Standing, What};
 use crate::time::Timestamp;
 use crate::workflow::definition::Definition;
 
@@ -19,6 +19,8 @@ pub struct Progress {
     pub steps: BTreeMap<String, StepState>,
     /// How often it was restarted: part of the keys of its attempts.
     pub generation: u32,
+    /// It begins then at the soonest.
+    pub begins_at: Option<Timestamp>,
     /// When it was started, or restarted: nothing older is meant for it.
     pub since: Timestamp,
     /// Number of entries in its journal.
@@ -55,12 +57,14 @@ pub enum Life {
 }
 
 impl Progress {
-    /// Of a run that was started at this time.
-    pub fn new(started_at: Timestamp) -> Self {
+    /// Of a run that was just started.
+    pub fn new(run: &RunRecord) -> Self {
+        let RunRecord { started_at, begins_at, .. } = *run;
         Self {
             life: Life::Queued,
             steps: BTreeMap::new(),
             generation: 0,
+            begins_at,
             since: started_at,
             revision: 0,
             left: None,
@@ -73,8 +77,8 @@ impl Progress {
     }
 
     /// Of a run with this journal.
-    pub fn of(started_at: Timestamp, journal: &[Entry]) -> Self {
-        let mut progress = Self::new(started_at);
+    pub fn of(run: &RunRecord, journal: &[Entry]) -> Self {
+        let mut progress = Self::new(run);
         for entry in journal {
             progress.add(entry);
         }
@@ -217,8 +221,10 @@ impl Progress {
 
     /// When it must be looked at if nothing happens: the end of a pause that is after `now`, or of its time.
     pub fn wake(&self, now: Timestamp) -> Option<Timestamp> {
-        if self.is_over() || self.life == Life::Queued {
-            return None;
+        match self.life {
+            Life::Over { .. } => return None,
+            Life::Queued => return self.begins_at.filter(|at| *at > now),
+            Life::Begun => {}
         }
         let pauses = self.steps.values().filter_map(|step| match step {
             StepState::Pausing { until, .. } | StepState::Waiting { until, .. } if !self.paused && *until > now => {
@@ -277,6 +283,7 @@ impl Progress {
         match self.life {
             Life::Over { .. } => return Standing::Over,
             Life::Queued if self.paused => return Standing::Held,
+            Life::Queued if self.begins_at.is_some_and(|at| at > now) => return Standing::Settling,
             Life::Queued => return Standing::Queued,
             Life::Begun => {}
         }

@@ -59,6 +59,9 @@ fn availability(definition: &Definition, actions: &Actions) -> Availability {
     });
     match reason {
         Some(reason) => Availability::Unavailable { reason },
-        None => Availability::Available { definition: definition.hash.clone() },
+        None => Availability::Available {
+            definition: definition.hash.clone(),
+            quiet: definition.debounce.as_ref().map(|debounce| debounce.quiet),
+        },
     }
 }

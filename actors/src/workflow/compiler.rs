@@ -7,12 +7,12 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::definition::{
-    Argument, Concurrency, DELAY, Definition, DefinitionError, Pinned, Spot, Step, WAIT_FOR_EVENT,
+    Argument, Concurrency, DELAY, Debounce, Definition, DefinitionError, Pinned, Spot, Step, WAIT_FOR_EVENT,
 };
 use super::graph::Graph;
 use super::recipe::Recipe;
 use super::retry::RetryPolicy;
-use super::spec::{ConcurrencySpec, RetrySpec, StepSpec};
+use super::spec::{ConcurrencySpec, DebounceSpec, RetrySpec, StepSpec};
 use super::waits::WAIT_INFO;
 use crate::executor::port::{
     Accepts, Action, ActionInfo, Actions, Effect, EffectClass, Misfit, OnDoubt, Parameter, Written,
@@ -61,6 +61,9 @@ fn written(spec: &StepSpec, info: &ActionInfo) -> Written {
     Written::new(with)
 }
 
+/// So many times as long as it must be quiet a run waits for quiet, when the definition does not say.
+const PATIENCE: u32 = 10;
+
 pub(super) struct Compiler<'a> {
     workflow: &'a str,
     actions: &'a Actions,
@@ -84,6 +87,7 @@ impl<'a> Compiler<'a> {
             self.wrong(&Spot::of_workflow("steps"), "a workflow has at least one step");
         }
         let concurrency = spec.concurrency.as_ref().and_then(|spec| self.concurrency(spec));
+        let debounce = spec.debounce.as_ref().and_then(|spec| self.debounce(spec));
         let graph = Graph::of(&spec.steps);
         graph.mistakes().into_iter().for_each(|(spot, reason)| self.wrong(&spot, reason));
         let steps: Vec<Step> = spec.steps.iter().filter_map(|step| self.step(step, &graph)).collect();
@@ -100,7 +104,8 @@ impl<'a> Compiler<'a> {
         }
         let hash = hex(&ids::first_16(&Sha256::digest(&content)));
         let inputs = self.inputs.take();
-        Ok(Definition { name: pinned.name.clone(), hash, content, timeout, concurrency, inputs, steps })
+        let name = pinned.name.clone();
+        Ok(Definition { name, hash, content, timeout, concurrency, debounce, inputs, steps })
     }
 
     fn concurrency(&mut self, spec: &ConcurrencySpec) -> Option<Concurrency> {
@@ -123,6 +128,19 @@ impl<'a> Compiler<'a> {
             on_newer: spec.on_newer,
             order_by: order_by?,
         })
+    }
+
+    fn debounce(&mut self, spec: &DebounceSpec) -> Option<Debounce> {
+        let at = |key: &str| Spot::of_workflow(&format!("debounce.{key}"));
+        let key = Template::compile(&spec.key, &|name: &str| self.is_variable(name, &BTreeSet::new()));
+        let key = self.keep(&at("key"), key);
+        let quiet = self.span(&at("quiet"), &spec.quiet);
+        let at_most = spec.at_most.as_ref().map(|text| self.span(&at("at_most"), text));
+        let at_most = at_most.unwrap_or(quiet.saturating_mul(PATIENCE));
+        if at_most < quiet {
+            self.wrong(&at("at_most"), format!("must be at least `quiet`, {quiet:?}"));
+        }
+        Some(Debounce { key: key?, quiet, at_most })
     }
 
     fn step(&mut self, spec: &StepSpec, graph: &Graph) -> Option<Step> {

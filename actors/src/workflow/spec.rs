@@ -23,9 +23,25 @@ pub struct WorkflowSpec {
     /// Which runs must not go on side by side.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<ConcurrencySpec>,
+    /// Which runs are one if they come close together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub debounce: Option<DebounceSpec>,
     /// What is done, in this order.
     #[serde(default)]
     pub steps: Vec<StepSpec>,
+}
+
+/// Which runs are one if they come close together: the newest of them is made when it has become quiet.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DebounceSpec {
+    /// Runs with the same key are; a template.
+    pub key: String,
+    /// It is quiet when none has come for so long.
+    pub quiet: String,
+    /// How long a run waits for quiet at most; without it ten times `quiet`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_most: Option<String>,
 }
 
 /// Which runs must not go on side by side.

@@ -3,6 +3,7 @@
 mod bad_input;
 mod breakers;
 mod control;
+mod debounce;
 mod definitions;
 mod deliveries;
 mod full_disk;

@@ -158,11 +158,8 @@ impl<'a> World<'a> {
 /// What must hold of a world at rest, however often the process ended.
 pub fn check(world: &World<'_>) {
     let name = world.story.name;
-    let statuses: Vec<RunStatus> = world
-        .image
-        .iter()
-        .map(|(record, journal)| Progress::of(record.started_at, journal).head(world.now).status)
-        .collect();
+    let statuses: Vec<RunStatus> =
+        world.image.iter().map(|(record, journal)| Progress::of(record, journal).head(world.now).status).collect();
     assert_eq!(statuses, world.story.ends, "{name} {:?}: {:#?}", world.crashes, world.image);
     for wait in world.shelves.waits() {
         assert!(!wait.is_open(), "{name} {:?}: a wait is left open: {wait:#?}", world.crashes);
@@ -203,7 +200,7 @@ pub fn check(world: &World<'_>) {
             executed.dedup();
             assert_eq!(executed.len(), all, "{name} {:?}: `{}` happened twice", world.crashes, step.name);
         }
-        let progress = Progress::of(record.started_at, journal);
+        let progress = Progress::of(record, journal);
         let standing = progress.standing(&world.definition, world.now, &Outages::default());
         assert_eq!(standing, Standing::Over, "{name} {:?}: it stands still", world.crashes);
     }

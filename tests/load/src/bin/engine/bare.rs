@@ -109,6 +109,7 @@ fn intake(sealer: &mut Sealer, definition: &Definition, at: Timestamp) -> anyhow
         fair_key: Some("acme/shop-1".to_owned()),
         input,
         started_at: at,
+        begins_at: None,
     };
     let delivery_id = id.to_string();
     let key = fingerprint::delivery(&source, &delivery_id);
@@ -131,7 +132,7 @@ fn intake(sealer: &mut Sealer, definition: &Definition, at: Timestamp) -> anyhow
 
 /// All transitions of a run, from its begin to its end.
 fn life(run: &RunRecord, definition: &Definition) -> Vec<Transition> {
-    let (mut progress, mut happening) = (Progress::new(run.started_at), Happening::Go);
+    let (mut progress, mut happening) = (Progress::new(run), Happening::Go);
     let (now, mut life) = (run.started_at, Vec::new());
     loop {
         let decision = decide(
