@@ -75,6 +75,8 @@ pub enum RunStatus {
     NeedsDecision,
     /// Its definition cannot be executed by this process.
     Blocked,
+    /// What it did cannot be undone, and an operator must say how to go on.
+    Stuck,
     /// Every step is done.
     Succeeded,
     /// A step failed for good.
@@ -89,13 +91,14 @@ pub enum RunStatus {
 
 impl RunStatus {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Queued,
         Self::Running,
         Self::Waiting,
         Self::Paused,
         Self::NeedsDecision,
         Self::Blocked,
+        Self::Stuck,
         Self::Succeeded,
         Self::Failed,
         Self::TimedOut,
@@ -112,6 +115,7 @@ impl RunStatus {
             Self::Paused => "paused",
             Self::NeedsDecision => "needs_decision",
             Self::Blocked => "blocked",
+            Self::Stuck => "stuck",
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
             Self::TimedOut => "timed_out",
@@ -363,6 +367,14 @@ pub enum What {
     },
     /// Its definition can be executed again.
     Unblocked,
+    /// It ends so, when what it has done is undone.
+    Undoing {
+        /// How.
+        status: RunStatus,
+        /// Why, in words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
     /// It is over.
     Ended {
         /// How.

@@ -144,10 +144,34 @@ impl<'a> Compiler<'a> {
     }
 
     fn step(&mut self, spec: &StepSpec, graph: &Graph) -> Option<Step> {
-        let at = |key: &str| Spot::of_step(&spec.name, key);
         if spec.name.is_empty() || !spec.name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
-            self.wrong(&at("name"), "a name has letters, digits and underscores only");
+            self.wrong(&Spot::of_step(&spec.name, "name"), "a name has letters, digits and underscores only");
         }
+        let mut earlier = graph.before(&spec.name);
+        let step = self.work(spec, graph.needs(&spec.name), &earlier);
+        earlier.insert(spec.name.clone());
+        let undo = spec.undo.as_ref().map(|undo| self.undo(&undo.as_step(&spec.name), &spec.name, &earlier));
+        let mut step = step?;
+        step.undo = undo.flatten().map(Box::new);
+        Some(step)
+    }
+
+    /// What undoes a step. What is wrong with it stands under `undo` there.
+    fn undo(&mut self, spec: &StepSpec, of: &str, earlier: &BTreeSet<String>) -> Option<Step> {
+        let before = self.errors.len();
+        let undo = self.work(spec, Vec::new(), earlier);
+        if undo.as_ref().is_some_and(Step::is_engines_own) {
+            self.wrong(&Spot::of_step(&spec.name, "action"), format!("`{}` undoes nothing", spec.action));
+        }
+        for error in self.errors.iter_mut().skip(before) {
+            error.spot = Spot::of_step(of, &format!("undo.{}", error.spot.key));
+        }
+        undo
+    }
+
+    /// What a step does, whatever comes before it.
+    fn work(&mut self, spec: &StepSpec, needs: Vec<String>, earlier: &BTreeSet<String>) -> Option<Step> {
+        let at = |key: &str| Spot::of_step(&spec.name, key);
         let action = self.action(spec)?;
         let written = written(spec, action.info());
         let effect = self.effect(spec, &action, &written);
@@ -155,10 +179,9 @@ impl<'a> Compiler<'a> {
         if effect.class == EffectClass::Once && on_doubt == OnDoubt::Repeat {
             self.wrong(&at("on_doubt"), "what must never happen twice cannot be repeated; use `park` or `assume_done`");
         }
-        let earlier = graph.before(&spec.name);
-        let with = self.with(spec, (action.info(), &written), &earlier);
+        let with = self.with(spec, (action.info(), &written), earlier);
         let when = spec.when.as_ref();
-        let when = when.map(|text| Expression::compile(text, &|name: &str| self.is_variable(name, &earlier)));
+        let when = when.map(|text| Expression::compile(text, &|name: &str| self.is_variable(name, earlier)));
         let when = self.keep(&at("when"), when.transpose()).flatten();
         let timeout = self.span(&at("timeout"), spec.timeout.as_deref().unwrap_or_default());
         if timeout.is_zero() {
@@ -166,7 +189,7 @@ impl<'a> Compiler<'a> {
         }
         let waits = self.waits(spec, action.info());
         let retry = self.retry(&at("retry"), &spec.retry.clone().unwrap_or_default());
-        let (needs, on_failure) = (graph.needs(&spec.name), spec.on_failure.clone());
+        let on_failure = spec.on_failure.clone();
         let (class, services) = (effect.class, action.info().services);
         Some(Step {
             name: spec.name.clone(),
@@ -178,6 +201,7 @@ impl<'a> Compiler<'a> {
             needs,
             on_failure,
             waits,
+            undo: None,
             services,
             written,
             when,

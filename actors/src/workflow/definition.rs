@@ -23,6 +23,9 @@ use crate::wait::record::Topic;
 /// The action that the engine does itself: it waits, durably, and holds nothing meanwhile.
 pub const DELAY: &str = "delay";
 
+/// Before the name of a step: the name of what undoes it.
+pub const UNDO: &str = "undo/";
+
 /// The other one: it waits for an event.
 pub const WAIT_FOR_EVENT: &str = "wait_for_event";
 
@@ -111,6 +114,8 @@ pub struct Step {
     pub on_failure: OnFailure,
     /// What it is called back by, if it is done only then.
     pub waits: Option<Waits>,
+    /// What undoes it, when the run fails after it.
+    pub undo: Option<Box<Step>>,
     /// The services that it calls.
     pub services: &'static [&'static str],
     /// What it hands over, as it was written.
@@ -258,9 +263,10 @@ impl Definition {
         self.steps.iter().filter_map(|step| step.waits.as_ref()).flat_map(|waits| &waits.topics)
     }
 
-    /// The step of this name.
+    /// The step of this name, or what undoes one.
     pub fn step(&self, name: &str) -> Option<&Step> {
-        self.steps.iter().find(|step| step.name == name)
+        let mut all = self.steps.iter().flat_map(|step| [Some(step), step.undo.as_deref()]).flatten();
+        all.find(|step| step.name == name)
     }
 }
 

@@ -13,5 +13,6 @@ mod process;
 mod retention;
 mod sources;
 mod supervision;
+mod undo;
 mod validation;
 mod waits;

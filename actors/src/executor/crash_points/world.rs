@@ -193,7 +193,21 @@ pub fn check(world: &World<'_>) {
                 _ => {}
             }
         }
-        for step in world.definition.steps.iter().filter(|step| step.class == EffectClass::Once) {
+        for step in &world.definition.steps {
+            let Some(undo) = &step.undo else { continue };
+            let happened = |name: &str| {
+                journal.iter().any(|entry| matches!(&entry.what, What::Succeeded { step, .. } if step == name))
+            };
+            let over = matches!(journal.last(), Some(Entry { what: What::Ended { status, .. }, .. }) if *status != RunStatus::Succeeded && *status != RunStatus::Superseded);
+            assert!(
+                !over || happened(&step.name) == happened(&undo.name),
+                "{name} {:?}: `{}` is left, or undone for nothing",
+                world.crashes,
+                step.name
+            );
+        }
+        let undos = world.definition.steps.iter().filter_map(|step| step.undo.as_deref());
+        for step in world.definition.steps.iter().chain(undos).filter(|step| step.class == EffectClass::Once) {
             let of = |call: &&Call| call.run == record.id && call.step == step.name && call.executed;
             let mut executed: Vec<&str> = world.calls.iter().filter(of).map(|call| call.key.as_str()).collect();
             let all = executed.len();
