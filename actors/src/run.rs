@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
+use crate::event::{Facts, SourceName};
 use crate::executor::failure::Failure;
 use crate::ids::{EventId, RunId, WaitId};
 use crate::time::Timestamp;
@@ -36,11 +37,25 @@ pub struct RunRecord {
     pub fair_key: Option<String>,
     /// What it was given.
     pub input: Map<String, Json>,
+    /// The event, as far as templates see it; only if its definition reads that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<Box<SeenEvent>>,
     /// When it was started.
     pub started_at: Timestamp,
     /// It begins then at the soonest: until then a newer one may take its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub begins_at: Option<Timestamp>,
+}
+
+/// An event as the templates of a run see it: as `event` and `facts`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SeenEvent {
+    /// The source.
+    pub source: SourceName,
+    /// When it was received.
+    pub received_at: Timestamp,
+    /// What was taken from its payload.
+    pub facts: Facts,
 }
 
 /// Names a run to a store: stores keep runs in the order of their start.

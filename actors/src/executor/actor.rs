@@ -30,7 +30,7 @@ use crate::mailbox::{Door, Letter};
 use crate::run::{RunHead, RunRecord, Standing};
 use crate::store::{Answer, Store, Transition};
 use crate::time::{SharedClock, Timestamp};
-use crate::timer::actor::Arm;
+use crate::timer::actor::{Arm, ArmAll};
 use crate::workflow::definition::Definition;
 
 /// Pause before a run is read again from a store that did not work.
@@ -49,8 +49,10 @@ pub struct Shared {
     pub counter: Door<Census>,
     /// … and that one will not be heard of again.
     pub gone: Door<Gone>,
-    /// Told when runs must be woken.
+    /// Told when runs must be woken, one at a time …
     pub timer: Door<Arm>,
+    /// … and many at once.
+    pub all_times: Door<ArmAll>,
     /// Which services may be called.
     pub breakers: Breakers,
     /// All executors, this one among them.
@@ -78,6 +80,12 @@ pub struct Executor {
     pub(super) never_left: HashMap<RunId, u32>,
     /// Whether all open runs of the workflow are here.
     pub(super) complete: bool,
+    /// Many are taken up at once: how they stand is told of all together, when they are here.
+    pub(super) gathering: Option<Vec<Arm>>,
+    /// A census of them is on its way.
+    pub(super) counting: bool,
+    /// One could not be told because a run was being read, or another was on its way.
+    pub(super) census_due: bool,
     pub(super) missed: Arc<Notify>,
 }
 
@@ -108,7 +116,19 @@ impl Executor {
     /// The executor of `workflow`, looking into storage when `missed` is told.
     pub fn new(workflow: &str, shared: Shared, attempts: Attempts, missed: Arc<Notify>) -> Self {
         let (live, loading, never_left) = (HashMap::new(), HashSet::new(), HashMap::new());
-        Self { workflow: workflow.to_owned(), shared, live, attempts, loading, never_left, complete: false, missed }
+        Self {
+            workflow: workflow.to_owned(),
+            shared,
+            live,
+            attempts,
+            loading,
+            never_left,
+            complete: false,
+            gathering: None,
+            counting: false,
+            census_due: false,
+            missed,
+        }
     }
 
     /// Something happens to a run. One that is not here is read first.
@@ -266,6 +286,10 @@ impl Executor {
         // What is due is no longer waited for.
         let wake = live.progress.wake(now).filter(|wake| *wake > now);
         let before = live.told.replace((standing, wake));
+        if let Some(arms) = &mut self.gathering {
+            arms.extend(wake.map(|at| Arm { run, workflow: self.workflow.clone(), at: Some(at) }));
+            return;
+        }
         // Each door is asked first thing in a task of its own: doors let in in the order of asking, so that
         // no report overtakes an earlier one. One that fell with this in hand asks everybody when it is back.
         if before.is_none_or(|(told, _)| told != standing) {
@@ -281,17 +305,37 @@ impl Executor {
     /// Tells the dispatcher how all runs stand, at once: it lets nobody go on before it knows.
     ///
     /// One that is being read again still holds what it has: as long as there is such a run, nothing is
-    /// told, and the dispatcher asks again.
+    /// told.
     pub(super) fn tell_all(&mut self, ctx: &mut Context<Self>) {
-        if !self.loading.is_empty() {
+        self.census_due = self.counting || !self.loading.is_empty();
+        if self.census_due {
             return;
         }
+        self.counting = true;
         let now = self.shared.clock.now();
         let outages = self.shared.breakers.board.outages(now);
         let reports = self.live.values().map(|live| live.report(now, &outages)).collect();
         let census = Census { workflow: self.workflow.clone(), reports };
         let counter = self.shared.counter.clone();
-        ctx.spawn(async move { _ = counter.ask(census).await }.into_actor(self));
+        let told = async move { _ = counter.ask(census).await };
+        ctx.spawn(told.into_actor(self).map(|(), executor, ctx| {
+            executor.counting = false;
+            executor.tell_all_if_due(ctx);
+        }));
+    }
+
+    pub(super) fn tell_all_if_due(&mut self, ctx: &mut Context<Self>) {
+        if self.census_due {
+            self.tell_all(ctx);
+        }
+    }
+
+    /// Tells of all that were taken up together.
+    pub(super) fn gathered(&mut self, ctx: &mut Context<Self>) {
+        let arms = ArmAll(self.gathering.take().unwrap_or_default());
+        let timer = self.shared.all_times.clone();
+        ctx.spawn(async move { _ = timer.ask(arms).await }.into_actor(self));
+        self.tell_all(ctx);
     }
 }
 
@@ -308,7 +352,8 @@ impl Supervised for Executor {
     fn restarting(&mut self, _: &mut Context<Self>) {
         self.live.clear();
         self.loading.clear();
-        self.complete = false;
+        (self.complete, self.counting, self.census_due) = (false, false, false);
+        self.gathering = None;
     }
 }
 

@@ -102,6 +102,7 @@ fn record() -> RunRecord {
         fair_key: None,
         input: Map::new(),
         started_at: Timestamp::from_millis(0),
+        seen: None,
         begins_at: None,
     }
 }

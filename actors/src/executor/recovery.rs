@@ -59,6 +59,7 @@ impl Executor {
                 }
                 Err(StoreError::Unavailable(_)) => executor.load(run, STORE_PAUSE, ctx),
             }
+            executor.tell_all_if_due(ctx);
         }));
     }
 
@@ -77,12 +78,13 @@ impl Executor {
             Ok(loaded) => {
                 // Somebody could perhaps not tell one that is here that it was called back.
                 known.into_iter().for_each(|run| executor.look_at_waits(run, ctx));
+                executor.gathering = Some(Vec::new());
                 loaded.into_iter().for_each(|loaded| executor.adopt(loaded, ctx));
                 let (live, loading) = (&executor.live, &executor.loading);
                 executor.attempts.settle_all_but(|run| live.contains_key(&run) || loading.contains(&run));
                 executor.complete = true;
+                executor.gathered(ctx);
                 executor.report_held(None, ctx);
-                executor.tell_all(ctx);
                 let missed = Arc::clone(&executor.missed);
                 executor.load_all_after(async move { missed.notified().await }, ctx);
             }

@@ -9,7 +9,7 @@ use super::variables::Variables;
 use crate::event::{EventMeta, Verdict};
 use crate::expression::ExpressionError;
 use crate::ids::RunId;
-use crate::run::RunRecord;
+use crate::run::{RunRecord, SeenEvent};
 use crate::time::Timestamp;
 use crate::wait::record::Topic;
 
@@ -37,6 +37,8 @@ pub enum Availability {
     Available {
         /// Hash of the definition's content.
         definition: String,
+        /// Whether its templates read the event.
+        reads_event: bool,
         /// How long its runs wait for newer ones that take their place.
         quiet: Option<Duration>,
     },
@@ -78,6 +80,12 @@ pub fn route(rules: &Rules, meta: &Arc<EventMeta>, payload: &[u8], now: Timestam
             Routed::nothing(Verdict::Pending { reason, waits: Vec::new() }, awaited)
         }
     }
+}
+
+/// The event as templates of a run see it.
+fn seen_of(meta: &EventMeta) -> SeenEvent {
+    let EventMeta { source, received_at, facts, .. } = meta;
+    SeenEvent { source: source.clone(), received_at: *received_at, facts: facts.clone() }
 }
 
 #[derive(Default)]
@@ -129,7 +137,7 @@ fn plan(
             continue;
         }
         match workflows.get(&route.workflow) {
-            Some(Availability::Available { definition, quiet }) => plans.runs.push(RunRecord {
+            Some(Availability::Available { definition, reads_event, quiet }) => plans.runs.push(RunRecord {
                 id: RunId::derive(&route.workflow, meta.id, &route.name, FIRST_ROUTING),
                 workflow: route.workflow.clone(),
                 definition: definition.clone(),
@@ -140,6 +148,7 @@ fn plan(
                 subject: meta.facts.subject.clone(),
                 fair_key: meta.facts.fair_key.clone(),
                 input: route.input(seen).map_err(failed)?,
+                seen: reads_event.then(|| Box::new(seen_of(meta))),
                 started_at: now,
                 begins_at: quiet.map(|quiet| now.plus(quiet)),
             }),

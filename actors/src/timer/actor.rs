@@ -37,6 +37,11 @@ pub struct Arm {
     pub at: Option<Timestamp>,
 }
 
+/// Sets the next times of many runs.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct ArmAll(pub Vec<Arm>);
+
 /// The actor of the timer.
 pub struct Timer {
     schedule: Schedule,
@@ -131,15 +136,29 @@ async fn wakes(store: &dyn Store) -> Result<Vec<Due>, StoreError> {
     }
 }
 
-impl Handler<Letter<Arm>> for Timer {
-    type Result = ();
-
-    fn handle(&mut self, letter: Letter<Arm>, _: &mut Context<Self>) {
-        let Arm { run, workflow, at } = letter.open();
+impl Timer {
+    fn arm(&mut self, Arm { run, workflow, at }: Arm) {
         let sooner = at.is_some_and(|at| self.schedule.next().is_none_or(|next| at < next));
         self.schedule.set(run, &workflow, at);
         if sooner {
             self.changed.notify_one();
         }
+    }
+}
+
+impl Handler<Letter<Arm>> for Timer {
+    type Result = ();
+
+    fn handle(&mut self, letter: Letter<Arm>, _: &mut Context<Self>) {
+        self.arm(letter.open());
+    }
+}
+
+impl Handler<Letter<ArmAll>> for Timer {
+    type Result = ();
+
+    fn handle(&mut self, letter: Letter<ArmAll>, _: &mut Context<Self>) {
+        let ArmAll(arms) = letter.open();
+        arms.into_iter().for_each(|arm| self.arm(arm));
     }
 }

@@ -69,6 +69,7 @@ impl StartWork {
             counter: queue.door(),
             gone: queue.door(),
             timer: times.door(),
+            all_times: times.door(),
             breakers: breakers.clone(),
             executors: self.executors.clone(),
             actions: Arc::clone(&self.ports.actions),

@@ -62,6 +62,7 @@ fn availability(definition: &Definition, actions: &Actions) -> Availability {
         Some(reason) => Availability::Unavailable { reason },
         None => Availability::Available {
             definition: definition.hash.clone(),
+            reads_event: definition.reads_event,
             quiet: definition.debounce.as_ref().map(|debounce| debounce.quiet),
         },
     }

@@ -1,6 +1,6 @@
 //! Makes a definition that can be executed of what was written, or says all that is wrong with it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use super::recipe::Recipe;
 use super::retry::RetryPolicy;
 use super::spec::{ConcurrencySpec, DebounceSpec, RetrySpec, StepSpec};
 use super::waits::WAIT_INFO;
+use crate::event::Facts;
 use crate::executor::port::{
     Accepts, Action, ActionInfo, Actions, Effect, EffectClass, Misfit, OnDoubt, Parameter, Written,
 };
@@ -70,11 +71,13 @@ pub(super) struct Compiler<'a> {
     errors: Vec<DefinitionError>,
     /// What its templates read of the input.
     inputs: RefCell<BTreeSet<String>>,
+    /// Whether they read the event or its facts.
+    reads_event: Cell<bool>,
 }
 
 impl<'a> Compiler<'a> {
     pub(super) fn new(workflow: &'a str, actions: &'a Actions) -> Self {
-        Self { workflow, actions, errors: Vec::new(), inputs: RefCell::default() }
+        Self { workflow, actions, errors: Vec::new(), inputs: RefCell::default(), reads_event: Cell::new(false) }
     }
 
     pub(super) fn definition(mut self, pinned: &Pinned) -> Result<Definition, Vec<DefinitionError>> {
@@ -105,7 +108,8 @@ impl<'a> Compiler<'a> {
         let hash = hex(&ids::first_16(&Sha256::digest(&content)));
         let inputs = self.inputs.take();
         let name = pinned.name.clone();
-        Ok(Definition { name, hash, content, timeout, concurrency, debounce, inputs, steps })
+        let reads_event = self.reads_event.get();
+        Ok(Definition { name, hash, content, timeout, concurrency, debounce, inputs, reads_event, steps })
     }
 
     fn concurrency(&mut self, spec: &ConcurrencySpec) -> Option<Concurrency> {
@@ -267,13 +271,21 @@ impl<'a> Compiler<'a> {
         with
     }
 
-    /// What templates of a step may name: the input, the run, and outputs of `earlier` steps.
+    /// What templates of a step may name: the input, the event with its facts, the run, and outputs of `earlier` steps.
     fn is_variable(&self, name: &str, earlier: &BTreeSet<String>) -> bool {
         let parts: Vec<&str> = name.split('.').collect();
         match parts.as_slice() {
             ["input"] => true,
             ["input", input, ..] => {
                 self.inputs.borrow_mut().insert((*input).to_owned());
+                true
+            }
+            ["facts", fact, ..] if Facts::NAMES.contains(fact) => {
+                self.reads_event.set(true);
+                true
+            }
+            ["event", "id" | "source" | "type" | "action" | "received_at"] => {
+                self.reads_event.set(true);
                 true
             }
             ["run", "id" | "workflow" | "event" | "subject" | "started_at"] => true,

@@ -46,6 +46,8 @@ pub struct Definition {
     pub debounce: Option<Debounce>,
     /// What its templates read of the input: a route to it must give all of that.
     pub inputs: BTreeSet<String>,
+    /// Whether they read the event or its facts.
+    pub reads_event: bool,
     /// What is done, in this order.
     pub steps: Vec<Step>,
 }
@@ -304,9 +306,18 @@ fn text(value: Json) -> String {
 
 /// What the templates of a run see.
 fn variables(run: &RunRecord, steps: &Map<String, Json>) -> Value {
+    let seen = run.seen.as_deref();
     context!(
         input => Value::from(Serde(&run.input)),
         steps => Value::from(Serde(steps)),
+        facts => seen.map(|seen| Value::from(Serde(&seen.facts))),
+        event => context!(
+            id => run.event.to_string(),
+            source => seen.map(|seen| seen.source.as_str()),
+            type => seen.map(|seen| seen.facts.event_type.as_str()),
+            action => seen.and_then(|seen| seen.facts.action.as_deref()),
+            received_at => seen.map(|seen| seen.received_at.to_rfc3339()),
+        ),
         run => context!(
             id => run.id.to_string(),
             workflow => run.workflow.as_str(),

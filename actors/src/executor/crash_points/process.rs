@@ -143,6 +143,7 @@ impl Process {
                     fair_key: None,
                     input: [("order".to_owned(), order.into())].into_iter().collect(),
                     started_at: world.now,
+                    seen: None,
                     begins_at: world.definition.debounce.as_ref().map(|debounce| world.now.plus(debounce.quiet)),
                 };
                 let number = world.image.len();

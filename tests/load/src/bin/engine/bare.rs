@@ -113,6 +113,7 @@ fn intake(sealer: &mut Sealer, definition: &Definition, at: Timestamp) -> anyhow
         fair_key: Some("acme/shop-1".to_owned()),
         input,
         started_at: at,
+        seen: None,
         begins_at: None,
     };
     let delivery_id = id.to_string();
