@@ -335,6 +335,15 @@ impl Progress {
         first.and_then(pending)
     }
 
+    /// Since when it could go on, if it can at `now`.
+    pub fn ready_since(&self, now: Timestamp) -> Timestamp {
+        let ends = self.steps.values().filter_map(|step| match step {
+            StepState::Pausing { until, .. } | StepState::Waiting { until, .. } => Some(*until),
+            _ => None,
+        });
+        ends.chain(self.begins_at).filter(|until| *until <= now).chain([self.at]).max().unwrap_or(self.at)
+    }
+
     /// Whether what it would do next has failed before.
     pub fn tries_again(&self) -> bool {
         self.steps.values().any(|step| !step.is_settled() && step.tries().failures > 0)

@@ -180,7 +180,7 @@ impl Executor {
         if self.live.contains_key(&run) {
             return;
         }
-        let Loaded { run: record, progress, definition, answered } = loaded;
+        let Loaded { run: record, progress, definition, answered, .. } = loaded;
         let place = definition.and_then(|definition| match definition.place_of(&record) {
             Ok(place) => Ok((definition, place)),
             Err(error) => Err(format!("concurrency: {error}")),

@@ -1,5 +1,6 @@
 //! A story each.
 
+mod auditor;
 mod bad_input;
 mod breakers;
 mod control;
