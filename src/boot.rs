@@ -58,6 +58,8 @@ pub struct Plan {
     pub windows: Windows,
     /// When a failing service is given a rest; without it never.
     pub circuits: Option<CircuitPolicy>,
+    /// How often runs are audited.
+    pub audit_every: Duration,
     /// How long an event is kept for runs that come to wait for it.
     pub inbox_window: Duration,
     /// How much may be in flight.
@@ -114,6 +116,7 @@ pub fn plan(loaded: &Loaded) -> anyhow::Result<Plan> {
         inlets: settings.webhooks.iter().filter_map(inlet).collect(),
         windows: Windows { delivery: settings.delivery_window, occurrence: settings.occurrence_window },
         circuits: settings.circuits,
+        audit_every: settings.audit_every,
         inbox_window: settings.inbox_window,
         limits: Limits {
             requests: settings.max_in_flight,
@@ -167,6 +170,7 @@ pub async fn start(plan: Plan) -> anyhow::Result<Server> {
         slots: plan.slots,
         windows: plan.windows,
         circuits: plan.circuits,
+        audit_every: plan.audit_every,
         inbox_window: plan.inbox_window,
         limits: plan.limits,
         retention: plan.retention,

@@ -6,6 +6,7 @@
 //!
 //! What this crate never does: speak HTTP, open a database, call a provider, read the environment.
 
+pub mod auditor;
 pub mod circuit_breaker;
 pub mod deduplicator;
 pub mod dispatcher;

@@ -38,6 +38,9 @@ pub struct RunRecord {
     pub input: Map<String, Json>,
     /// When it was started.
     pub started_at: Timestamp,
+    /// It begins then at the soonest: until then a newer one may take its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begins_at: Option<Timestamp>,
 }
 
 /// Names a run to a store: stores keep runs in the order of their start.
@@ -72,6 +75,8 @@ pub enum RunStatus {
     NeedsDecision,
     /// Its definition cannot be executed by this process.
     Blocked,
+    /// What it did cannot be undone, and an operator must say how to go on.
+    Stuck,
     /// Every step is done.
     Succeeded,
     /// A step failed for good.
@@ -86,13 +91,14 @@ pub enum RunStatus {
 
 impl RunStatus {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Queued,
         Self::Running,
         Self::Waiting,
         Self::Paused,
         Self::NeedsDecision,
         Self::Blocked,
+        Self::Stuck,
         Self::Succeeded,
         Self::Failed,
         Self::TimedOut,
@@ -109,6 +115,7 @@ impl RunStatus {
             Self::Paused => "paused",
             Self::NeedsDecision => "needs_decision",
             Self::Blocked => "blocked",
+            Self::Stuck => "stuck",
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
             Self::TimedOut => "timed_out",
@@ -134,6 +141,8 @@ pub enum Standing {
     Busy,
     /// It waits for something else than a slot.
     Parked,
+    /// It has not begun, and is not to begin yet: a newer one may still take its place.
+    Settling,
     /// It has not begun, and is not to begin now.
     Held,
     /// It is over.
@@ -167,6 +176,11 @@ pub struct RunHead {
 }
 
 impl RunHead {
+    /// The head of a run that was just started.
+    pub fn of(run: &RunRecord) -> Self {
+        Self { wake: run.begins_at, ..Self::queued(run.started_at) }
+    }
+
     /// The head of a run that was started at this time.
     pub fn queued(at: Timestamp) -> Self {
         Self {
@@ -353,6 +367,14 @@ pub enum What {
     },
     /// Its definition can be executed again.
     Unblocked,
+    /// It ends so, when what it has done is undone.
+    Undoing {
+        /// How.
+        status: RunStatus,
+        /// Why, in words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
     /// It is over.
     Ended {
         /// How.

@@ -443,7 +443,8 @@ impl Counts {
             | RunStatus::Waiting
             | RunStatus::Paused
             | RunStatus::NeedsDecision
-            | RunStatus::Blocked => &mut self.active,
+            | RunStatus::Blocked
+            | RunStatus::Stuck => &mut self.active,
             RunStatus::Succeeded => &mut self.succeeded,
             RunStatus::Failed | RunStatus::TimedOut => &mut self.failed,
             RunStatus::Cancelled | RunStatus::Superseded => &mut self.dropped,

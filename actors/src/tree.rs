@@ -11,6 +11,7 @@
 //! ├── dispatcher     on the work thread; says which runs go on
 //! ├── timer          on the work thread; says when a time has come
 //! ├── circuit_breaker on the work thread, one for each service; says whether it may be called
+//! ├── auditor        on the work thread; looks whether every run stands for a reason
 //! ├── retention      on the work thread; has removed what is finished and old
 //! └── event_log      on the committer thread; the only one that writes
 //! ```
@@ -30,6 +31,7 @@ use actix_rt::Arbiter;
 use tokio::sync::oneshot;
 
 use self::work::{StartWork, Work};
+use crate::auditor::actor::Findings;
 use crate::circuit_breaker::actor::Breakers;
 use crate::circuit_breaker::board::Board;
 use crate::circuit_breaker::circuit::Policy;
@@ -72,7 +74,7 @@ const TO_COMMIT: usize = 8_192;
 const PER_EXECUTOR: usize = 16_384;
 
 /// The components, in the order in which they may ask each other.
-pub static TABLE: [Row; 11] = [
+pub static TABLE: [Row; 12] = [
     Row {
         component: "receiver",
         thread: Thread::HttpWorker,
@@ -146,6 +148,14 @@ pub static TABLE: [Row; 11] = [
         meaning: "this service is called without a breaker until the next start",
     },
     Row {
+        component: "auditor",
+        thread: Thread::Work,
+        capacity: 16,
+        restart: RESTART,
+        escalation: Escalation::Park,
+        meaning: "nobody looks for runs that stand still until the next start; runs go on",
+    },
+    Row {
         component: "retention",
         thread: Thread::Work,
         capacity: 16,
@@ -191,6 +201,8 @@ pub struct Ports {
     pub inbox_window: Duration,
     /// How much may be in flight.
     pub limits: Limits,
+    /// From one audit of the runs to the next.
+    pub audit_every: Duration,
     /// What goes when it is finished.
     pub retention: RetentionPolicy,
     /// Where `now` comes from.
@@ -216,6 +228,8 @@ pub struct Tree {
     pub log: LogDoor,
     /// Asks for pending events to be routed now.
     pub backlog: Door<RouteBacklog>,
+    /// What the last audit of the runs came to.
+    pub findings: Findings,
     /// Asks to look at once whether anything is old.
     pub retention: Door<LookNow>,
     /// The executors, by workflow.
@@ -284,7 +298,7 @@ impl Tree {
             ending: ending.clone(),
             ports: ports.clone(),
         };
-        let Work { backlog, retention, breakers } = on_new_thread(&threads, move || start.start()).await?;
+        let Work { backlog, retention, breakers, findings } = on_new_thread(&threads, move || start.start()).await?;
         let tallies = Arc::new(ports.sources.keys().map(|name| (name.clone(), Tally::default())).collect());
         let gate = Gate::new(ports.limits);
         Ok(Self {
@@ -294,6 +308,7 @@ impl Tree {
             tallies,
             log,
             backlog,
+            findings,
             retention,
             executors,
             breakers,

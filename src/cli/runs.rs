@@ -284,6 +284,8 @@ fn entry_line(entry: &Value) -> String {
             format!("restarted; done again: {}", steps.join(", "))
         }
         "parked" => format!("{step}: needs a decision: {}", text(entry, "reason")),
+        "undoing" => format!("undoes what it has done, then it is {}", text(entry, "status")),
+        "held" => format!("{step}: waits until {} is well", text(entry, "service")),
         "blocked" => format!("blocked: {}", text(entry, "reason")),
         "unblocked" => "goes on".to_owned(),
         "ended" => match entry.get("reason").and_then(Value::as_str) {

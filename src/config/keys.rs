@@ -142,6 +142,7 @@ pub const KEYS: &[Key] = &[
     key("monitoring.health_checks", &["MONITORING_HEALTH_CHECKS"], Flag, "true", "accepted for compatibility; health is always there"),
     key("monitoring.health_check_interval", &["MONITORING_HEALTH_CHECK_INTERVAL"], Span(Millis), "\"30s\"", "accepted for compatibility; health is current at every request"),
     key("monitoring.metrics_interval", &["MONITORING_METRICS_INTERVAL"], Span(Millis), "\"1m\"", "accepted for compatibility; metrics are current at every request"),
+    key("monitoring.audit_interval", &["POINTSMAN_AUDIT_INTERVAL"], Span(Written), "\"1m\"", "how often it is looked whether every run stands for a reason; what is late by less is not late"),
     key("logging.level", &["LOG_LEVEL"], Text, "\"info\"", "error, warn, info, debug, trace, or target=level pairs"),
     key("logging.format", &["POINTSMAN_LOG_FORMAT"], Choice(&["text", "json"]), "\"text\"", "how lines look"),
     key("logging.requests", &["LOG_REQUESTS"], Flag, "true", "accepted for compatibility; refused deliveries are logged at level debug and counted in /metrics"),

@@ -111,6 +111,8 @@ pub struct Settings {
     pub inbox_window: Duration,
     /// When a failing service is given a rest; without it never.
     pub circuits: Option<Policy>,
+    /// How often runs are audited.
+    pub audit_every: Duration,
     /// What workflows do not say themselves.
     pub workflow_defaults: Defaults,
     /// Whether pull requests of Codegen are validated.
@@ -184,6 +186,7 @@ impl Checker<'_> {
             load_balancing: self.flag("event_router.load_balancing"),
             inbox_window: self.span("workflow.inbox_window"),
             circuits: self.flag("circuit_breaker.enabled").then(|| self.circuits()),
+            audit_every: self.span("monitoring.audit_interval"),
             workflow_defaults: self.workflow_defaults(),
             auto_validation: self.flag("github_handler.auto_validation"),
             pr_validation_delay: self.span("github_handler.pr_validation_delay"),
@@ -302,6 +305,7 @@ impl Checker<'_> {
             "event_store.retention",
             "event_deduplicator.delivery_window",
             "circuit_breaker.window",
+            "monitoring.audit_interval",
             "circuit_breaker.timeout",
         ] {
             if self.span(path).is_zero() {

@@ -54,6 +54,11 @@ impl Edge {
         obstacles
     }
 
+    /// Runs that do not stand as they should, by the last audit.
+    fn broken(&self) -> u64 {
+        self.shared.tree.findings.last().map_or(0, |(_, report)| report.broken)
+    }
+
     fn health(&self) -> Health {
         if !self.obstacles().is_empty() {
             return Health::Unhealthy;
@@ -62,7 +67,7 @@ impl Edge {
         let all_run = roster.iter().all(|vitals| vitals.life() == Life::Running);
         let roomy = roster.iter().all(|vitals| vitals.depth() * 5 < vitals.capacity() * 4);
         let all_called = self.shared.tree.breakers.all().iter().all(|breaker| breaker.condition == Condition::Closed);
-        if all_run && roomy && all_called && self.shared.store.counts().damaged == 0 {
+        if all_run && roomy && all_called && self.broken() == 0 && self.shared.store.counts().damaged == 0 {
             Health::Healthy
         } else {
             Health::Degraded
@@ -85,6 +90,7 @@ pub async fn health(request: HttpRequest, edge: Data<Edge>) -> Result<HttpRespon
         "uptime": now.since(edge.shared.started_at).as_secs(),
         "version": env!("CARGO_PKG_VERSION"),
         "obstacles": edge.obstacles(),
+        "brokenRuns": edge.broken(),
         "components": super::metrics::components(&edge.shared.tree.roster),
     })))
 }

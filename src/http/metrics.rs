@@ -2,6 +2,7 @@
 
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
+use pointsman_actors::auditor::actor::Findings;
 use pointsman_actors::store::Counts;
 use pointsman_actors::supervisor::Roster;
 use pointsman_actors::tree::TABLE;
@@ -58,11 +59,23 @@ pub async fn metrics(request: HttpRequest, edge: Data<Edge>) -> Result<HttpRespo
             "damagedRecords": counts.damaged,
             "commits": counts.commits,
         },
+        "auditor": auditor(&tree.findings),
         "breakers": tree.breakers.all().iter().map(super::breakers::shown).collect::<Vec<_>>(),
         "intake": intake,
         "strays": edge.shared.strays.counted(),
         "timestamp": now.to_rfc3339(),
     })))
+}
+
+/// What the last audit of the runs came to; `null` before the first.
+fn auditor(findings: &Findings) -> Value {
+    findings.last().map_or(Value::Null, |(at, report)| {
+        let mut shown = json!(report);
+        if let Some(fields) = shown.as_object_mut() {
+            fields.insert("at".to_owned(), at.to_rfc3339().into());
+        }
+        shown
+    })
 }
 
 /// What became of runs.

@@ -114,6 +114,7 @@ fn run(event: EventId, workflow: &str, started_at: Timestamp) -> RunRecord {
         fair_key: None,
         input: serde_json::Map::new(),
         started_at,
+        begins_at: None,
     }
 }
 

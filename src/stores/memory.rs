@@ -183,7 +183,7 @@ impl State {
         let reference = record.reference();
         self.run_ids.insert(record.id, reference);
         self.runs_of_event.entry(record.event).or_default().push(reference);
-        let head = RunHead::queued(record.started_at);
+        let head = RunHead::of(&record);
         self.runs.insert(reference, StoredRun { record, head, journal: Vec::new() });
         self.counts.run_started();
     }

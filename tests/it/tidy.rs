@@ -111,7 +111,7 @@ fn without_tests(text: &str) -> Vec<(usize, &str)> {
 }
 
 /// The components of the engine whose inside is theirs alone. What is in `executor/port.rs`,
-/// `failure.rs` and `outages.rs` is the vocabulary of actions, in `router/routes.rs` that of routes, in
+/// `failure.rs` and `outages.rs` is the vocabulary of actions, in `progress.rs` how a run stands, in `router/routes.rs` that of routes, in
 /// `circuit_breaker/circuit.rs` that of what is stored of circuits, in `retention/dossier.rs` that of what is kept.
 fn other_component<'a>(name: &str, code: &'a str) -> Option<&'a str> {
     let own = name.split('/').nth(2).unwrap_or_default();
@@ -131,6 +131,7 @@ fn other_component<'a>(name: &str, code: &'a str) -> Option<&'a str> {
             "executor::port",
             "executor::failure",
             "executor::outages",
+            "executor::progress",
             "circuit_breaker::circuit",
             "deduplicator::fingerprint",
             "router::routing",

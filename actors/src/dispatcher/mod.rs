@@ -5,3 +5,4 @@ pub mod actor;
 pub mod order;
 pub mod queue;
 pub mod ready;
+pub mod settling;

@@ -9,10 +9,11 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::order;
 use super::ready::{Rank, Ready, Turn};
+use super::settling::Settling;
 use crate::ids::RunId;
 use crate::run::Standing;
 use crate::time::Timestamp;
-use crate::workflow::definition::Place;
+use crate::workflow::definition::{Burst, Place};
 use crate::workflow::spec::OnNewer;
 
 /// What is known of a run.
@@ -30,6 +31,8 @@ pub struct Ticket {
     pub started_at: Timestamp,
     /// Whom it must not go on beside.
     pub place: Option<Place>,
+    /// With whom it is one until it is quiet.
+    pub burst: Option<Burst>,
 }
 
 /// Says how a run stands. Reports follow the journal: what is reported is durable.
@@ -66,6 +69,8 @@ pub struct Queue {
     /// Those that could go on now, those at work, and those told to go.
     ready: Ready,
     groups: HashMap<(String, String), Group>,
+    /// Those that have not begun because newer ones may come. Nothing else knows them until then.
+    settling: Settling,
 }
 
 #[derive(Clone, Debug)]
@@ -139,7 +144,7 @@ impl Ticket {
 impl Queue {
     /// A queue that hands out the slots of `ready`, and goes on when it knows the runs of these workflows.
     pub fn new(ready: Ready, uncounted: HashSet<String>) -> Self {
-        Self { uncounted, runs: HashMap::new(), ready, groups: HashMap::new() }
+        Self { uncounted, runs: HashMap::new(), ready, groups: HashMap::new(), settling: Settling::default() }
     }
 
     /// Takes in how all runs of a workflow stand. One that is known and not among them is over.
@@ -150,6 +155,8 @@ impl Queue {
         };
         let gone: Vec<RunId> = self.runs.iter().filter_map(gone).collect();
         gone.into_iter().for_each(|run| self.forget(run));
+        let gone: Vec<RunId> = self.settling.of_workflow(workflow).filter(|run| !listed.contains(run)).collect();
+        gone.into_iter().for_each(|run| self.settling.remove(run));
         let mut orders: Vec<Order> = reports.into_iter().flat_map(|report| self.report(report)).collect();
         orders.extend(self.counted(workflow));
         orders
@@ -169,6 +176,10 @@ impl Queue {
     pub fn report(&mut self, report: Report) -> Vec<Order> {
         let Report { ticket, standing, again, revision } = report;
         let run = ticket.run;
+        if let (Standing::Settling, Some(burst)) = (standing, ticket.burst.clone()) {
+            return self.settling.report(ticket, burst);
+        }
+        self.settling.remove(run);
         let known = self.runs.get(&run).map(|known| (known.revision, known.told_off.clone()));
         match known {
             Some((later, _)) if later > revision => Vec::new(),
@@ -199,6 +210,7 @@ impl Queue {
 
     /// A run will not be heard of again: it is over, or nobody can tell how it stands.
     pub fn gone(&mut self, run: RunId) -> Vec<Order> {
+        self.settling.remove(run);
         self.forget(run);
         self.go()
     }
@@ -231,7 +243,8 @@ impl Queue {
 
     /// The workflow of a run that is known.
     pub fn workflow_of(&self, run: RunId) -> Option<&str> {
-        self.runs.get(&run).map(|known| known.ticket.workflow.as_str())
+        let known = self.runs.get(&run).map(|known| known.ticket.workflow.as_str());
+        known.or_else(|| self.settling.workflow_of(run))
     }
 
     /// How many are known, and how many of them are at work.

@@ -17,6 +17,7 @@ fn ticket(number: u8, priority: u8) -> Ticket {
         fair_key: String::new(),
         started_at: Timestamp::from_millis(i64::from(number)),
         place: None,
+        burst: None,
     }
 }
 

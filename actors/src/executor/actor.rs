@@ -27,7 +27,7 @@ use crate::dispatcher::queue::{Order, Report, Ticket};
 use crate::event_log::actor::LogDoor;
 use crate::ids::RunId;
 use crate::mailbox::{Door, Letter};
-use crate::run::{RunRecord, Standing};
+use crate::run::{RunHead, RunRecord, Standing};
 use crate::store::{Answer, Store, Transition};
 use crate::time::{SharedClock, Timestamp};
 use crate::timer::actor::Arm;
@@ -319,9 +319,10 @@ impl Handler<Letter<RunsStarted>> for Executor {
         for run in letter.open().0 {
             match self.shared.definitions.get(&run.definition) {
                 Some(definition) => {
-                    let progress = Progress::new(run.started_at);
+                    let progress = Progress::new(&run);
                     let (definition, answered) = (Ok(definition), Vec::new());
-                    self.adopt(Loaded { run, progress, definition, answered }, ctx);
+                    let head = RunHead::of(&run);
+                    self.adopt(Loaded { run, head, progress, definition, answered }, ctx);
                 }
                 None => self.load(run.id, Duration::ZERO, ctx),
             }

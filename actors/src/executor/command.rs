@@ -1,5 +1,7 @@
 //! What operators say of a run, and what follows. Pure; a part of [`super::decide`].
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::decide::Next;
@@ -7,6 +9,7 @@ use super::failure::{ErrorClass, Failure};
 use super::port::EffectClass;
 use super::progress::StepState;
 use crate::run::{Ruling, RunStatus, What};
+use crate::workflow::definition::UNDO;
 use crate::workflow::spec::OnFailure;
 
 /// What an operator says.
@@ -44,6 +47,9 @@ impl Next<'_> {
             // Also of a run that is over: it cannot be restarted before.
             Command::Decide { step, ruling } => self.rule(step.as_deref(), ruling),
             _ if is_over => self.refuse("it is over; only a restart can begin it again"),
+            Command::Cancel { .. } if self.progress.is_undoing() => {
+                self.refuse("it ends when what it has done is undone; what cannot be undone can be decided about");
+            }
             Command::Cancel { reason } => self.cancel(reason),
             Command::Pause if !self.progress.paused => self.write(What::Paused),
             Command::Resume if self.progress.paused => self.write(What::Resumed),
@@ -71,7 +77,12 @@ impl Next<'_> {
             .progress
             .steps
             .iter()
-            .filter(|(_, state)| matches!(state, StepState::InDoubt { .. }))
+            .filter(|(step, state)| match state {
+                StepState::InDoubt { .. } => true,
+                // What cannot be undone is tried again, or left.
+                StepState::Failed(_) => step.starts_with(UNDO) && self.progress.is_undoing(),
+                _ => false,
+            })
             .map(|(step, _)| step.clone())
             .collect();
         let step = match (wanted, doubtful.as_slice()) {
@@ -86,6 +97,10 @@ impl Next<'_> {
         let Some(of) = self.definition.step(&step) else { return };
         if matches!(ruling, Ruling::Fail { .. }) && self.progress.in_flight().next().is_some() {
             return self.refuse("an attempt of another step is in flight; say it again when that has ended");
+        }
+        let has_failed = matches!(self.progress.steps.get(&step), Some(StepState::Failed(_)));
+        if has_failed && matches!(ruling, Ruling::Fail { .. }) {
+            return self.refuse("it has failed; have it done again, or take it as done");
         }
         let attempt = self.progress.steps.get(&step).map(|state| state.tries().attempts).unwrap_or_default();
         self.close(&step);
@@ -107,6 +122,9 @@ impl Next<'_> {
         if !self.progress.is_over() && self.progress.in_flight().next().is_some() {
             return self.refuse("an attempt is in flight; cancel the run first, or wait");
         }
+        if self.progress.is_undoing() {
+            return self.refuse("what it has done is being undone; wait, or decide about what cannot be");
+        }
         let missing = from.needs.iter().find(|needed| match self.progress.steps.get(*needed) {
             Some(StepState::Failed(_)) => {
                 definition.step(needed).is_some_and(|step| step.on_failure == OnFailure::Fail)
@@ -117,8 +135,14 @@ impl Next<'_> {
             return self
                 .refuse(format!("the step `{missing}`, which comes before it, is not done; restart from there"));
         }
-        let after = definition.after(step);
-        let comes_again = |name: &String| name == step || after.contains(name);
+        // What was undone is done again, and what was built on it.
+        let undone = definition.steps.iter().filter(|each| {
+            let undo = each.undo.as_deref().and_then(|undo| self.progress.steps.get(&undo.name));
+            matches!(undo, Some(StepState::Done { .. }))
+        });
+        let from_here: BTreeSet<&str> = undone.map(|each| each.name.as_str()).chain([step]).collect();
+        let after: BTreeSet<String> = from_here.iter().flat_map(|each| definition.after(each)).collect();
+        let comes_again = |name: &String| from_here.contains(name.as_str()) || after.contains(name);
         let names = || definition.steps.iter().map(|step| step.name.clone());
         let is_in_doubt = |name: &String| matches!(self.progress.steps.get(name), Some(StepState::InDoubt { .. }));
         if let Some(doubtful) = names().find(|name| comes_again(name) && is_in_doubt(name)) {
@@ -132,6 +156,9 @@ impl Next<'_> {
             None => false,
         };
         let steps: Vec<String> = names().filter(again).collect();
+        let undos = definition.steps.iter().filter_map(|step| step.undo.as_deref());
+        let undos = undos.filter(|undo| self.progress.steps.contains_key(&undo.name)).map(|undo| undo.name.clone());
+        let steps: Vec<String> = steps.into_iter().chain(undos).collect();
         steps.iter().for_each(|step| self.close(step));
         self.write(What::Restarted { steps, generation: self.progress.generation + 1 });
     }

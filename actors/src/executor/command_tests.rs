@@ -13,7 +13,7 @@ use crate::run::Standing;
 
 impl Story {
     /// What an operator says, and why it is not followed.
-    fn told(&mut self, command: Command) -> Option<String> {
+    pub(crate) fn told(&mut self, command: Command) -> Option<String> {
         let moment = Moment { now: self.now, draining: self.draining, outages: &self.outages };
         let happening = Happening::Told(command.clone());
         let decision = decide(&self.run, &self.definition, &self.progress, &happening, moment);

@@ -143,12 +143,16 @@ impl<'a> Next<'a> {
             _ if self.progress.is_over() => {}
             Happening::Called(wait, event, outcome) => self.called(*wait, *event, outcome),
             _ if self.progress.time_is_up(self.now) && self.is_active() => self.time_out(),
+            // Whoever says so may not know yet that it is settling.
+            Happening::Go if self.progress.life == Life::Queued && self.progress.wake(self.now).is_some() => {}
             Happening::Go if self.progress.life == Life::Queued && !self.progress.paused => {
                 let may_take_ms = u64::try_from(self.definition.timeout.as_millis()).unwrap_or(u64::MAX);
                 self.write(What::Begun { may_take_ms });
                 self.go_on(true);
             }
             Happening::Go => self.go_on(true),
+            // It is on its way out.
+            Happening::Superseded(_) if self.progress.is_undoing() => {}
             Happening::Superseded(reason) => self.leave(RunStatus::Superseded, reason),
             // A wait that nobody called back needs no slot to end.
             Happening::Woke => self.go_on(false),
@@ -187,10 +191,12 @@ impl<'a> Next<'a> {
         self.unblock();
         if let Some((status, reason)) = self.progress.leaving.clone() {
             self.end(status, Some(reason));
+        }
+        if self.progress.is_over() || self.progress.paused || self.progress.life == Life::Queued {
             return;
         }
-        if self.progress.paused || self.progress.life == Life::Queued {
-            return;
+        if self.progress.is_undoing() {
+            return self.undo(has_slot);
         }
         let definition = self.definition;
         while let Some(step) = definition.steps.iter().find(|step| {
@@ -203,6 +209,9 @@ impl<'a> Next<'a> {
             }
             let before = self.entries.len();
             self.begin(step);
+            if self.progress.is_undoing() {
+                return self.undo(has_slot);
+            }
             if self.execute.is_some() || self.progress.is_over() || self.entries.len() == before {
                 return;
             }
@@ -246,7 +255,7 @@ impl<'a> Next<'a> {
             self.waits.push(WaitChange::Settle { wait: wait.id, by: Resolution::Timeout });
         });
         let reason = format!("it took longer than {:?}", self.definition.timeout);
-        self.write(What::Ended { status: RunStatus::TimedOut, reason: Some(reason) });
+        self.finish(RunStatus::TimedOut, Some(reason));
     }
 
     fn all_settled(&self) -> bool {
@@ -264,7 +273,39 @@ impl<'a> Next<'a> {
         let open = self.progress.steps.values().filter_map(StepState::wait);
         let open = open.filter(|wait| self.answered != Some(wait.id));
         self.waits.extend(open.map(|wait| WaitChange::Close(wait.id)));
-        self.write(What::Ended { status, reason });
+        self.finish(status, reason);
+    }
+
+    /// It is over, or first undoes what it has done. A run that makes way for a newer one has no further effect.
+    fn finish(&mut self, status: RunStatus, reason: Option<String>) {
+        let fails = matches!(status, RunStatus::Failed | RunStatus::TimedOut | RunStatus::Cancelled);
+        let undoes = fails && self.progress.life == Life::Begun && self.progress.next_undo(self.definition).is_some();
+        if !undoes {
+            return self.write(What::Ended { status, reason });
+        }
+        // Only what changes nothing outside is in flight when somebody ends the run at once.
+        let flying = self.progress.in_flight().map(|(step, flying)| (step.clone(), flying.tries.attempts));
+        for (step, attempt) in flying.collect::<Vec<_>>() {
+            self.write(What::Interrupted { step, attempt });
+        }
+        self.write(What::Undoing { status, reason });
+    }
+
+    /// Undoes what is next, or ends.
+    fn undo(&mut self, has_slot: bool) {
+        while let Life::Undoing { status, reason } = self.progress.life.clone() {
+            let Some(step) = self.progress.next_undo(self.definition) else {
+                return self.write(What::Ended { status, reason });
+            };
+            let is_ready = self.progress.is_ready(self.definition, &step.name, (self.now, self.outages));
+            let before = self.entries.len();
+            if is_ready && has_slot {
+                self.begin(step);
+            }
+            if self.execute.is_some() || self.entries.len() == before {
+                return;
+            }
+        }
     }
 
     pub(super) fn write(&mut self, what: What) {

@@ -102,6 +102,7 @@ fn record() -> RunRecord {
         fair_key: None,
         input: Map::new(),
         started_at: Timestamp::from_millis(0),
+        begins_at: None,
     }
 }
 
@@ -120,7 +121,7 @@ pub(crate) struct Story {
 impl Story {
     pub(crate) fn new(toml: &str) -> Self {
         let run = record();
-        let progress = Progress::new(run.started_at);
+        let progress = Progress::new(&run);
         Self {
             definition: definition(toml),
             run,
@@ -140,7 +141,7 @@ impl Story {
         assert!(desk::holds(&mut self.shelves, &decision.waits).unwrap(), "somebody was faster: {:?}", decision.waits);
         desk::change(&mut self.shelves, &decision.waits, self.now).unwrap();
         self.journal.extend(decision.entries.clone());
-        assert_eq!(Progress::of(self.run.started_at, &self.journal), decision.progress);
+        assert_eq!(Progress::of(&self.run, &self.journal), decision.progress);
         self.progress = decision.progress;
         decision.execute
     }
@@ -442,7 +443,7 @@ fn every_crash_point_leads_to_the_end() {
     for cut in 0..=whole.len() {
         let mut story = Story::new(STEPS);
         story.journal = whole[..cut].to_vec();
-        story.progress = Progress::of(story.run.started_at, &story.journal);
+        story.progress = Progress::of(&story.run, &story.journal);
         story.now = story.journal.last().map_or(Timestamp::default(), |last| last.at);
         let mut in_flight = None;
         if story.progress.in_flight().next().is_some() {

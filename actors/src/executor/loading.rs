@@ -7,7 +7,7 @@ use super::callbacks::{Answered, answers, questions};
 use super::port::Actions;
 use super::progress::Progress;
 use crate::ids::RunId;
-use crate::run::{RunRecord, RunRef};
+use crate::run::{RunHead, RunRecord, RunRef};
 use crate::store::{Store, StoreError};
 use crate::workflow::catalog::Catalog;
 use crate::workflow::definition::Definition;
@@ -19,6 +19,8 @@ const PAGE: usize = 512;
 pub struct Loaded {
     /// What it was started with.
     pub run: RunRecord,
+    /// The sum of its journal, as it is stored.
+    pub head: RunHead,
     /// Where it stands.
     pub progress: Progress,
     /// What it is pinned to, or why that cannot be executed.
@@ -86,11 +88,11 @@ pub async fn load_one(
     run: RunId,
 ) -> Result<Option<Loaded>, StoreError> {
     let Some(stored) = store.run(run).await? else { return Ok(None) };
-    let progress = Progress::of(stored.record.started_at, &stored.journal);
+    let progress = Progress::of(&stored.record, &stored.journal);
     let definition = definitions.find(store, actions, &stored.record.definition).await?;
     let questions = definition.as_ref().map(|definition| questions(&progress, definition, actions));
     let answered = answers(store, questions.unwrap_or_default()).await?;
-    Ok(Some(Loaded { run: stored.record, progress, definition, answered }))
+    Ok(Some(Loaded { run: stored.record, head: stored.head, progress, definition, answered }))
 }
 
 /// Reads the open runs of a workflow that are not `known`. One whose record is damaged is left out and

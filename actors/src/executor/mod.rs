@@ -23,4 +23,6 @@ mod step;
 mod step_state;
 mod task;
 mod telling;
+#[cfg(test)]
+mod undo_tests;
 mod waiting;

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::outages::Outages;
 pub use super::step_state::{Flying, Pause, StepState, Tries};
-use crate::run::{Entry, Reserved, Ruling, RunHead, RunStatus, Standing, What};
+use crate::run::{Entry, Reserved, Ruling, RunHead, RunRecord, RunStatus, Standing, What};
 use crate::time::Timestamp;
-use crate::workflow::definition::Definition;
+use crate::workflow::definition::{Definition, Step, UNDO};
 
 /// Where a run stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +19,8 @@ pub struct Progress {
     pub steps: BTreeMap<String, StepState>,
     /// How often it was restarted: part of the keys of its attempts.
     pub generation: u32,
+    /// It begins then at the soonest.
+    pub begins_at: Option<Timestamp>,
     /// When it was started, or restarted: nothing older is meant for it.
     pub since: Timestamp,
     /// Number of entries in its journal.
@@ -45,6 +47,13 @@ pub enum Life {
     Queued,
     /// It has.
     Begun,
+    /// It ends so, when what it has done is undone.
+    Undoing {
+        /// How it will end.
+        status: RunStatus,
+        /// Why, in words.
+        reason: Option<String>,
+    },
     /// It is over.
     Over {
         /// How it ended.
@@ -55,12 +64,14 @@ pub enum Life {
 }
 
 impl Progress {
-    /// Of a run that was started at this time.
-    pub fn new(started_at: Timestamp) -> Self {
+    /// Of a run that was just started.
+    pub fn new(run: &RunRecord) -> Self {
+        let RunRecord { started_at, begins_at, .. } = *run;
         Self {
             life: Life::Queued,
             steps: BTreeMap::new(),
             generation: 0,
+            begins_at,
             since: started_at,
             revision: 0,
             left: None,
@@ -73,8 +84,8 @@ impl Progress {
     }
 
     /// Of a run with this journal.
-    pub fn of(started_at: Timestamp, journal: &[Entry]) -> Self {
-        let mut progress = Self::new(started_at);
+    pub fn of(run: &RunRecord, journal: &[Entry]) -> Self {
+        let mut progress = Self::new(run);
         for entry in journal {
             progress.add(entry);
         }
@@ -100,6 +111,11 @@ impl Progress {
             What::Restarted { steps, generation } => {
                 self.restarted(steps, *generation);
                 self.since = entry.at;
+            }
+            What::Undoing { status, reason } => {
+                self.life = Life::Undoing { status: *status, reason: reason.clone() };
+                // What must be undone has the time that it takes.
+                (self.left, self.leaving) = (None, None);
             }
             What::Ended { status, reason } => {
                 self.life = Life::Over { status: *status, reason: reason.clone() };
@@ -164,6 +180,7 @@ impl Progress {
             | What::Blocked { .. }
             | What::Unblocked
             | What::Restarted { .. }
+            | What::Undoing { .. }
             | What::Ended { .. } => return None,
         };
         Some((step.clone(), state))
@@ -217,8 +234,10 @@ impl Progress {
 
     /// When it must be looked at if nothing happens: the end of a pause that is after `now`, or of its time.
     pub fn wake(&self, now: Timestamp) -> Option<Timestamp> {
-        if self.is_over() || self.life == Life::Queued {
-            return None;
+        match self.life {
+            Life::Over { .. } => return None,
+            Life::Queued => return self.begins_at.filter(|at| *at > now),
+            Life::Begun | Life::Undoing { .. } => {}
         }
         let pauses = self.steps.values().filter_map(|step| match step {
             StepState::Pausing { until, .. } | StepState::Waiting { until, .. } if !self.paused && *until > now => {
@@ -277,11 +296,17 @@ impl Progress {
         match self.life {
             Life::Over { .. } => return Standing::Over,
             Life::Queued if self.paused => return Standing::Held,
+            Life::Queued if self.begins_at.is_some_and(|at| at > now) => return Standing::Settling,
             Life::Queued => return Standing::Queued,
-            Life::Begun => {}
+            Life::Begun | Life::Undoing { .. } => {}
         }
         if self.in_flight().next().is_some() {
             return Standing::Busy;
+        }
+        if self.is_undoing() {
+            let next = self.next_undo(definition);
+            let could_go_on = next.is_none_or(|step| self.is_ready(definition, &step.name, (now, outages)));
+            return if could_go_on && !self.paused { Standing::Runnable } else { Standing::Parked };
         }
         let all_settled = || definition.steps.iter().all(|step| self.is_settled(&step.name));
         let any_ready = || definition.steps.iter().any(|step| self.is_ready(definition, &step.name, (now, outages)));
@@ -291,6 +316,32 @@ impl Progress {
         }
         let could_go_on = self.leaving.is_some() || any_ready() || all_settled();
         if could_go_on && !self.paused { Standing::Runnable } else { Standing::Parked }
+    }
+
+    /// Whether it is on its way out, and undoes what it has done.
+    pub fn is_undoing(&self) -> bool {
+        matches!(self.life, Life::Undoing { .. })
+    }
+
+    /// The step that undoes something and is next: what was built on something is undone before that.
+    pub fn next_undo<'a>(&self, definition: &'a Definition) -> Option<&'a Step> {
+        let is_done = |name: &str| matches!(self.steps.get(name), Some(StepState::Done { .. }));
+        let pending = |step: &'a Step| step.undo.as_deref().filter(|undo| is_done(&step.name) && !is_done(&undo.name));
+        let first = definition.steps.iter().rev().find(|step| {
+            let after = definition.after(&step.name);
+            let mut built_on_it = definition.steps.iter().filter(|later| after.contains(&later.name));
+            pending(step).is_some() && !built_on_it.any(|later| pending(later).is_some())
+        });
+        first.and_then(pending)
+    }
+
+    /// Since when it could go on, if it can at `now`.
+    pub fn ready_since(&self, now: Timestamp) -> Timestamp {
+        let ends = self.steps.values().filter_map(|step| match step {
+            StepState::Pausing { until, .. } | StepState::Waiting { until, .. } => Some(*until),
+            _ => None,
+        });
+        ends.chain(self.begins_at).filter(|until| *until <= now).chain([self.at]).max().unwrap_or(self.at)
     }
 
     /// Whether what it would do next has failed before.
@@ -337,6 +388,17 @@ impl Progress {
             return (RunStatus::Running, Some(step.clone()), None);
         }
         let first = |wanted: fn(&StepState) -> bool| self.steps.iter().find(|(_, state)| wanted(state));
+        if let Life::Undoing { reason, .. } = &self.life
+            && let Some((step, StepState::Failed(failure))) =
+                self.steps.iter().find(|(step, state)| step.starts_with(UNDO) && matches!(state, StepState::Failed(_)))
+        {
+            let why = reason.as_deref().unwrap_or("it was to end");
+            return (
+                RunStatus::Stuck,
+                Some(step.clone()),
+                Some(format!("{failure}; it is being undone because {why}")),
+            );
+        }
         let doubt = first(|state| matches!(state, StepState::InDoubt { .. }));
         let pause = first(|state| {
             matches!(state, StepState::Pausing { .. } | StepState::Held { .. } | StepState::Waiting { .. })

@@ -180,12 +180,16 @@ impl Executor {
         if self.live.contains_key(&run) {
             return;
         }
-        let Loaded { run: record, progress, definition, answered } = loaded;
+        let Loaded { run: record, progress, definition, answered, .. } = loaded;
         let place = definition.and_then(|definition| match definition.place_of(&record) {
             Ok(place) => Ok((definition, place)),
             Err(error) => Err(format!("concurrency: {error}")),
         });
-        let (definition, place) = match place {
+        let place = place.and_then(|(definition, place)| match definition.burst_of(&record) {
+            Ok(burst) => Ok((definition, place, burst)),
+            Err(error) => Err(format!("debounce: {error}")),
+        });
+        let (definition, place, burst) = match place {
             Ok(found) => found,
             Err(reason) => return self.block(record, progress, reason, ctx),
         };
@@ -196,6 +200,7 @@ impl Executor {
             fair_key: record.fair_key.clone().unwrap_or_else(|| self.workflow.clone()),
             started_at: record.started_at,
             place,
+            burst,
         };
         // What was said before is looked at before its time is.
         let waiting: VecDeque<Task> = answered.into_iter().map(|answer| Happening::from(answer).into()).collect();

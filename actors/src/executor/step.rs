@@ -103,7 +103,10 @@ impl Next<'_> {
             Ok(Success::Waiting { keys, output }) => self.bind(step, attempt, keys, output.clone()),
             Ok(Success::Superseded(reason)) => {
                 self.done(step, attempt, json!({ "superseded": reason }), false);
-                self.end(RunStatus::Superseded, Some(reason.clone()));
+                // On its way out there is nothing left to undo.
+                if !self.progress.is_undoing() {
+                    self.end(RunStatus::Superseded, Some(reason.clone()));
+                }
             }
             Err(failure) => match step.on_doubt {
                 OnDoubt::AssumeDone if failure.in_doubt => self.assume_done(step, attempt, &failure.to_string()),
@@ -188,7 +191,7 @@ impl Next<'_> {
     pub(super) fn fail(&mut self, step: &Step, attempt: u32, failure: Failure, then: &OnFailure) {
         let reason = format!("step `{}`: {failure}", step.name);
         self.write(What::Failed { step: step.name.clone(), attempt, error: failure, retry_at: None });
-        if self.progress.leaving.is_some() || self.progress.is_over() {
+        if self.progress.leaving.is_some() || self.progress.is_over() || self.progress.is_undoing() {
             return;
         }
         match then {

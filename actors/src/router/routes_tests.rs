@@ -45,7 +45,7 @@ fn opened(facts: Facts) -> EventMeta {
 }
 
 fn routed(toml: &str, facts: Facts, payload: &str) -> Routed {
-    let available = Availability::Available { definition: "hash".into() };
+    let available = Availability::Available { definition: "hash".into(), quiet: None };
     let off = Availability::Unavailable { reason: "github has no token".into() };
     let workflows: Workflows = [("w".to_owned(), available), ("off".to_owned(), off)].into();
     let topic = Topic { source: "github".into(), event: "pull_request".into(), actions: vec!["opened".into()] };

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::routes::RouteTable;
 use super::variables::Variables;
@@ -36,6 +37,8 @@ pub enum Availability {
     Available {
         /// Hash of the definition's content.
         definition: String,
+        /// How long its runs wait for newer ones that take their place.
+        quiet: Option<Duration>,
     },
     /// It cannot, and why.
     Unavailable {
@@ -126,7 +129,7 @@ fn plan(
             continue;
         }
         match workflows.get(&route.workflow) {
-            Some(Availability::Available { definition }) => plans.runs.push(RunRecord {
+            Some(Availability::Available { definition, quiet }) => plans.runs.push(RunRecord {
                 id: RunId::derive(&route.workflow, meta.id, &route.name, FIRST_ROUTING),
                 workflow: route.workflow.clone(),
                 definition: definition.clone(),
@@ -138,6 +141,7 @@ fn plan(
                 fair_key: meta.facts.fair_key.clone(),
                 input: route.input(seen).map_err(failed)?,
                 started_at: now,
+                begins_at: quiet.map(|quiet| now.plus(quiet)),
             }),
             Some(Availability::Unavailable { reason }) => {
                 plans.unavailable.push(format!("workflow `{}` is unavailable: {reason}", route.workflow));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 use super::{Ending, Ports, TABLE};
+use crate::auditor::actor::{Auditor, Findings, Tools};
 use crate::circuit_breaker::actor::{self as circuit_breaker, Breakers, CircuitBreaker};
 use crate::circuit_breaker::board::Board;
 use crate::dispatcher::actor::{Dispatcher, Lost};
@@ -39,11 +40,12 @@ pub(super) struct Work {
     pub(super) backlog: Door<RouteBacklog>,
     pub(super) retention: Door<LookNow>,
     pub(super) breakers: Breakers,
+    pub(super) findings: Findings,
 }
 
 impl StartWork {
     pub(super) fn start(self) -> Work {
-        let [_, _, _, _, backlog, executor, dispatcher, timer, circuit_breaker, retention, _] = &TABLE;
+        let [_, _, _, _, backlog, executor, dispatcher, timer, circuit_breaker, auditor, retention, _] = &TABLE;
         let breakers = self.start_breakers(circuit_breaker);
         let Ports { store, rules, clock, slots, retention: policy, .. } = self.ports.clone();
         let times = Timer::new(Arc::clone(&store), self.executors.clone(), Arc::clone(&clock));
@@ -59,6 +61,7 @@ impl StartWork {
             told(executor);
         });
         let supervisor = Supervisor { on_given_up, ..self.supervisor.clone() };
+        let definitions = Definitions::of(&self.ports.catalog);
         let shared = executor::Shared {
             store: Arc::clone(&store),
             log: self.log.clone(),
@@ -69,18 +72,30 @@ impl StartWork {
             breakers: breakers.clone(),
             executors: self.executors.clone(),
             actions: Arc::clone(&self.ports.actions),
-            definitions: Definitions::of(&self.ports.catalog),
+            definitions: definitions.clone(),
             clock: Arc::clone(&clock),
             draining: Arc::clone(&self.ending.draining),
         };
         for workflow in &self.workflows {
             self.start_executor((&supervisor, executor), workflow, shared.clone());
         }
+        let findings = Findings::default();
+        let tools = Tools {
+            store: Arc::clone(&store),
+            definitions,
+            actions: Arc::clone(&self.ports.actions),
+            board: breakers.board.clone(),
+            clock: Arc::clone(&clock),
+            slots: slots.number,
+            every: self.ports.audit_every,
+            findings: findings.clone(),
+        };
+        self.supervisor.supervise(auditor, "", Auditor::new(tools));
         let draining = Arc::clone(&self.ending.draining);
         let old = Retention::new(policy, Arc::clone(&store), self.log.clone(), Arc::clone(&clock), draining);
         let retention = self.supervisor.supervise(retention, "", old).door();
         let pending = Backlog::new(store, self.log.clone(), rules, self.executors.clone(), clock);
-        Work { backlog: self.supervisor.supervise(backlog, "", pending).door(), retention, breakers }
+        Work { backlog: self.supervisor.supervise(backlog, "", pending).door(), retention, breakers, findings }
     }
 
     /// One for each service that an action calls.

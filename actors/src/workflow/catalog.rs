@@ -53,12 +53,16 @@ impl Catalog {
 }
 
 fn availability(definition: &Definition, actions: &Actions) -> Availability {
-    let reason = definition.steps.iter().filter(|step| !step.is_engines_own()).find_map(|step| {
+    let all = definition.steps.iter().flat_map(|step| [Some(step), step.undo.as_deref()]).flatten();
+    let reason = all.filter(|step| !step.is_engines_own()).find_map(|step| {
         let action = actions.get(step.action.as_str())?;
         action.lacks(&step.written)
     });
     match reason {
         Some(reason) => Availability::Unavailable { reason },
-        None => Availability::Available { definition: definition.hash.clone() },
+        None => Availability::Available {
+            definition: definition.hash.clone(),
+            quiet: definition.debounce.as_ref().map(|debounce| debounce.quiet),
+        },
     }
 }

@@ -7,12 +7,12 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::definition::{
-    Argument, Concurrency, DELAY, Definition, DefinitionError, Pinned, Spot, Step, WAIT_FOR_EVENT,
+    Argument, Concurrency, DELAY, Debounce, Definition, DefinitionError, Pinned, Spot, Step, WAIT_FOR_EVENT,
 };
 use super::graph::Graph;
 use super::recipe::Recipe;
 use super::retry::RetryPolicy;
-use super::spec::{ConcurrencySpec, RetrySpec, StepSpec};
+use super::spec::{ConcurrencySpec, DebounceSpec, RetrySpec, StepSpec};
 use super::waits::WAIT_INFO;
 use crate::executor::port::{
     Accepts, Action, ActionInfo, Actions, Effect, EffectClass, Misfit, OnDoubt, Parameter, Written,
@@ -61,6 +61,9 @@ fn written(spec: &StepSpec, info: &ActionInfo) -> Written {
     Written::new(with)
 }
 
+/// So many times as long as it must be quiet a run waits for quiet, when the definition does not say.
+const PATIENCE: u32 = 10;
+
 pub(super) struct Compiler<'a> {
     workflow: &'a str,
     actions: &'a Actions,
@@ -84,6 +87,7 @@ impl<'a> Compiler<'a> {
             self.wrong(&Spot::of_workflow("steps"), "a workflow has at least one step");
         }
         let concurrency = spec.concurrency.as_ref().and_then(|spec| self.concurrency(spec));
+        let debounce = spec.debounce.as_ref().and_then(|spec| self.debounce(spec));
         let graph = Graph::of(&spec.steps);
         graph.mistakes().into_iter().for_each(|(spot, reason)| self.wrong(&spot, reason));
         let steps: Vec<Step> = spec.steps.iter().filter_map(|step| self.step(step, &graph)).collect();
@@ -100,7 +104,8 @@ impl<'a> Compiler<'a> {
         }
         let hash = hex(&ids::first_16(&Sha256::digest(&content)));
         let inputs = self.inputs.take();
-        Ok(Definition { name: pinned.name.clone(), hash, content, timeout, concurrency, inputs, steps })
+        let name = pinned.name.clone();
+        Ok(Definition { name, hash, content, timeout, concurrency, debounce, inputs, steps })
     }
 
     fn concurrency(&mut self, spec: &ConcurrencySpec) -> Option<Concurrency> {
@@ -125,11 +130,48 @@ impl<'a> Compiler<'a> {
         })
     }
 
-    fn step(&mut self, spec: &StepSpec, graph: &Graph) -> Option<Step> {
-        let at = |key: &str| Spot::of_step(&spec.name, key);
-        if spec.name.is_empty() || !spec.name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
-            self.wrong(&at("name"), "a name has letters, digits and underscores only");
+    fn debounce(&mut self, spec: &DebounceSpec) -> Option<Debounce> {
+        let at = |key: &str| Spot::of_workflow(&format!("debounce.{key}"));
+        let key = Template::compile(&spec.key, &|name: &str| self.is_variable(name, &BTreeSet::new()));
+        let key = self.keep(&at("key"), key);
+        let quiet = self.span(&at("quiet"), &spec.quiet);
+        let at_most = spec.at_most.as_ref().map(|text| self.span(&at("at_most"), text));
+        let at_most = at_most.unwrap_or(quiet.saturating_mul(PATIENCE));
+        if at_most < quiet {
+            self.wrong(&at("at_most"), format!("must be at least `quiet`, {quiet:?}"));
         }
+        Some(Debounce { key: key?, quiet, at_most })
+    }
+
+    fn step(&mut self, spec: &StepSpec, graph: &Graph) -> Option<Step> {
+        if spec.name.is_empty() || !spec.name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+            self.wrong(&Spot::of_step(&spec.name, "name"), "a name has letters, digits and underscores only");
+        }
+        let mut earlier = graph.before(&spec.name);
+        let step = self.work(spec, graph.needs(&spec.name), &earlier);
+        earlier.insert(spec.name.clone());
+        let undo = spec.undo.as_ref().map(|undo| self.undo(&undo.as_step(&spec.name), &spec.name, &earlier));
+        let mut step = step?;
+        step.undo = undo.flatten().map(Box::new);
+        Some(step)
+    }
+
+    /// What undoes a step. What is wrong with it stands under `undo` there.
+    fn undo(&mut self, spec: &StepSpec, of: &str, earlier: &BTreeSet<String>) -> Option<Step> {
+        let before = self.errors.len();
+        let undo = self.work(spec, Vec::new(), earlier);
+        if undo.as_ref().is_some_and(Step::is_engines_own) {
+            self.wrong(&Spot::of_step(&spec.name, "action"), format!("`{}` undoes nothing", spec.action));
+        }
+        for error in self.errors.iter_mut().skip(before) {
+            error.spot = Spot::of_step(of, &format!("undo.{}", error.spot.key));
+        }
+        undo
+    }
+
+    /// What a step does, whatever comes before it.
+    fn work(&mut self, spec: &StepSpec, needs: Vec<String>, earlier: &BTreeSet<String>) -> Option<Step> {
+        let at = |key: &str| Spot::of_step(&spec.name, key);
         let action = self.action(spec)?;
         let written = written(spec, action.info());
         let effect = self.effect(spec, &action, &written);
@@ -137,10 +179,9 @@ impl<'a> Compiler<'a> {
         if effect.class == EffectClass::Once && on_doubt == OnDoubt::Repeat {
             self.wrong(&at("on_doubt"), "what must never happen twice cannot be repeated; use `park` or `assume_done`");
         }
-        let earlier = graph.before(&spec.name);
-        let with = self.with(spec, (action.info(), &written), &earlier);
+        let with = self.with(spec, (action.info(), &written), earlier);
         let when = spec.when.as_ref();
-        let when = when.map(|text| Expression::compile(text, &|name: &str| self.is_variable(name, &earlier)));
+        let when = when.map(|text| Expression::compile(text, &|name: &str| self.is_variable(name, earlier)));
         let when = self.keep(&at("when"), when.transpose()).flatten();
         let timeout = self.span(&at("timeout"), spec.timeout.as_deref().unwrap_or_default());
         if timeout.is_zero() {
@@ -148,7 +189,7 @@ impl<'a> Compiler<'a> {
         }
         let waits = self.waits(spec, action.info());
         let retry = self.retry(&at("retry"), &spec.retry.clone().unwrap_or_default());
-        let (needs, on_failure) = (graph.needs(&spec.name), spec.on_failure.clone());
+        let on_failure = spec.on_failure.clone();
         let (class, services) = (effect.class, action.info().services);
         Some(Step {
             name: spec.name.clone(),
@@ -160,6 +201,7 @@ impl<'a> Compiler<'a> {
             needs,
             on_failure,
             waits,
+            undo: None,
             services,
             written,
             when,

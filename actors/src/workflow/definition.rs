@@ -23,6 +23,9 @@ use crate::wait::record::Topic;
 /// The action that the engine does itself: it waits, durably, and holds nothing meanwhile.
 pub const DELAY: &str = "delay";
 
+/// Before the name of a step: the name of what undoes it.
+pub const UNDO: &str = "undo/";
+
 /// The other one: it waits for an event.
 pub const WAIT_FOR_EVENT: &str = "wait_for_event";
 
@@ -39,6 +42,8 @@ pub struct Definition {
     pub timeout: Duration,
     /// Which runs must not go on side by side.
     pub concurrency: Option<Concurrency>,
+    /// Which runs are one if they come close together.
+    pub debounce: Option<Debounce>,
     /// What its templates read of the input: a route to it must give all of that.
     pub inputs: BTreeSet<String>,
     /// What is done, in this order.
@@ -53,6 +58,26 @@ pub struct Concurrency {
     pub(super) limit: usize,
     pub(super) on_newer: OnNewer,
     pub(super) order_by: Option<Expression>,
+}
+
+/// Which runs are one if they come close together.
+#[derive(Debug)]
+pub struct Debounce {
+    pub(super) key: Template,
+    /// It is quiet when none has come for so long.
+    pub quiet: Duration,
+    pub(super) at_most: Duration,
+}
+
+/// With which runs a run is one, until it is quiet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Burst {
+    /// Runs of the workflow with the same key are.
+    pub key: String,
+    /// It is quiet when none has come for so long.
+    pub quiet: Duration,
+    /// So long after the first of them the newest waits at most.
+    pub at_most: Duration,
 }
 
 /// The place of a run among those that it must not go on beside.
@@ -89,6 +114,8 @@ pub struct Step {
     pub on_failure: OnFailure,
     /// What it is called back by, if it is done only then.
     pub waits: Option<Waits>,
+    /// What undoes it, when the run fails after it.
+    pub undo: Option<Box<Step>>,
     /// The services that it calls.
     pub services: &'static [&'static str],
     /// What it hands over, as it was written.
@@ -198,10 +225,7 @@ impl Definition {
     pub fn place_of(&self, run: &RunRecord) -> Result<Option<Place>, ExpressionError> {
         let Some(concurrency) = &self.concurrency else { return Ok(None) };
         let variables = variables(run, &Map::new());
-        let key = match concurrency.key.render(&variables)? {
-            Json::String(key) => key,
-            other => other.to_string(),
-        };
+        let key = text(concurrency.key.render(&variables)?);
         let order = match &concurrency.order_by {
             Some(order) => order.evaluate_to_json(&variables)?,
             None => Json::from(run.started_at.millis()),
@@ -212,6 +236,13 @@ impl Definition {
             on_newer: concurrency.on_newer,
             order,
         }))
+    }
+
+    /// With which other runs `run` is one, until it is quiet.
+    pub fn burst_of(&self, run: &RunRecord) -> Result<Option<Burst>, ExpressionError> {
+        let Some(Debounce { key, quiet, at_most }) = &self.debounce else { return Ok(None) };
+        let key = text(key.render(&variables(run, &Map::new()))?);
+        Ok(Some(Burst { key, quiet: *quiet, at_most: *at_most }))
     }
 
     /// All steps that come after this one, near and far.
@@ -232,9 +263,10 @@ impl Definition {
         self.steps.iter().filter_map(|step| step.waits.as_ref()).flat_map(|waits| &waits.topics)
     }
 
-    /// The step of this name.
+    /// The step of this name, or what undoes one.
     pub fn step(&self, name: &str) -> Option<&Step> {
-        self.steps.iter().find(|step| step.name == name)
+        let mut all = self.steps.iter().flat_map(|step| [Some(step), step.undo.as_deref()]).flatten();
+        all.find(|step| step.name == name)
     }
 }
 
@@ -260,6 +292,13 @@ impl Step {
             }
         };
         self.with.iter().map(fill).collect()
+    }
+}
+
+fn text(value: Json) -> String {
+    match value {
+        Json::String(text) => text,
+        other => other.to_string(),
     }
 }
 

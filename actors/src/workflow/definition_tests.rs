@@ -106,6 +106,7 @@ fn run(input: Json) -> RunRecord {
         fair_key: None,
         input: input.as_object().unwrap().clone(),
         started_at: Timestamp::from_millis(7),
+        begins_at: None,
     }
 }
 

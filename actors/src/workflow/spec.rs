@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::definition::WAIT_FOR_EVENT;
+use super::definition::{UNDO, WAIT_FOR_EVENT};
 use super::waits::WAIT_INFO;
 use crate::executor::failure::ErrorClass;
 use crate::executor::port::{Action, ActionInfo, Actions, OnDoubt, Written};
@@ -23,9 +23,25 @@ pub struct WorkflowSpec {
     /// Which runs must not go on side by side.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<ConcurrencySpec>,
+    /// Which runs are one if they come close together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub debounce: Option<DebounceSpec>,
     /// What is done, in this order.
     #[serde(default)]
     pub steps: Vec<StepSpec>,
+}
+
+/// Which runs are one if they come close together: the newest of them is made when it has become quiet.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DebounceSpec {
+    /// Runs with the same key are; a template.
+    pub key: String,
+    /// It is quiet when none has come for so long.
+    pub quiet: String,
+    /// How long a run waits for quiet at most; without it ten times `quiet`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_most: Option<String>,
 }
 
 /// Which runs must not go on side by side.
@@ -81,6 +97,9 @@ pub struct StepSpec {
     /// What it hands over; texts are templates.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub with: BTreeMap<String, Json>,
+    /// What undoes it, when the run fails, runs out of time or is cancelled after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo: Option<UndoSpec>,
     /// What becomes of the run when it fails for good.
     #[serde(default, skip_serializing_if = "OnFailure::is_default")]
     pub on_failure: OnFailure,
@@ -99,6 +118,52 @@ pub struct StepSpec {
     /// What happens to an attempt of which nobody knows whether its effect happened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_doubt: Option<OnDoubt>,
+}
+
+/// What undoes a step, as it is written.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UndoSpec {
+    /// What it does.
+    pub action: String,
+    /// What it hands over; texts are templates, which see the output of what is undone.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub with: BTreeMap<String, Json>,
+    /// Time for one attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<String>,
+    /// When it is tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<RetrySpec>,
+    /// What happens to an attempt of which nobody knows whether its effect happened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_doubt: Option<OnDoubt>,
+}
+
+impl UndoSpec {
+    /// The step that it is, for a step of this name.
+    pub(super) fn as_step(&self, of: &str) -> StepSpec {
+        let Self { action, with, timeout, retry, on_doubt } = self.clone();
+        StepSpec {
+            name: format!("{UNDO}{of}"),
+            action,
+            needs: None,
+            when: None,
+            with,
+            undo: None,
+            on_failure: OnFailure::Fail,
+            timeout,
+            deadline: None,
+            on_timeout: None,
+            retry,
+            on_doubt,
+        }
+    }
+
+    fn of_step(step: StepSpec) -> Self {
+        let StepSpec { action, with, timeout, retry, on_doubt, .. } = step;
+        Self { action, with, timeout, retry, on_doubt }
+    }
 }
 
 /// What becomes of a run when a step fails for good.
@@ -179,19 +244,28 @@ impl WorkflowSpec {
     pub fn resolved(mut self, defaults: &Defaults, actions: &Actions) -> Self {
         self.timeout.get_or_insert_with(|| defaults.run_timeout.clone());
         for step in &mut self.steps {
-            step.resolve(defaults);
-            if let Some(action) = actions.get(step.action.as_str()) {
-                step.resolve_action(action.as_ref());
-            } else if step.action == WAIT_FOR_EVENT {
-                step.resolve_info(&WAIT_INFO);
-            }
-            step.timeout.get_or_insert_with(|| defaults.step_timeout.clone());
+            step.resolve_all(defaults, actions);
         }
         self
     }
 }
 
 impl StepSpec {
+    fn resolve_all(&mut self, defaults: &Defaults, actions: &Actions) {
+        self.resolve(defaults);
+        if let Some(action) = actions.get(self.action.as_str()) {
+            self.resolve_action(action.as_ref());
+        } else if self.action == WAIT_FOR_EVENT {
+            self.resolve_info(&WAIT_INFO);
+        }
+        self.timeout.get_or_insert_with(|| defaults.step_timeout.clone());
+        if let Some(undo) = self.undo.take() {
+            let mut step = undo.as_step(&self.name);
+            step.resolve_all(defaults, actions);
+            self.undo = Some(UndoSpec::of_step(step));
+        }
+    }
+
     fn resolve(&mut self, defaults: &Defaults) {
         let given = self.retry.take().unwrap_or_default();
         let or = defaults.retry.clone();

@@ -103,7 +103,7 @@ impl RunRows {
         self.started.insert(record.id);
         self.started_by.insert(record.event);
         let (run, key) = (record.reference(), key(record.reference()));
-        let head = RunHead::queued(record.started_at);
+        let head = RunHead::of(record);
         self.records.insert(&key[..], sealed::seal(record)?);
         self.heads.insert(&key[..], sealed::seal(&head)?);
         self.ids.insert(&record.id.bytes()[..], &record.started_at.millis().to_be_bytes()[..]);

@@ -136,6 +136,18 @@ fn every_kind_of_mistake_is_named_with_its_place() {
             "line 20: workflow `w`, step `tell`, on_doubt: what must never happen twice cannot be repeated",
         ),
         (
+            "an undo that cannot be",
+            "action = \"send_notification\"",
+            "action = \"send_notification\"\nundo = { action = \"send_notification\", with = { txt = \"x\" } }",
+            "line 20: workflow `w`, step `tell`, undo.with.txt: `send_notification` does not take this; it takes text",
+        ),
+        (
+            "a burst that ends before it is quiet",
+            "timeout = \"10m\"",
+            "timeout = \"10m\"\ndebounce = { key = \"k\", quiet = \"10s\", at_most = \"5s\" }",
+            "line 3: workflow `w`, debounce.at_most: must be at least `quiet`, 10s",
+        ),
+        (
             "a wait without an end",
             "action = \"delay\"\nwith = { duration = \"5s\" }",
             "action = \"wait_for_event\"\nwith = { source = \"codegen\", event = \"generation\", key = \"codegen:run:1\" }",

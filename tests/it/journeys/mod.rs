@@ -1,8 +1,10 @@
 //! A story each.
 
+mod auditor;
 mod bad_input;
 mod breakers;
 mod control;
+mod debounce;
 mod definitions;
 mod deliveries;
 mod full_disk;
@@ -12,5 +14,6 @@ mod process;
 mod retention;
 mod sources;
 mod supervision;
+mod undo;
 mod validation;
 mod waits;

@@ -75,7 +75,7 @@ impl Process {
 
     pub fn load(&mut self, world: &World<'_>, number: usize) {
         let (record, journal) = &world.image[number];
-        self.progress.insert(number, Progress::of(record.started_at, journal));
+        self.progress.insert(number, Progress::of(record, journal));
     }
 
     /// The next thing that happens; `false` when there is nothing.
@@ -143,6 +143,7 @@ impl Process {
                     fair_key: None,
                     input: [("order".to_owned(), order.into())].into_iter().collect(),
                     started_at: world.now,
+                    begins_at: world.definition.debounce.as_ref().map(|debounce| world.now.plus(debounce.quiet)),
                 };
                 let number = world.image.len();
                 // The sender is answered after the flush, and sends again when it was not.
@@ -218,7 +219,7 @@ impl Process {
             let Ok(early) = desk::change(&mut world.shelves, &waits, world.now);
             looks = !early.is_empty();
             world.point()?; // flushed
-            assert_eq!(Progress::of(world.image[number].0.started_at, &world.image[number].1), progress);
+            assert_eq!(Progress::of(&world.image[number].0, &world.image[number].1), progress);
             if self.progress[&number].lands(&progress) {
                 self.flying.retain(|(_, of, ..)| *of != number);
                 looks = true;
@@ -252,6 +253,7 @@ impl Process {
             fair_key: String::new(),
             started_at: record.started_at,
             place: world.definition.place_of(record).unwrap(),
+            burst: world.definition.burst_of(record).unwrap(),
         };
         let standing = progress.standing(&world.definition, world.now, &Outages::default());
         if self.told.insert(number, standing) == Some(standing) {

@@ -118,6 +118,12 @@ pub const SUPERSEDED_WAITING: &str = r#"
 concurrency = { group = "g", key = "k", on_newer = "cancel", order_by = "input.order" }
 steps = [{ name = "a", action = "order", deadline = "1m" }, { name = "b", action = "tell" }]"#;
 
+pub const UNDONE: &str = r#"steps = [{ name = "a", action = "set", undo = { action = "put" } }, { name = "b", action = "tell", undo = { action = "tell" } }, { name = "c", action = "set", retry = { max_attempts = 1 } }]"#;
+pub const DEBOUNCED: &str = r#"
+debounce = { key = "k", quiet = "5s" }
+concurrency = { group = "g", key = "k", on_newer = "cancel", order_by = "input.order" }
+steps = [{ name = "a", action = "look" }, { name = "b", action = "tell" }]"#;
+
 /// Runs that are called back, or are not. Times are in milliseconds; an attempt takes ten.
 fn waiting() -> Vec<Canonical> {
     use RunStatus::{Cancelled, Failed, Succeeded, Superseded};
@@ -205,5 +211,16 @@ pub fn stories() -> Vec<Canonical> {
         story("in turn", IN_TURN, several(&[(0, 1), (1, 2), (2, 3)]), &[Succeeded, Succeeded, Succeeded]),
     ];
     all.extend(waiting());
+    all.extend([
+        Canonical { plans: &[("c", &[GONE; 9])], ..story("undone", UNDONE, once([]), &[Failed]) },
+        Canonical {
+            plans: &[("c", &[GONE; 9]), ("undo/a", &[NETWORK, Plan::Unanswered])],
+            ..story("undone with trouble", UNDONE, once([]), &[Failed])
+        },
+        story("cancelled and undone", UNDONE, once([(15, cancel())]), &[Cancelled]),
+        story("debounced", DEBOUNCED, several(&[(0, 1), (3_000, 2), (6_000, 3)]), &[Superseded, Superseded, Succeeded]),
+        story("debounced, the older one later", DEBOUNCED, several(&[(0, 2), (3_000, 1)]), &[Succeeded, Superseded]),
+        story("debounced one after the other", DEBOUNCED, several(&[(0, 1), (20_000, 2)]), &[Succeeded, Succeeded]),
+    ]);
     all
 }

@@ -158,11 +158,8 @@ impl<'a> World<'a> {
 /// What must hold of a world at rest, however often the process ended.
 pub fn check(world: &World<'_>) {
     let name = world.story.name;
-    let statuses: Vec<RunStatus> = world
-        .image
-        .iter()
-        .map(|(record, journal)| Progress::of(record.started_at, journal).head(world.now).status)
-        .collect();
+    let statuses: Vec<RunStatus> =
+        world.image.iter().map(|(record, journal)| Progress::of(record, journal).head(world.now).status).collect();
     assert_eq!(statuses, world.story.ends, "{name} {:?}: {:#?}", world.crashes, world.image);
     for wait in world.shelves.waits() {
         assert!(!wait.is_open(), "{name} {:?}: a wait is left open: {wait:#?}", world.crashes);
@@ -196,14 +193,28 @@ pub fn check(world: &World<'_>) {
                 _ => {}
             }
         }
-        for step in world.definition.steps.iter().filter(|step| step.class == EffectClass::Once) {
+        for step in &world.definition.steps {
+            let Some(undo) = &step.undo else { continue };
+            let happened = |name: &str| {
+                journal.iter().any(|entry| matches!(&entry.what, What::Succeeded { step, .. } if step == name))
+            };
+            let over = matches!(journal.last(), Some(Entry { what: What::Ended { status, .. }, .. }) if *status != RunStatus::Succeeded && *status != RunStatus::Superseded);
+            assert!(
+                !over || happened(&step.name) == happened(&undo.name),
+                "{name} {:?}: `{}` is left, or undone for nothing",
+                world.crashes,
+                step.name
+            );
+        }
+        let undos = world.definition.steps.iter().filter_map(|step| step.undo.as_deref());
+        for step in world.definition.steps.iter().chain(undos).filter(|step| step.class == EffectClass::Once) {
             let of = |call: &&Call| call.run == record.id && call.step == step.name && call.executed;
             let mut executed: Vec<&str> = world.calls.iter().filter(of).map(|call| call.key.as_str()).collect();
             let all = executed.len();
             executed.dedup();
             assert_eq!(executed.len(), all, "{name} {:?}: `{}` happened twice", world.crashes, step.name);
         }
-        let progress = Progress::of(record.started_at, journal);
+        let progress = Progress::of(record, journal);
         let standing = progress.standing(&world.definition, world.now, &Outages::default());
         assert_eq!(standing, Standing::Over, "{name} {:?}: it stands still", world.crashes);
     }

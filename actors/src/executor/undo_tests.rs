@@ -1,0 +1,144 @@
+//! What a run has done is undone when it fails: in which order, by whom it is stopped, and how it goes on.
+
+use serde_json::json;
+
+use crate::executor::command::Command;
+use crate::executor::decide::Happening;
+use crate::executor::decide::tests::{Story, failure};
+use crate::executor::failure::ErrorClass;
+use crate::executor::outages::Outages;
+use crate::run::{Ruling, RunStatus, Standing, What};
+
+/// Two steps that can be undone, one after the other, and one that fails.
+const UNDONE: &str = r#"
+timeout = "10m"
+steps = [
+  { name = "a", action = "look", undo = { action = "tell" } },
+  { name = "b", action = "look", undo = { action = "look", retry = { max_attempts = 1 } } },
+  { name = "c", action = "look", retry = { max_attempts = 1 } },
+]
+"#;
+
+/// A run whose third step has just failed; what it does then.
+fn failed() -> (Story, Option<String>) {
+    let mut story = Story::new(UNDONE);
+    story.happens(&Happening::Go);
+    story.done(1);
+    story.done(1);
+    let next = story.fails(1, failure(ErrorClass::Validation));
+    (story, next.map(|execute| execute.step))
+}
+
+fn end(story: &Story) -> Option<&What> {
+    story.journal.last().map(|entry| &entry.what)
+}
+
+#[test]
+fn what_was_done_last_is_undone_first_and_then_it_ends_as_it_would_have() {
+    let (mut story, first) = failed();
+    assert_eq!((first.as_deref(), story.status()), (Some("undo/b"), RunStatus::Running));
+    let next = story.after(3_600_000).done(1);
+    assert_eq!(next.map(|execute| execute.step).as_deref(), Some("undo/a"), "it has the time that it takes");
+    assert_eq!(story.done(1), None);
+    let Some(What::Ended { status: RunStatus::Failed, reason: Some(reason) }) = end(&story) else { panic!() };
+    assert!(reason.starts_with("step `c`"), "{reason}");
+}
+
+#[test]
+fn what_was_not_done_is_not_undone() {
+    let mut story = Story::new(UNDONE);
+    story.happens(&Happening::Go);
+    story.done(1);
+    let next = story.fails(1, failure(ErrorClass::Validation));
+    assert_eq!(next.map(|execute| execute.step).as_deref(), Some("undo/a"));
+    let mut nothing = Story::new(UNDONE);
+    nothing.happens(&Happening::Go);
+    assert_eq!(nothing.fails(1, failure(ErrorClass::Validation)), None);
+    assert_eq!(nothing.status(), RunStatus::Failed);
+}
+
+#[test]
+fn what_cannot_be_undone_is_seen_and_goes_on_when_somebody_says_how() {
+    let decide = |ruling| Happening::Told(Command::Decide { step: None, ruling });
+    let stuck = || {
+        let (mut story, _) = failed();
+        assert_eq!(story.fails(1, failure(ErrorClass::Validation)), None);
+        assert_eq!(story.status(), RunStatus::Stuck);
+        let head = story.progress.head(story.now);
+        assert_eq!(head.step.as_deref(), Some("undo/b"));
+        assert!(head.reason.unwrap().contains("it is being undone because step `c`"));
+        assert_eq!(story.progress.standing(&story.definition, story.now, &Outages::default()), Standing::Parked);
+        assert_eq!(story.happens(&Happening::Go), None);
+        story
+    };
+    let mut again = stuck();
+    again.happens(&decide(Ruling::Repeat));
+    assert_eq!(again.happens(&Happening::Go).map(|execute| execute.step).as_deref(), Some("undo/b"));
+    let mut left = stuck();
+    assert_eq!(
+        left.told(Command::Decide { step: None, ruling: Ruling::Fail { reason: "x".into() } }).as_deref(),
+        Some("it has failed; have it done again, or take it as done")
+    );
+    left.happens(&decide(Ruling::Done { output: json!(null) }));
+    assert_eq!(left.happens(&Happening::Go).map(|execute| execute.step).as_deref(), Some("undo/a"));
+    left.done(1);
+    assert_eq!(left.status(), RunStatus::Failed);
+}
+
+#[test]
+fn a_cancelled_run_and_one_out_of_time_are_undone_and_a_superseded_one_is_not() {
+    let begun = || {
+        let mut story = Story::new(&UNDONE.replace("10m", "30s"));
+        story.happens(&Happening::Go);
+        story.done(1);
+        story
+    };
+    let mut cancelled = begun();
+    cancelled.happens(&Happening::Told(Command::Cancel { reason: "x".into() }));
+    assert_eq!(cancelled.happens(&Happening::Go).map(|execute| execute.step).as_deref(), Some("undo/a"));
+    assert_eq!(
+        cancelled.told(Command::Cancel { reason: "y".into() }).as_deref(),
+        Some("it ends when what it has done is undone; what cannot be undone can be decided about")
+    );
+    cancelled.happens(&Happening::Superseded("a newer one".into()));
+    cancelled.done(1);
+    assert!(matches!(end(&cancelled), Some(What::Ended { status: RunStatus::Cancelled, .. })));
+
+    let mut late = begun();
+    late.after(30_000).happens(&Happening::Woke);
+    assert_eq!(late.happens(&Happening::Go).map(|execute| execute.step).as_deref(), Some("undo/a"));
+    late.done(1);
+    assert_eq!(late.status(), RunStatus::TimedOut);
+
+    let mut superseded = begun();
+    superseded.happens(&Happening::Superseded("a newer one".into()));
+    superseded.done(1);
+    assert_eq!(superseded.status(), RunStatus::Superseded, "it has no further effect");
+}
+
+#[test]
+fn a_death_while_it_undoes_is_as_any_other() {
+    let (mut story, _) = failed();
+    story.crash();
+    assert_eq!(story.happens(&Happening::Go).map(|execute| execute.step).as_deref(), Some("undo/b"));
+    story.done(2);
+    story.crash();
+    assert_eq!(story.status(), RunStatus::Failed, "what is told once is taken as done");
+}
+
+#[test]
+fn a_restart_does_again_what_was_undone() {
+    let (mut story, _) = failed();
+    assert_eq!(
+        story.told(Command::Restart { step: "c".into() }).as_deref(),
+        Some("an attempt is in flight; cancel the run first, or wait")
+    );
+    story.done(1);
+    story.done(1);
+    story.happens(&Happening::Told(Command::Restart { step: "c".into() }));
+    assert_eq!(story.happens(&Happening::Go).map(|execute| execute.step).as_deref(), Some("a"));
+    story.done(1);
+    story.done(1);
+    story.done(1);
+    assert_eq!(story.status(), RunStatus::Succeeded);
+}
