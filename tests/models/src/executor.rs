@@ -262,7 +262,7 @@ impl Executor<'_> {
         self.own().hints.remove(&hint);
         match hint {
             Hint::Started(run) if !self.own().live.contains_key(&run) => {
-                let progress = Arc::new(Progress::new(self.world.runs[run].record.started_at));
+                let progress = Arc::new(Progress::new(&self.world.runs[run].record));
                 self.own().live.insert(run, Live::new(progress, Vec::new()));
                 self.report(run);
                 self.resume(run);

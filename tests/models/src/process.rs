@@ -174,6 +174,7 @@ impl Live {
             fair_key: WORKFLOW.into(),
             started_at: run.record.started_at,
             place,
+            burst: None,
         };
         let (again, revision) = (self.progress.tries_again(), self.progress.revision);
         Report { ticket, standing, again, revision }

@@ -110,7 +110,7 @@ fn waits_for_something(setup: &Setup, world: &World, run: &Run, (live, armed): (
             setup.definition.concurrency.is_some()
                 && world.runs.iter().any(|other| other.record.id != run.record.id && is_begun(other))
         }
-        Standing::Busy | Standing::Over => false,
+        Standing::Busy | Standing::Settling | Standing::Over => false,
     }
 }
 

@@ -123,8 +123,9 @@ impl Run {
             fair_key: None,
             input: [("order".to_owned(), order.into())].into_iter().collect(),
             started_at: at,
+            begins_at: None,
         };
-        let progress = Arc::new(Progress::new(at));
+        let progress = Arc::new(Progress::new(&record));
         Self { record: Arc::new(record), journal: Arc::default(), print: 0, progress, jobs: BTreeMap::new(), is_quiet: false }
     }
 
