@@ -78,6 +78,8 @@ pub struct Executor {
     pub(super) never_left: HashMap<RunId, u32>,
     /// Whether all open runs of the workflow are here.
     pub(super) complete: bool,
+    /// It fell, and what it had asked for before may be on its way into the journals.
+    pub(super) fell: bool,
     pub(super) missed: Arc<Notify>,
 }
 
@@ -108,7 +110,8 @@ impl Executor {
     /// The executor of `workflow`, looking into storage when `missed` is told.
     pub fn new(workflow: &str, shared: Shared, attempts: Attempts, missed: Arc<Notify>) -> Self {
         let (live, loading, never_left) = (HashMap::new(), HashSet::new(), HashMap::new());
-        Self { workflow: workflow.to_owned(), shared, live, attempts, loading, never_left, complete: false, missed }
+        let (workflow, complete, fell) = (workflow.to_owned(), false, false);
+        Self { workflow, shared, live, attempts, loading, never_left, complete, fell, missed }
     }
 
     /// Something happens to a run. One that is not here is read first.
@@ -308,7 +311,7 @@ impl Supervised for Executor {
     fn restarting(&mut self, _: &mut Context<Self>) {
         self.live.clear();
         self.loading.clear();
-        self.complete = false;
+        (self.complete, self.fell) = (false, true);
     }
 }
 

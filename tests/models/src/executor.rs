@@ -70,7 +70,8 @@ impl Executor<'_> {
                 let text = format!("{:?}{:?}{:?}", decision.entries, decision.waits, decision.execute);
                 let decision = Seen::known_by(decision, &text);
                 live.in_hand = Some(InHand { decision: decision.clone(), word, answer: None });
-                self.own().log.push_back(Commit { run, revision, decision, is_awaited: true });
+                let (is_awaited, is_doubtful) = (true, false);
+                self.own().log.push_back(Commit { run, revision, decision, is_awaited, is_doubtful });
                 return;
             }
         }

@@ -36,7 +36,9 @@ pub fn explore(setup: Setup, depth: usize) -> Seen {
     let checker = checker.spawn_bfs().join();
     let (states, steps, depth_seen) = (checker.unique_state_count(), checker.state_count(), checker.max_depth());
     let counterexample = rules::ALL.iter().find_map(|rule| {
-        let moves: Vec<String> = checker.discovery(rule)?.into_actions().iter().map(|step| format!("  {step:?}")).collect();
+        let path = checker.discovery(rule)?;
+        println!("{:#?}", path.last_state());
+        let moves: Vec<String> = path.into_actions().iter().map(|step| format!("  {step:?}")).collect();
         Some(format!("{name}: {rule}\n{} steps:\n{}", moves.len(), moves.join("\n")))
     });
     let ends = checker.discovery(COMES_TO_REST).is_some();

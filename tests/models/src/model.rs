@@ -24,8 +24,10 @@ pub enum Move {
     Arrive(usize, i64),
     /// The first commit in the log of a process is made.
     Flush(usize),
-    /// Nobody knows whether it was, but here: it was, or it was not.
-    Lose(usize, bool),
+    /// Its executor hears that nobody knows whether it will be.
+    Doubt(usize),
+    /// It was not.
+    Drop(usize),
     /// The executor hears of the commit for a run.
     Hear(usize, usize),
     /// A run has been read.
@@ -156,13 +158,16 @@ impl Explored {
         let left = &world.left;
         if !process.log.is_empty() {
             moves.push(Move::Flush(number));
-            if left.doubtful_commits > 0 {
-                moves.extend([Move::Lose(number, true), Move::Lose(number, false)]);
-            }
+            let first = &process.log[0];
+            moves.extend(first.is_doubtful.then_some(Move::Drop(number)));
+            moves.extend((first.is_awaited && left.doubtful_commits > 0).then_some(Move::Doubt(number)));
         }
         let is_answered = |run: &&usize| process.live[run].in_hand.as_ref().is_some_and(|hand| hand.answer.is_some());
         moves.extend(process.live.keys().filter(is_answered).map(|run| Move::Hear(number, *run)));
-        moves.extend(process.loading.iter().map(|run| Move::Read(number, *run)));
+        if process.has_caught_up() {
+            moves.extend(process.loading.iter().map(|run| Move::Read(number, *run)));
+            moves.extend(process.missed.then_some(Move::ReadAll(number)));
+        }
         moves.extend(process.asked.iter().map(|(run, wait)| Move::Look(number, *run, *wait)));
         moves.extend(process.hints.iter().map(|hint| Move::Tell(number, *hint)));
         if left.lost_hints > 0 {
@@ -170,9 +175,6 @@ impl Explored {
         }
         let is_due = process.armed.iter().filter(|(_, at)| **at <= world.now);
         moves.extend(is_due.map(|(run, _)| Move::Wake(number, *run)));
-        if process.missed {
-            moves.push(Move::ReadAll(number));
-        }
         if self.0.slow_dispatcher {
             moves.extend((!process.letters.is_empty()).then_some(Move::Dispatch(number)));
             moves.extend((!process.orders.is_empty()).then_some(Move::Obey(number)));
@@ -234,11 +236,12 @@ impl Explored {
                 let run = world.arrive(order);
                 world.processes[process].hints.insert(Hint::Started(run));
             }
-            Move::Flush(process) => self.commit(world, process, None),
-            Move::Lose(process, is_there) => {
+            Move::Flush(process) => self.commit(world, process),
+            Move::Doubt(process) => {
                 spend(&mut world.left.doubtful_commits);
-                self.commit(world, process, Some(is_there));
+                self.doubt(world, process);
             }
+            Move::Drop(process) => _ = world.processes[process].log.pop_front(),
             Move::Hear(number, run) => Executor { setup, world, number }.hears(run),
             Move::Read(number, run) => Executor { setup, world, number }.read(run),
             Move::ReadAll(number) => Executor { setup, world, number }.load_all(),
@@ -309,15 +312,24 @@ impl Explored {
         }
     }
 
-    /// The first commit of a process is made, unless its fate is doubtful and it is not.
-    fn commit(&self, world: &mut World, process: usize, doubt: Option<bool>) {
+    /// The first commit of a process is made.
+    fn commit(&self, world: &mut World, process: usize) {
         let Some(commit) = world.processes[process].log.pop_front() else { return };
-        let heard = match doubt {
-            Some(false) => Heard::Unknown,
-            _ => world.advance(&self.0, commit.run, commit.revision, &commit.decision),
-        };
-        let answer = if doubt.is_some() { Heard::Unknown } else { heard };
-        let live = world.processes[process].live.get_mut(&commit.run).filter(|_| commit.is_awaited);
+        let answer = world.advance(&self.0, commit.run, commit.revision, &commit.decision);
+        if commit.is_awaited {
+            self.answer(world, (process, commit.run), answer);
+        }
+    }
+
+    fn doubt(&self, world: &mut World, process: usize) {
+        let Some(commit) = world.processes[process].log.front_mut() else { return };
+        (commit.is_awaited, commit.is_doubtful) = (false, true);
+        let run = commit.run;
+        self.answer(world, (process, run), Heard::Unknown);
+    }
+
+    fn answer(&self, world: &mut World, (process, run): (usize, usize), answer: Heard) {
+        let live = world.processes[process].live.get_mut(&run);
         if let Some(in_hand) = live.and_then(|live| live.in_hand.as_mut()) {
             in_hand.answer = Some(answer);
         }

@@ -136,6 +136,8 @@ pub struct Commit {
     pub decision: Seen<Decision>,
     /// Whether the executor that asked for it is still there to hear of it.
     pub is_awaited: bool,
+    /// Whether it may never be made.
+    pub is_doubtful: bool,
 }
 
 impl Hash for Live {
@@ -225,6 +227,11 @@ impl Process {
         self.complete = false;
         self.missed = true;
         self.log.iter_mut().for_each(|commit| commit.is_awaited = false);
+    }
+
+    /// Whether what it asked for is through, as far as nobody will say so: before that it reads nothing.
+    pub fn has_caught_up(&self) -> bool {
+        self.log.iter().all(|commit| commit.is_awaited)
     }
 
     /// Whether something of it is still to be done by itself.
