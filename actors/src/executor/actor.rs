@@ -92,8 +92,9 @@ pub(super) struct Live {
     /// A decision of it is on its way into the journal.
     pub(super) in_hand: bool,
     pub(super) waiting: VecDeque<Task>,
-    /// What dispatcher and timer were told last.
-    pub(super) told: Option<(Standing, Option<Timestamp>)>,
+    /// What dispatcher and timer were told last. The dispatcher takes whoever it told to go on for one at work, whatever
+    /// it was told before.
+    pub(super) told: Option<(Option<Standing>, Option<Timestamp>)>,
 }
 
 impl Live {
@@ -135,6 +136,9 @@ impl Executor {
             let moment = Moment { now, draining, outages: &outages };
             let Some(live) = self.live.get_mut(&run).filter(|live| !live.in_hand) else { return };
             let Some(task) = live.waiting.pop_front() else { return };
+            if let (Happening::Go, Some((standing, _))) = (&task.happening, &mut live.told) {
+                *standing = None;
+            }
             let decision = decide(&live.run, &live.definition, &live.progress, &task.happening, moment);
             if decision.entries.is_empty() {
                 if let Some(reply) = task.reply {
@@ -268,10 +272,10 @@ impl Executor {
         let standing = live.progress.standing(&live.definition, now, &outages);
         // What is due is no longer waited for.
         let wake = live.progress.wake(now).filter(|wake| *wake > now);
-        let before = live.told.replace((standing, wake));
+        let before = live.told.replace((Some(standing), wake));
         // Each door is asked first thing in a task of its own: doors let in in the order of asking, so that
         // no report overtakes an earlier one. One that fell with this in hand asks everybody when it is back.
-        if before.is_none_or(|(told, _)| told != standing) {
+        if before.is_none_or(|(told, _)| told != Some(standing)) {
             let (dispatcher, report) = (self.shared.dispatcher.clone(), live.report(now, &outages));
             ctx.spawn(async move { _ = dispatcher.ask(Reported(report)).await }.into_actor(self));
         }

@@ -52,6 +52,9 @@ impl Executor<'_> {
             let record = Arc::clone(&self.world.runs[run].record);
             let Some(live) = self.own().live.get_mut(&run).filter(|live| live.in_hand.is_none()) else { return };
             let Some(Task { what, word }) = live.tasks.pop_front() else { return };
+            if let (Happening::Go, Some((standing, _))) = (&*what, &mut live.told) {
+                *standing = None;
+            }
             let moment = Moment { now, draining: false, outages: &Outages::default() };
             let decision = decide(&record, &setup.definition, &live.progress, &what, moment);
             if decision.entries.is_empty() {
@@ -169,8 +172,8 @@ impl Executor<'_> {
         let Some(live) = live.get_mut(&run) else { return };
         let standing = live.progress.standing(&setup.definition, now, &Outages::default());
         let wake = live.progress.wake(now).filter(|wake| *wake > now);
-        let before = live.told.replace((standing, wake));
-        if before.is_none_or(|(told, _)| told != standing) {
+        let before = live.told.replace((Some(standing), wake));
+        if before.is_none_or(|(told, _)| told != Some(standing)) {
             letters.push_back(Seen::shown(Letter::Reported(live.report(setup, &runs[run], now))));
         }
         if before.is_none_or(|(_, told)| told != wake) {

@@ -37,7 +37,6 @@ pub fn explore(setup: Setup, depth: usize) -> Seen {
     let (states, steps, depth_seen) = (checker.unique_state_count(), checker.state_count(), checker.max_depth());
     let counterexample = rules::ALL.iter().find_map(|rule| {
         let path = checker.discovery(rule)?;
-        println!("{:#?}", path.last_state());
         let moves: Vec<String> = path.into_actions().iter().map(|step| format!("  {step:?}")).collect();
         Some(format!("{name}: {rule}\n{} steps:\n{}", moves.len(), moves.join("\n")))
     });

@@ -73,7 +73,7 @@ pub struct Live {
     /// What happens to it meanwhile.
     pub tasks: VecDeque<Task>,
     /// What dispatcher and timer were told last.
-    pub told: Option<(Standing, Option<Timestamp>)>,
+    pub told: Option<(Option<Standing>, Option<Timestamp>)>,
 }
 
 /// A decision on its way into the journal.
@@ -146,7 +146,7 @@ impl Hash for Live {
         self.progress.revision.hash(hasher);
         self.in_hand.hash(hasher);
         self.tasks.hash(hasher);
-        self.told.map(|(standing, wake)| (standing as u8, wake)).hash(hasher);
+        self.told.map(|(standing, wake)| (standing.map(|standing| standing as u8), wake)).hash(hasher);
     }
 }
 
