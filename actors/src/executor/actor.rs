@@ -105,6 +105,15 @@ impl Live {
         let (again, revision) = (self.progress.tries_again(), self.progress.revision);
         Report { ticket: self.ticket.clone(), standing, again, revision }
     }
+
+    /// The same for a census: it is what the dispatcher knows from then on.
+    fn counted(&mut self, now: Timestamp, outages: &Outages) -> Report {
+        let report = self.report(now, outages);
+        if let Some((standing, _)) = &mut self.told {
+            *standing = Some(report.standing);
+        }
+        report
+    }
 }
 
 impl Executor {
@@ -269,14 +278,14 @@ impl Executor {
         let now = self.shared.clock.now();
         let outages = self.shared.breakers.board.outages(now);
         let Some(live) = self.live.get_mut(&run) else { return };
-        let standing = live.progress.standing(&live.definition, now, &outages);
+        let report = live.report(now, &outages);
         // What is due is no longer waited for.
         let wake = live.progress.wake(now).filter(|wake| *wake > now);
-        let before = live.told.replace((Some(standing), wake));
+        let before = live.told.replace((Some(report.standing), wake));
         // Each door is asked first thing in a task of its own: doors let in in the order of asking, so that
         // no report overtakes an earlier one. One that fell with this in hand asks everybody when it is back.
-        if before.is_none_or(|(told, _)| told != Some(standing)) {
-            let (dispatcher, report) = (self.shared.dispatcher.clone(), live.report(now, &outages));
+        if before.is_none_or(|(told, _)| told != Some(report.standing)) {
+            let dispatcher = self.shared.dispatcher.clone();
             ctx.spawn(async move { _ = dispatcher.ask(Reported(report)).await }.into_actor(self));
         }
         if before.is_none_or(|(_, told)| told != wake) {
@@ -295,7 +304,7 @@ impl Executor {
         }
         let now = self.shared.clock.now();
         let outages = self.shared.breakers.board.outages(now);
-        let reports = self.live.values().map(|live| live.report(now, &outages)).collect();
+        let reports = self.live.values_mut().map(|live| live.counted(now, &outages)).collect();
         let census = Census { workflow: self.workflow.clone(), reports };
         let counter = self.shared.counter.clone();
         ctx.spawn(async move { _ = counter.ask(census).await }.into_actor(self));

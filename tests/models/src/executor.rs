@@ -170,11 +170,11 @@ impl Executor<'_> {
         let World { runs, processes, .. } = &mut *self.world;
         let Process { live, letters, armed, .. } = &mut processes[number];
         let Some(live) = live.get_mut(&run) else { return };
-        let standing = live.progress.standing(&setup.definition, now, &Outages::default());
+        let report = live.report(setup, &runs[run], now);
         let wake = live.progress.wake(now).filter(|wake| *wake > now);
-        let before = live.told.replace((Some(standing), wake));
-        if before.is_none_or(|(told, _)| told != Some(standing)) {
-            letters.push_back(Seen::shown(Letter::Reported(live.report(setup, &runs[run], now))));
+        let before = live.told.replace((Some(report.standing), wake));
+        if before.is_none_or(|(told, _)| told != Some(report.standing)) {
+            letters.push_back(Seen::shown(Letter::Reported(report)));
         }
         if before.is_none_or(|(_, told)| told != wake) {
             match wake {
@@ -190,7 +190,7 @@ impl Executor<'_> {
         let World { runs, processes, .. } = &mut *self.world;
         let process = &mut processes[number];
         if process.loading.is_empty() {
-            let reports = process.live.iter().map(|(run, live)| live.report(setup, &runs[*run], now)).collect();
+            let reports = process.live.iter_mut().map(|(run, live)| live.counted(setup, &runs[*run], now)).collect();
             process.letters.push_back(Seen::shown(Letter::Census(reports)));
         }
     }

@@ -181,6 +181,15 @@ impl Live {
         let (again, revision) = (self.progress.tries_again(), self.progress.revision);
         Report { ticket, standing, again, revision }
     }
+
+    /// The same for a census.
+    pub fn counted(&mut self, setup: &Setup, run: &Run, now: Timestamp) -> Report {
+        let report = self.report(setup, run, now);
+        if let Some((standing, _)) = &mut self.told {
+            *standing = Some(report.standing);
+        }
+        report
+    }
 }
 
 impl Process {
