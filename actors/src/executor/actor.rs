@@ -220,6 +220,8 @@ impl Executor {
         let Some(live) = self.live.get_mut(&run) else { return };
         telling::log(&live.run, &decision.entries);
         let settled = live.progress.lands(&decision.progress);
+        // Its waits may have been completed before anybody here knew of them, or while an attempt was in flight.
+        let looks = settled || !decision.waits.is_empty();
         live.progress = decision.progress;
         live.in_hand = false;
         self.never_left.remove(&run);
@@ -237,8 +239,7 @@ impl Executor {
             let ended = self.live.remove(&run);
             ended.into_iter().flat_map(|live| live.waiting).for_each(|task| task.lost("it is over"));
         } else {
-            // A callback that came while the attempt was in flight was not looked at.
-            if settled {
+            if looks {
                 self.look_at_waits(run, ctx);
             }
             self.end_if_late(run);

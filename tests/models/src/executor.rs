@@ -1,7 +1,7 @@
 //! What an executor does with what its inside decides, as `actors/src/executor/actor.rs` and `recovery.rs` do it: one
 //! decision at a time into the log, effects after their entries, and storage is read again when in doubt.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use pointsman_actors::dispatcher::queue::Order;
@@ -14,7 +14,7 @@ use pointsman_actors::wait::desk::Shelves;
 use pointsman_actors::wait::record::{Resolution, WaitState};
 use serde_json::json;
 
-use crate::process::{Commit, Hint, InHand, Letter, Live, Process, Slot, Task};
+use crate::process::{Commit, Found, Hint, InHand, Letter, Live, Process, Slot, Task};
 use crate::seen::Seen;
 use crate::setup::{Setup, WORKFLOW, Word};
 use crate::world::{Call, Heard, World};
@@ -41,7 +41,7 @@ impl Executor<'_> {
                 live.tasks.push_back(task);
                 self.work(run);
             }
-            None => _ = self.own().loading.insert(run),
+            None => self.load(run),
         }
     }
 
@@ -116,7 +116,7 @@ impl Executor<'_> {
         if decision.progress.is_over() {
             self.own().live.remove(&run);
         } else {
-            if settled {
+            if settled || !decision.waits.is_empty() {
                 self.look_at_waits(run);
             }
             self.end_if_late(run);
@@ -197,28 +197,37 @@ impl Executor<'_> {
 
     fn read_again(&mut self, run: usize) {
         self.own().live.remove(&run);
-        self.own().loading.insert(run);
+        self.load(run);
     }
 
-    /// A run was read.
+    fn load(&mut self, run: usize) {
+        self.own().loading.entry(run).or_insert(None);
+    }
+
+    /// A run is there as it was read.
     pub fn read(&mut self, run: usize) {
-        self.own().loading.remove(&run);
-        self.adopt(run);
+        let Some(Some(found)) = self.own().loading.remove(&run) else { return };
+        self.adopt(run, found);
+    }
+
+    /// What the store says of a run now.
+    pub fn found(&self, run: usize) -> Found {
+        let progress = Arc::clone(&self.world.runs[run].progress);
+        let answered = progress.open_waits().filter_map(|(_, wait)| self.answered(wait.id)).map(Task::from).collect();
+        Found { progress, answered }
     }
 
     /// Takes up a run where its journal ends.
-    fn adopt(&mut self, run: usize) {
+    fn adopt(&mut self, run: usize, Found { progress, answered }: Found) {
         if self.own().live.contains_key(&run) {
             return;
         }
-        let progress = Arc::clone(&self.world.runs[run].progress);
         if progress.is_over() {
             self.settle(run);
             self.own().never_left.remove(&run);
             let id = self.world.runs[run].record.id;
             return self.own().letters.push_back(Seen::shown(Letter::Gone(id)));
         }
-        let answered = progress.open_waits().filter_map(|(_, wait)| self.answered(wait.id)).collect();
         self.own().live.insert(run, Live::new(progress, answered));
         self.work(run);
         self.report(run);
@@ -247,16 +256,21 @@ impl Executor<'_> {
         }
     }
 
-    /// Looks for all that it was not told of.
+    /// The store says which runs there are that are not here.
+    pub fn look_for_all(&mut self) {
+        let known: BTreeSet<usize> = self.own().live.keys().copied().collect();
+        let is_missing = |run: &usize| !known.contains(run) && !self.world.runs[*run].progress.is_over();
+        let missing = (0..self.world.runs.len()).filter(is_missing).map(|run| (run, self.found(run))).collect();
+        let own = self.own();
+        own.missed = false;
+        own.reading = Some((known, missing));
+    }
+
+    /// All that is not over is there as it was read.
     pub fn load_all(&mut self) {
-        self.own().missed = false;
-        let known: Vec<usize> = self.own().live.keys().copied().collect();
+        let Some((known, missing)) = self.own().reading.take() else { return };
         known.into_iter().for_each(|run| self.look_at_waits(run));
-        for run in 0..self.world.runs.len() {
-            if !self.own().live.contains_key(&run) && !self.world.runs[run].progress.is_over() {
-                self.adopt(run);
-            }
-        }
+        missing.into_iter().for_each(|(run, found)| self.adopt(run, found));
         self.own().complete = true;
         self.tell_all();
     }
@@ -267,13 +281,13 @@ impl Executor<'_> {
         match hint {
             Hint::Started(run) if !self.own().live.contains_key(&run) => {
                 let progress = Arc::new(Progress::new(&self.world.runs[run].record));
-                self.own().live.insert(run, Live::new(progress, Vec::new()));
+                self.own().live.insert(run, Live::new(progress, VecDeque::new()));
                 self.report(run);
                 self.resume(run);
             }
             Hint::Started(_) => {}
             Hint::Called(run) if self.own().live.contains_key(&run) => self.look_at_waits(run),
-            Hint::Called(run) => _ = self.own().loading.insert(run),
+            Hint::Called(run) => self.load(run),
         }
     }
 

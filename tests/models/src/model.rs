@@ -30,10 +30,14 @@ pub enum Move {
     Drop(usize),
     /// The executor hears of the commit for a run.
     Hear(usize, usize),
-    /// A run has been read.
+    /// A run is read …
     Read(usize, usize),
-    /// All runs have been read that the executor was not told of.
+    /// … and here.
+    Load(usize, usize),
+    /// All runs are read that are not here …
     ReadAll(usize),
+    /// … and here.
+    LoadAll(usize),
     /// The store says how a wait is.
     Look(usize, usize, WaitId),
     /// The executor is told of a commit of somebody else.
@@ -165,9 +169,13 @@ impl Explored {
         let is_answered = |run: &&usize| process.live[run].in_hand.as_ref().is_some_and(|hand| hand.answer.is_some());
         moves.extend(process.live.keys().filter(is_answered).map(|run| Move::Hear(number, *run)));
         if process.has_caught_up() {
-            moves.extend(process.loading.iter().map(|run| Move::Read(number, *run)));
-            moves.extend(process.missed.then_some(Move::ReadAll(number)));
+            let unread = process.loading.iter().filter(|(_, found)| found.is_none());
+            moves.extend(unread.map(|(run, _)| Move::Read(number, *run)));
+            moves.extend((process.missed && process.reading.is_none()).then_some(Move::ReadAll(number)));
         }
+        let is_read = process.loading.iter().filter(|(_, found)| found.is_some());
+        moves.extend(is_read.map(|(run, _)| Move::Load(number, *run)));
+        moves.extend(process.reading.is_some().then_some(Move::LoadAll(number)));
         moves.extend(process.asked.iter().map(|(run, wait)| Move::Look(number, *run, *wait)));
         moves.extend(process.hints.iter().map(|hint| Move::Tell(number, *hint)));
         if left.lost_hints > 0 {
@@ -243,8 +251,13 @@ impl Explored {
             }
             Move::Drop(process) => _ = world.processes[process].log.pop_front(),
             Move::Hear(number, run) => Executor { setup, world, number }.hears(run),
-            Move::Read(number, run) => Executor { setup, world, number }.read(run),
-            Move::ReadAll(number) => Executor { setup, world, number }.load_all(),
+            Move::Read(number, run) => {
+                let found = Executor { setup, world, number }.found(run);
+                world.processes[number].loading.insert(run, Some(found));
+            }
+            Move::Load(number, run) => Executor { setup, world, number }.read(run),
+            Move::ReadAll(number) => Executor { setup, world, number }.look_for_all(),
+            Move::LoadAll(number) => Executor { setup, world, number }.load_all(),
             Move::Look(number, run, wait) => Executor { setup, world, number }.look(run, wait),
             Move::Tell(number, hint) => Executor { setup, world, number }.hint(hint),
             Move::Miss(process, hint) => {

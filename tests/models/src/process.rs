@@ -26,8 +26,10 @@ pub struct Process {
     pub power: Power,
     /// The runs that its executor holds.
     pub live: BTreeMap<usize, Live>,
-    /// Those that are being read.
-    pub loading: BTreeSet<usize>,
+    /// Those that are being read, with what the store has said of them.
+    pub loading: BTreeMap<usize, Option<Found>>,
+    /// All runs are being read: those that were here, and what the store has said of the others.
+    pub reading: Option<(BTreeSet<usize>, Vec<(usize, Found)>)>,
     /// Its attempts.
     pub slots: BTreeMap<usize, Slot>,
     /// Attempts that were perhaps written down, and not made.
@@ -74,6 +76,15 @@ pub struct Live {
     pub tasks: VecDeque<Task>,
     /// What dispatcher and timer were told last.
     pub told: Option<(Option<Standing>, Option<Timestamp>)>,
+}
+
+/// A run as it was read.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Where it stands.
+    pub progress: Arc<Progress>,
+    /// What was said of its waits.
+    pub answered: VecDeque<Task>,
 }
 
 /// A decision on its way into the journal.
@@ -150,6 +161,12 @@ impl Hash for Live {
     }
 }
 
+impl Hash for Found {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        (self.progress.revision, &self.answered).hash(hasher);
+    }
+}
+
 impl From<Happening> for Task {
     fn from(what: Happening) -> Self {
         Self { what: Seen::shown(what), word: None }
@@ -158,8 +175,8 @@ impl From<Happening> for Task {
 
 impl Live {
     /// A run that stands so.
-    pub fn new(progress: Arc<Progress>, answered: Vec<Happening>) -> Self {
-        Self { progress, in_hand: None, tasks: answered.into_iter().map(Task::from).collect(), told: None }
+    pub fn new(progress: Arc<Progress>, tasks: VecDeque<Task>) -> Self {
+        Self { progress, in_hand: None, tasks, told: None }
     }
 
     /// How it stands for the dispatcher.
@@ -198,7 +215,8 @@ impl Process {
         Self {
             power: Power::Off,
             live: BTreeMap::new(),
-            loading: BTreeSet::new(),
+            loading: BTreeMap::new(),
+            reading: None,
             slots: BTreeMap::new(),
             never_left: BTreeMap::new(),
             asked: BTreeSet::new(),
@@ -232,6 +250,7 @@ impl Process {
     pub fn fall(&mut self) {
         self.live.clear();
         self.loading.clear();
+        self.reading = None;
         self.asked.clear();
         self.complete = false;
         self.missed = true;
@@ -247,7 +266,8 @@ impl Process {
     pub fn is_at_work(&self, now: Timestamp) -> bool {
         let is_due = self.armed.values().any(|at| *at <= now);
         let is_deciding = self.live.values().any(|live| live.in_hand.is_some());
-        let is_asking = !self.loading.is_empty() || !self.asked.is_empty() || !self.hints.is_empty() || self.missed;
+        let is_asking = !self.loading.is_empty() || !self.asked.is_empty() || !self.hints.is_empty();
+        let is_asking = is_asking || self.missed || self.reading.is_some();
         let is_telling = !self.letters.is_empty() || !self.orders.is_empty();
         let is_counting = self.queue.uncounted().next().is_some();
         is_due || is_deciding || is_asking || is_telling || is_counting || !self.log.is_empty()
