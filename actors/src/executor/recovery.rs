@@ -64,7 +64,11 @@ impl Executor {
         ctx.spawn(read.into_actor(self).map(move |loaded, executor, ctx| {
             executor.loading.remove(&run);
             match loaded {
-                Ok(Some(loaded)) => executor.adopt(loaded, ctx),
+                Ok(Some(loaded)) => {
+                    executor.adopt(loaded, ctx);
+                    // Whoever said while it was read that it was called back has nobody else to hear of it.
+                    executor.look_at_waits(run, ctx);
+                }
                 Ok(None) if executor.live.contains_key(&run) => {}
                 Ok(None) => executor.forget(run, ctx),
                 Err(StoreError::Damaged { id, reason }) => {

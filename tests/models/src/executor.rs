@@ -208,6 +208,7 @@ impl Executor<'_> {
     pub fn read(&mut self, run: usize) {
         let Some(Some(found)) = self.own().loading.remove(&run) else { return };
         self.adopt(run, found);
+        self.look_at_waits(run);
     }
 
     /// What the store says of a run now.
