@@ -60,7 +60,7 @@ pub enum Order {
 /// All runs that are not over.
 ///
 /// A run that has been told to make way is not told to go on any more.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Queue {
     /// Workflows whose runs are not all known yet. Until they are, nobody is told to go on: a run that
     /// has not been heard of may hold a slot, or a place in a group.
@@ -73,7 +73,7 @@ pub struct Queue {
     settling: Settling,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Known {
     ticket: Ticket,
     standing: Standing,
@@ -84,7 +84,7 @@ struct Known {
     told_off: Option<String>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Group {
     /// Those that hold a place.
     inside: HashSet<RunId>,

@@ -47,7 +47,7 @@ impl Turn {
 type First = (usize, Rank, String);
 
 /// Those that could go on, and those at work.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Ready {
     slots: usize,
     /// Whether keys take turns.

@@ -13,14 +13,14 @@ use crate::time::Timestamp;
 use crate::workflow::definition::Burst;
 
 /// The runs that have not begun because newer ones may come.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Settling {
     /// By workflow and key of the burst.
     bursts: HashMap<(String, String), Vec<Member>>,
     by_run: HashMap<RunId, (String, String)>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Member {
     ticket: Ticket,
     burst: Burst,

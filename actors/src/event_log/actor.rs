@@ -9,9 +9,12 @@ use tokio::sync::oneshot;
 
 use super::pacing::{self, LONGEST_WAIT, Step};
 use super::state::LogState;
+use crate::event::Verdict;
+use crate::ids::EventId;
 use crate::mailbox::{Basket, BasketDoor, Ready, Room};
 use crate::run::{Entry, RunRecord, What};
-use crate::store::{Answer, Store, StoreError, Transition};
+use crate::store::{Answer, Lease, Store, StoreError, Transition};
+use crate::time::Timestamp;
 
 /// Most transitions in one batch. More would only make the first in it wait longer; with fewer,
 /// a flush costs each of them more.
@@ -234,6 +237,14 @@ impl LogDoor {
         let (reply, answer) = oneshot::channel();
         self.0.put(Commit { transition, reply }).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
+    }
+
+    /// Waits until all that was put in before is durable, or known not to be: what is read then is not older than that.
+    pub async fn catch_up(&self) -> Result<(), StoreError> {
+        // There is no such event, so that nothing changes; it is answered in its turn.
+        let (event, lease) = (EventId::first_at(Timestamp::default()), Lease::default());
+        let verdict = Verdict::Unrouted { reason: String::new() };
+        self.commit(Transition::Settle { event, lease, verdict, runs: Vec::new() }).await.map(drop)
     }
 
     /// Takes nothing more in, and waits until all that is inside is durable.

@@ -86,6 +86,8 @@ pub struct Executor {
     pub(super) counting: bool,
     /// One could not be told because a run was being read, or another was on its way.
     pub(super) census_due: bool,
+    /// It fell, and what it had asked for before may be on its way into the journals.
+    pub(super) fell: bool,
     pub(super) missed: Arc<Notify>,
 }
 
@@ -98,8 +100,9 @@ pub(super) struct Live {
     /// A decision of it is on its way into the journal.
     pub(super) in_hand: bool,
     pub(super) waiting: VecDeque<Task>,
-    /// What dispatcher and timer were told last.
-    pub(super) told: Option<(Standing, Option<Timestamp>)>,
+    /// What dispatcher and timer were told last. The dispatcher takes whoever it told to go on for one at work, whatever
+    /// it was told before.
+    pub(super) told: Option<(Option<Standing>, Option<Timestamp>)>,
 }
 
 impl Live {
@@ -109,6 +112,15 @@ impl Live {
         let standing = if is_going { Standing::Busy } else { self.progress.standing(&self.definition, now, outages) };
         let (again, revision) = (self.progress.tries_again(), self.progress.revision);
         Report { ticket: self.ticket.clone(), standing, again, revision }
+    }
+
+    /// The same for a census: it is what the dispatcher knows from then on.
+    fn counted(&mut self, now: Timestamp, outages: &Outages) -> Report {
+        let report = self.report(now, outages);
+        if let Some((standing, _)) = &mut self.told {
+            *standing = Some(report.standing);
+        }
+        report
     }
 }
 
@@ -127,6 +139,7 @@ impl Executor {
             gathering: None,
             counting: false,
             census_due: false,
+            fell: false,
             missed,
         }
     }
@@ -152,6 +165,9 @@ impl Executor {
             let moment = Moment { now, draining, outages: &outages };
             let Some(live) = self.live.get_mut(&run).filter(|live| !live.in_hand) else { return };
             let Some(task) = live.waiting.pop_front() else { return };
+            if let (Happening::Go, Some((standing, _))) = (&task.happening, &mut live.told) {
+                *standing = None;
+            }
             let decision = decide(&live.run, &live.definition, &live.progress, &task.happening, moment);
             if decision.entries.is_empty() {
                 if let Some(reply) = task.reply {
@@ -224,6 +240,8 @@ impl Executor {
         let Some(live) = self.live.get_mut(&run) else { return };
         telling::log(&live.run, &decision.entries);
         let settled = live.progress.lands(&decision.progress);
+        // Its waits may have been completed before anybody here knew of them, or while an attempt was in flight.
+        let looks = settled || !decision.waits.is_empty();
         live.progress = decision.progress;
         live.in_hand = false;
         self.never_left.remove(&run);
@@ -241,8 +259,7 @@ impl Executor {
             let ended = self.live.remove(&run);
             ended.into_iter().flat_map(|live| live.waiting).for_each(|task| task.lost("it is over"));
         } else {
-            // A callback that came while the attempt was in flight was not looked at.
-            if settled {
+            if looks {
                 self.look_at_waits(run, ctx);
             }
             self.end_if_late(run);
@@ -282,18 +299,18 @@ impl Executor {
         let now = self.shared.clock.now();
         let outages = self.shared.breakers.board.outages(now);
         let Some(live) = self.live.get_mut(&run) else { return };
-        let standing = live.progress.standing(&live.definition, now, &outages);
+        let report = live.report(now, &outages);
         // What is due is no longer waited for.
         let wake = live.progress.wake(now).filter(|wake| *wake > now);
-        let before = live.told.replace((standing, wake));
+        let before = live.told.replace((Some(report.standing), wake));
         if let Some(arms) = &mut self.gathering {
             arms.extend(wake.map(|at| Arm { run, workflow: self.workflow.clone(), at: Some(at) }));
             return;
         }
         // Each door is asked first thing in a task of its own: doors let in in the order of asking, so that
         // no report overtakes an earlier one. One that fell with this in hand asks everybody when it is back.
-        if before.is_none_or(|(told, _)| told != standing) {
-            let (dispatcher, report) = (self.shared.dispatcher.clone(), live.report(now, &outages));
+        if before.is_none_or(|(told, _)| told != Some(report.standing)) {
+            let dispatcher = self.shared.dispatcher.clone();
             ctx.spawn(async move { _ = dispatcher.ask(Reported(report)).await }.into_actor(self));
         }
         if before.is_none_or(|(_, told)| told != wake) {
@@ -314,7 +331,7 @@ impl Executor {
         self.counting = true;
         let now = self.shared.clock.now();
         let outages = self.shared.breakers.board.outages(now);
-        let reports = self.live.values().map(|live| live.report(now, &outages)).collect();
+        let reports = self.live.values_mut().map(|live| live.counted(now, &outages)).collect();
         let census = Census { workflow: self.workflow.clone(), reports };
         let counter = self.shared.counter.clone();
         let told = async move { _ = counter.ask(census).await };
@@ -352,7 +369,7 @@ impl Supervised for Executor {
     fn restarting(&mut self, _: &mut Context<Self>) {
         self.live.clear();
         self.loading.clear();
-        (self.complete, self.counting, self.census_due) = (false, false, false);
+        (self.complete, self.counting, self.census_due, self.fell) = (false, false, false, true);
         self.gathering = None;
     }
 }

@@ -36,6 +36,18 @@ impl Executor {
         self.load(run, pause, ctx);
     }
 
+    /// Waits until what was asked for before is in the journals, or never will be, when nobody was told what became of it:
+    /// a run that is read too early would not know of it, and nobody would say so.
+    fn caught_up(&self, in_doubt: bool) -> impl Future<Output = Result<(), StoreError>> + use<> {
+        let log = (in_doubt || self.fell).then(|| self.shared.log.clone());
+        async move {
+            match log {
+                Some(log) => log.catch_up().await,
+                None => Ok(()),
+            }
+        }
+    }
+
     /// Reads one run from storage, after a pause.
     pub(super) fn load(&mut self, run: RunId, pause: Duration, ctx: &mut Context<Self>) {
         if !self.loading.insert(run) {
@@ -43,14 +55,20 @@ impl Executor {
         }
         let (store, definitions, actions) =
             (Arc::clone(&self.shared.store), self.shared.definitions.clone(), self.shared.actions.clone());
+        let caught_up = self.caught_up(!pause.is_zero());
         let read = async move {
             tokio::time::sleep(pause).await;
+            caught_up.await?;
             load_one(store.as_ref(), &definitions, &actions, run).await
         };
         ctx.spawn(read.into_actor(self).map(move |loaded, executor, ctx| {
             executor.loading.remove(&run);
             match loaded {
-                Ok(Some(loaded)) => executor.adopt(loaded, ctx),
+                Ok(Some(loaded)) => {
+                    executor.adopt(loaded, ctx);
+                    // Whoever said while it was read that it was called back has nobody else to hear of it.
+                    executor.look_at_waits(run, ctx);
+                }
                 Ok(None) if executor.live.contains_key(&run) => {}
                 Ok(None) => executor.forget(run, ctx),
                 Err(StoreError::Damaged { id, reason }) => {
@@ -69,9 +87,12 @@ impl Executor {
         let (store, definitions, actions) =
             (Arc::clone(&self.shared.store), self.shared.definitions.clone(), self.shared.actions.clone());
         let known: HashSet<RunId> = self.live.keys().copied().collect();
-        let workflow = self.workflow.clone();
+        let (workflow, caught_up) = (self.workflow.clone(), self.caught_up(false));
         let read = async move {
-            let missing = load_missing(store.as_ref(), &definitions, &actions, (&workflow, &known)).await;
+            let missing = match caught_up.await {
+                Ok(()) => load_missing(store.as_ref(), &definitions, &actions, (&workflow, &known)).await,
+                Err(error) => Err(error),
+            };
             (missing, known)
         };
         ctx.spawn(read.into_actor(self).map(|(loaded, known), executor, ctx| match loaded {
@@ -82,7 +103,7 @@ impl Executor {
                 loaded.into_iter().for_each(|loaded| executor.adopt(loaded, ctx));
                 let (live, loading) = (&executor.live, &executor.loading);
                 executor.attempts.settle_all_but(|run| live.contains_key(&run) || loading.contains(&run));
-                executor.complete = true;
+                (executor.complete, executor.fell) = (true, false);
                 executor.gathered(ctx);
                 executor.report_held(None, ctx);
                 let missed = Arc::clone(&executor.missed);
@@ -116,7 +137,11 @@ impl Executor {
     pub(super) fn take_when_read(&mut self, run: RunId, task: Task, ctx: &mut Context<Self>) {
         let (store, definitions, actions) =
             (Arc::clone(&self.shared.store), self.shared.definitions.clone(), self.shared.actions.clone());
-        let read = async move { load_one(store.as_ref(), &definitions, &actions, run).await };
+        let caught_up = self.caught_up(false);
+        let read = async move {
+            caught_up.await?;
+            load_one(store.as_ref(), &definitions, &actions, run).await
+        };
         ctx.spawn(read.into_actor(self).map(move |loaded, executor, ctx| match loaded {
             Ok(Some(Loaded { definition: Err(reason), run, progress, .. })) => {
                 executor.tell_blocked((run, progress), &reason, task, ctx);
