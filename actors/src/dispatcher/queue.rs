@@ -5,7 +5,7 @@
 //! depends on whether it is at work.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::order;
 use super::ready::{Rank, Ready, Turn};
@@ -54,7 +54,7 @@ pub enum Order {
     Supersede(RunId, String),
 }
 
-/// All runs that are not over.
+/// All runs that are not over, in an order of their own: the same reports give the same orders.
 ///
 /// A run that has been told to make way is not told to go on any more.
 #[derive(Debug)]
@@ -62,7 +62,7 @@ pub struct Queue {
     /// Workflows whose runs are not all known yet. Until they are, nobody is told to go on: a run that
     /// has not been heard of may hold a slot, or a place in a group.
     uncounted: HashSet<String>,
-    runs: HashMap<RunId, Known>,
+    runs: BTreeMap<RunId, Known>,
     /// Those that could go on now, those at work, and those told to go.
     ready: Ready,
     groups: HashMap<(String, String), Group>,
@@ -82,7 +82,7 @@ struct Known {
 #[derive(Debug, Default)]
 struct Group {
     /// Those that hold a place.
-    inside: HashSet<RunId>,
+    inside: BTreeSet<RunId>,
     /// Those that wait for one.
     outside: BTreeSet<Rank>,
 }
@@ -139,7 +139,7 @@ impl Ticket {
 impl Queue {
     /// A queue that hands out the slots of `ready`, and goes on when it knows the runs of these workflows.
     pub fn new(ready: Ready, uncounted: HashSet<String>) -> Self {
-        Self { uncounted, runs: HashMap::new(), ready, groups: HashMap::new() }
+        Self { uncounted, runs: BTreeMap::new(), ready, groups: HashMap::new() }
     }
 
     /// Takes in how all runs of a workflow stand. One that is known and not among them is over.
