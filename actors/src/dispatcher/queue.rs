@@ -5,7 +5,7 @@
 //! depends on whether it is at work.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::order;
 use super::ready::{Rank, Ready, Turn};
@@ -65,7 +65,7 @@ pub struct Queue {
     runs: BTreeMap<RunId, Known>,
     /// Those that could go on now, those at work, and those told to go.
     ready: Ready,
-    groups: HashMap<(String, String), Group>,
+    groups: BTreeMap<(String, String), Group>,
 }
 
 #[derive(Debug)]
@@ -139,7 +139,7 @@ impl Ticket {
 impl Queue {
     /// A queue that hands out the slots of `ready`, and goes on when it knows the runs of these workflows.
     pub fn new(ready: Ready, uncounted: HashSet<String>) -> Self {
-        Self { uncounted, runs: BTreeMap::new(), ready, groups: HashMap::new() }
+        Self { uncounted, runs: BTreeMap::new(), ready, groups: BTreeMap::new() }
     }
 
     /// Takes in how all runs of a workflow stand. One that is known and not among them is over.
@@ -156,7 +156,10 @@ impl Queue {
     }
 
     fn counted(&mut self, workflow: &str) -> Vec<Order> {
-        self.uncounted.remove(workflow);
+        if self.uncounted.remove(workflow) && self.uncounted.is_empty() {
+            let groups: Vec<(String, String)> = self.groups.keys().cloned().collect();
+            groups.iter().for_each(|group| self.fill(group));
+        }
         self.go()
     }
 
@@ -217,15 +220,25 @@ impl Queue {
         let Some(group) = self.groups.get_mut(&place.group) else { return };
         group.inside.remove(&run);
         group.outside.remove(&rank);
-        while group.inside.len() < place.limit {
-            let Some(next) = group.outside.pop_first() else { break };
-            group.inside.insert(next.1);
-            if let Some(known) = self.runs.get(&next.1).filter(|known| known.told_off.is_none()) {
+        self.fill(&place.group);
+    }
+
+    /// Gives free places of a group to those that wait for one.
+    fn fill(&mut self, name: &(String, String)) {
+        let Some(group) = self.groups.get_mut(name) else { return };
+        while let Some((_, next)) = group.outside.first().copied().filter(|_| self.uncounted.is_empty()) {
+            let Some(known) = self.runs.get(&next) else { break };
+            if known.ticket.place.as_ref().is_none_or(|place| group.inside.len() >= place.limit) {
+                break;
+            }
+            group.outside.pop_first();
+            group.inside.insert(next);
+            if known.told_off.is_none() {
                 self.ready.wait(known.ticket.turn(known.again));
             }
         }
         if group.inside.is_empty() && group.outside.is_empty() {
-            self.groups.remove(&place.group);
+            self.groups.remove(name);
         }
     }
 
@@ -245,9 +258,10 @@ impl Queue {
             None => true,
             Some(place) => {
                 let group = self.groups.entry(place.group.clone()).or_default();
-                // Whoever has begun has one; others get one if there is one left.
-                let gets_one = known.standing != Standing::Queued || group.inside.contains(&run);
-                if gets_one || group.inside.len() < place.limit {
+                // Whoever has begun has one; others get one if there is one left, and that is not known before
+                // all who have begun are.
+                let has_one = known.standing != Standing::Queued || group.inside.contains(&run);
+                if has_one || (self.uncounted.is_empty() && group.inside.len() < place.limit) {
                     group.inside.insert(run);
                     group.outside.remove(&rank);
                     true
