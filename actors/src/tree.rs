@@ -263,8 +263,20 @@ pub enum StartError {
 /// How often a tree that comes to rest looks whether it has.
 const REST: Duration = Duration::from_millis(5);
 
-/// The threads that the tree has started.
-type Threads = Arc<Mutex<Vec<Arbiter>>>;
+/// Where a tree lives.
+#[derive(Clone)]
+enum Threads {
+    /// On threads that it has started.
+    Own(Arc<Mutex<Vec<Arbiter>>>),
+    /// On the thread of whoever started it.
+    Callers,
+}
+
+impl Default for Threads {
+    fn default() -> Self {
+        Self::Own(Arc::default())
+    }
+}
 
 /// The doors of one HTTP worker.
 #[derive(Clone)]
@@ -278,13 +290,23 @@ pub struct WorkerDoors {
 impl Tree {
     /// Starts everything that is not on an HTTP worker, from the bottom of the drawing to its top.
     pub async fn start(ports: Ports) -> Result<Self, StartError> {
+        Self::start_on(Threads::default(), ports).await
+    }
+
+    /// The same with all of it on the caller's thread, which must be able to spawn local tasks: what happens
+    /// there happens in an order that can be repeated.
+    pub async fn start_here(ports: Ports) -> Result<Self, StartError> {
+        Self::start_on(Threads::Callers, ports).await
+    }
+
+    async fn start_on(threads: Threads, ports: Ports) -> Result<Self, StartError> {
         let roster = Roster::default();
         let supervisor = Supervisor {
             roster: roster.clone(),
             clock: Arc::clone(&ports.clock),
             on_given_up: Arc::clone(&ports.on_given_up),
         };
-        let (log_state, threads, ending) = (Arc::new(LogState::default()), Threads::default(), Ending::default());
+        let (log_state, ending) = (Arc::new(LogState::default()), Ending::default());
         let executors = Executors::default();
         let log = start_log(&supervisor, (&ports, &executors), &log_state, &threads).await?;
         keep_definitions(&ports, &log).await?;
@@ -370,7 +392,8 @@ impl Tree {
 
     /// Ends the tree's threads and with them its components; blocks until they have ended.
     pub fn end_threads(&self) {
-        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let Threads::Own(threads) = &self.threads else { return };
+        let threads = std::mem::take(&mut *threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in &threads {
             thread.stop();
         }
@@ -435,11 +458,12 @@ async fn workflows(ports: &Ports) -> Result<BTreeSet<String>, StoreError> {
     Ok(workflows)
 }
 
-/// Runs `start` on a new thread of the tree.
+/// Runs `start` on a new thread of the tree, if it has any.
 async fn on_new_thread<T: Send + 'static>(
     threads: &Threads,
     start: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, NotTaken> {
+    let Threads::Own(threads) = threads else { return Ok(start()) };
     let (started, done) = oneshot::channel();
     let arbiter = Arbiter::new();
     arbiter.spawn_fn(move || {

@@ -3,11 +3,12 @@
 mod bounded;
 mod http_request;
 mod named_secrets;
+pub mod ports;
 mod pull_request;
 mod run_command;
-mod send_notification;
-mod update_pr_status;
-mod validate_pr;
+pub mod send_notification;
+pub mod update_pr_status;
+pub mod validate_pr;
 mod with;
 
 use std::collections::BTreeMap;

@@ -4,8 +4,9 @@ use pointsman_actors::executor::failure::{ErrorClass, Failure};
 use pointsman_actors::executor::port::{Accepts, Parameter};
 use serde_json::{Map, Value as Json};
 
+use super::ports::PullRequests;
 use super::with::With;
-use crate::integrations::github::{GitHub, Pull};
+use crate::integrations::github::Pull;
 
 /// Which pull request, taken from the run's input unless the step says otherwise.
 pub const REPOSITORY: Parameter =
@@ -51,7 +52,7 @@ impl Head {
 
     /// Asks whether it still is the head: pushes overtake each other on their way here, and what is said
     /// last about a pull request must be about its newest head.
-    pub async fn look(&self, github: &GitHub) -> Result<Standing, Failure> {
+    pub async fn look(&self, github: &impl PullRequests) -> Result<Standing, Failure> {
         let pull = github.pull(&self.repository, self.number).await?;
         if pull.head_sha.eq_ignore_ascii_case(&self.sha) {
             return Ok(Standing::Current(pull));

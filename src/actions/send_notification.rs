@@ -7,6 +7,7 @@ use pointsman_actors::executor::port::{
 };
 use serde_json::json;
 
+use super::ports::Channel;
 use super::with::With;
 use crate::integrations::slack::Slack;
 
@@ -21,18 +22,18 @@ static INFO: ActionInfo = ActionInfo {
 };
 
 /// The action.
-pub struct SendNotification {
-    slack: Option<Arc<Slack>>,
+pub struct SendNotification<C = Slack> {
+    slack: Option<Arc<C>>,
 }
 
-impl SendNotification {
+impl<C> SendNotification<C> {
     /// Through this channel; without one nobody is told, and the step says so.
-    pub fn new(slack: Option<Arc<Slack>>) -> Self {
+    pub fn new(slack: Option<Arc<C>>) -> Self {
         Self { slack }
     }
 }
 
-impl Action for SendNotification {
+impl<C: Channel> Action for SendNotification<C> {
     fn info(&self) -> &'static ActionInfo {
         &INFO
     }

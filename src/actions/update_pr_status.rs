@@ -9,6 +9,7 @@ use pointsman_actors::executor::port::{
 };
 use serde_json::json;
 
+use super::ports::PullRequests;
 use super::pull_request::{self, HEAD_SHA, Head, PR_NUMBER, REPOSITORY, Standing};
 use super::with::With;
 use crate::integrations::github::{GitHub, Status};
@@ -35,18 +36,18 @@ static INFO: ActionInfo = ActionInfo {
 static STATES: [&str; 4] = ["error", "failure", "pending", "success"];
 
 /// The action.
-pub struct UpdatePrStatus {
-    github: Option<Arc<GitHub>>,
+pub struct UpdatePrStatus<G = GitHub> {
+    github: Option<Arc<G>>,
 }
 
-impl UpdatePrStatus {
+impl<G> UpdatePrStatus<G> {
     /// With this client.
-    pub fn new(github: Option<Arc<GitHub>>) -> Self {
+    pub fn new(github: Option<Arc<G>>) -> Self {
         Self { github }
     }
 }
 
-impl Action for UpdatePrStatus {
+impl<G: PullRequests> Action for UpdatePrStatus<G> {
     fn info(&self) -> &'static ActionInfo {
         &INFO
     }
@@ -61,7 +62,7 @@ impl Action for UpdatePrStatus {
     }
 }
 
-async fn update(github: &GitHub, attempt: &Attempt) -> Result<Success, Failure> {
+async fn update(github: &impl PullRequests, attempt: &Attempt) -> Result<Success, Failure> {
     let (head, with) = (Head::of(&attempt.with)?, With(&attempt.with));
     let status = Status {
         state: with.text("state")?,

@@ -10,6 +10,7 @@ use pointsman_actors::executor::port::{
 use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 
+use super::ports::{Judge, PullRequests};
 use super::pull_request::{self, HEAD_SHA, Head, PR_NUMBER, REPOSITORY, Standing};
 use super::with::With;
 use crate::integrations::claude_code::{ClaudeCode, Question};
@@ -39,19 +40,19 @@ static INFO: ActionInfo = ActionInfo {
 const RESERVE: Duration = Duration::from_secs(10);
 
 /// The action.
-pub struct ValidatePr {
-    github: Option<Arc<GitHub>>,
-    claude_code: Arc<ClaudeCode>,
+pub struct ValidatePr<G = GitHub, C = ClaudeCode> {
+    github: Option<Arc<G>>,
+    claude_code: Arc<C>,
 }
 
-impl ValidatePr {
+impl<G, C> ValidatePr<G, C> {
     /// With these clients.
-    pub fn new(github: Option<Arc<GitHub>>, claude_code: Arc<ClaudeCode>) -> Self {
+    pub fn new(github: Option<Arc<G>>, claude_code: Arc<C>) -> Self {
         Self { github, claude_code }
     }
 }
 
-impl Action for ValidatePr {
+impl<G: PullRequests, C: Judge> Action for ValidatePr<G, C> {
     fn info(&self) -> &'static ActionInfo {
         &INFO
     }
@@ -67,7 +68,7 @@ impl Action for ValidatePr {
         let (github, claude_code) = (self.github.clone(), Arc::clone(&self.claude_code));
         Box::pin(async move {
             let github = github.ok_or_else(pull_request::not_configured)?;
-            validate(&github, &claude_code, &attempt).await
+            validate(github.as_ref(), claude_code.as_ref(), &attempt).await
         })
     }
 
@@ -76,7 +77,7 @@ impl Action for ValidatePr {
     }
 }
 
-async fn validate(github: &GitHub, claude_code: &ClaudeCode, attempt: &Attempt) -> Result<Success, Failure> {
+async fn validate(github: &impl PullRequests, claude_code: &impl Judge, attempt: &Attempt) -> Result<Success, Failure> {
     let head = Head::of(&attempt.with)?;
     let instructions = With(&attempt.with).text_or_empty("instructions")?;
     let pull = match head.look(github).await.map_err(|failure| failure.of(GITHUB))? {

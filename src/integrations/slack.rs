@@ -46,7 +46,8 @@ fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-fn refused(answer: &Answer) -> Failure {
+/// What a refusal means, and whether it may pass.
+pub fn refused(answer: &Answer) -> Failure {
     let said = String::from_utf8_lossy(&answer.body).chars().take(200).collect::<String>();
     let failure = |class| Failure::new(class, format!("Slack answered {}: {said}", answer.status));
     match answer.status {

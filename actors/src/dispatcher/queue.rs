@@ -5,7 +5,7 @@
 //! depends on whether it is at work.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::order;
 use super::ready::{Rank, Ready, Turn};
@@ -57,7 +57,7 @@ pub enum Order {
     Supersede(RunId, String),
 }
 
-/// All runs that are not over.
+/// All runs that are not over, in an order of their own: the same reports give the same orders.
 ///
 /// A run that has been told to make way is not told to go on any more.
 #[derive(Clone, Debug)]
@@ -65,10 +65,10 @@ pub struct Queue {
     /// Workflows whose runs are not all known yet. Until they are, nobody is told to go on: a run that
     /// has not been heard of may hold a slot, or a place in a group.
     uncounted: HashSet<String>,
-    runs: HashMap<RunId, Known>,
+    runs: BTreeMap<RunId, Known>,
     /// Those that could go on now, those at work, and those told to go.
     ready: Ready,
-    groups: HashMap<(String, String), Group>,
+    groups: BTreeMap<(String, String), Group>,
     /// Those that have not begun because newer ones may come. Nothing else knows them until then.
     settling: Settling,
 }
@@ -87,7 +87,7 @@ struct Known {
 #[derive(Clone, Debug, Default)]
 struct Group {
     /// Those that hold a place.
-    inside: HashSet<RunId>,
+    inside: BTreeSet<RunId>,
     /// Those that wait for one.
     outside: BTreeSet<Rank>,
 }
@@ -144,7 +144,7 @@ impl Ticket {
 impl Queue {
     /// A queue that hands out the slots of `ready`, and goes on when it knows the runs of these workflows.
     pub fn new(ready: Ready, uncounted: HashSet<String>) -> Self {
-        Self { uncounted, runs: HashMap::new(), ready, groups: HashMap::new(), settling: Settling::default() }
+        Self { uncounted, runs: BTreeMap::new(), ready, groups: BTreeMap::new(), settling: Settling::default() }
     }
 
     /// Takes in how all runs of a workflow stand. One that is known and not among them is over.
@@ -163,7 +163,10 @@ impl Queue {
     }
 
     fn counted(&mut self, workflow: &str) -> Vec<Order> {
-        self.uncounted.remove(workflow);
+        if self.uncounted.remove(workflow) && self.uncounted.is_empty() {
+            let groups: Vec<(String, String)> = self.groups.keys().cloned().collect();
+            groups.iter().for_each(|group| self.fill(group));
+        }
         self.go()
     }
 
@@ -229,15 +232,25 @@ impl Queue {
         let Some(group) = self.groups.get_mut(&place.group) else { return };
         group.inside.remove(&run);
         group.outside.remove(&rank);
-        while group.inside.len() < place.limit {
-            let Some(next) = group.outside.pop_first() else { break };
-            group.inside.insert(next.1);
-            if let Some(known) = self.runs.get(&next.1).filter(|known| known.told_off.is_none()) {
+        self.fill(&place.group);
+    }
+
+    /// Gives free places of a group to those that wait for one.
+    fn fill(&mut self, name: &(String, String)) {
+        let Some(group) = self.groups.get_mut(name) else { return };
+        while let Some((_, next)) = group.outside.first().copied().filter(|_| self.uncounted.is_empty()) {
+            let Some(known) = self.runs.get(&next) else { break };
+            if known.ticket.place.as_ref().is_none_or(|place| group.inside.len() >= place.limit) {
+                break;
+            }
+            group.outside.pop_first();
+            group.inside.insert(next);
+            if known.told_off.is_none() {
                 self.ready.wait(known.ticket.turn(known.again));
             }
         }
         if group.inside.is_empty() && group.outside.is_empty() {
-            self.groups.remove(&place.group);
+            self.groups.remove(name);
         }
     }
 
@@ -258,9 +271,10 @@ impl Queue {
             None => true,
             Some(place) => {
                 let group = self.groups.entry(place.group.clone()).or_default();
-                // Whoever has begun has one; others get one if there is one left.
-                let gets_one = known.standing != Standing::Queued || group.inside.contains(&run);
-                if gets_one || group.inside.len() < place.limit {
+                // Whoever has begun has one; others get one if there is one left, and that is not known before
+                // all who have begun are.
+                let has_one = known.standing != Standing::Queued || group.inside.contains(&run);
+                if has_one || (self.uncounted.is_empty() && group.inside.len() < place.limit) {
                     group.inside.insert(run);
                     group.outside.remove(&rank);
                     true

@@ -143,6 +143,22 @@ fn nobody_goes_on_before_all_are_known() {
 }
 
 #[test]
+fn who_has_begun_keeps_its_place_in_whatever_order_runs_become_known() {
+    let in_turn = |number| placed(number, OnNewer::Queue, json!(number));
+    let report = |ticket, standing| Report { ticket, standing, again: false, revision: 1 };
+    let begun = || report(in_turn(2), Standing::Runnable);
+    let mut queue = Queue::new(Ready::new(8, true), ["w".to_owned()].into());
+    let orders = queue.census("w", vec![report(in_turn(1), Standing::Queued), begun()]);
+    assert_eq!(gone(&orders), [run(2)], "one of the same workflow waits");
+    assert_eq!(gone(&queue.told(in_turn(2), Standing::Over, 9)), [run(1)]);
+    let mut queue = Queue::new(Ready::new(8, true), ["w", "other"].map(str::to_owned).into());
+    let other = Ticket { workflow: "other".into(), ..in_turn(1) };
+    assert_eq!(queue.census("other", vec![report(other, Standing::Queued)]), []);
+    assert_eq!(gone(&queue.census("w", vec![begun()])), [run(2)], "and so does one of another workflow");
+    assert_eq!(gone(&queue.told(in_turn(2), Standing::Over, 9)), [run(1)]);
+}
+
+#[test]
 fn one_that_nobody_can_tell_of_holds_up_none() {
     let mut queue = Queue::new(Ready::new(1, true), ["w", "other"].map(str::to_owned).into());
     queue.census("w", vec![Report { ticket: ticket(1, 5), standing: Standing::Queued, again: false, revision: 0 }]);

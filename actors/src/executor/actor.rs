@@ -4,7 +4,7 @@
 //! Nothing here is the truth. A fall, a failed commit, or one that somebody else was faster with: the
 //! run is read again from storage and goes on from there.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -71,7 +71,8 @@ pub struct Shared {
 pub struct Executor {
     pub(super) workflow: String,
     pub(super) shared: Shared,
-    pub(super) live: HashMap<RunId, Live>,
+    /// In an order of their own: what is told of all of them is told in the same order every time.
+    pub(super) live: BTreeMap<RunId, Live>,
     pub(super) attempts: Attempts,
     /// Runs that are being read, so that none is read twice at once.
     pub(super) loading: HashSet<RunId>,
@@ -127,7 +128,7 @@ impl Live {
 impl Executor {
     /// The executor of `workflow`, looking into storage when `missed` is told.
     pub fn new(workflow: &str, shared: Shared, attempts: Attempts, missed: Arc<Notify>) -> Self {
-        let (live, loading, never_left) = (HashMap::new(), HashSet::new(), HashMap::new());
+        let (live, loading, never_left) = (BTreeMap::new(), HashSet::new(), HashMap::new());
         Self {
             workflow: workflow.to_owned(),
             shared,

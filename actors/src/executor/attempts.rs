@@ -2,7 +2,7 @@
 //! executor. What an attempt gave is left in its slot until it is durable; the executor may fall in
 //! between and finds it there.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::mailbox::Door;
 /// The attempts of one executor that are not settled, at most one for each run.
 pub struct Attempts {
     runtime: Handle,
-    slots: HashMap<RunId, Slot>,
+    slots: BTreeMap<RunId, Slot>,
     in_flight: InFlight,
 }
 
@@ -72,7 +72,7 @@ pub enum State {
 impl Attempts {
     /// Attempts that work on `runtime` and are counted in `in_flight`.
     pub fn new(runtime: Handle, in_flight: InFlight) -> Self {
-        Self { runtime, slots: HashMap::new(), in_flight }
+        Self { runtime, slots: BTreeMap::new(), in_flight }
     }
 
     /// Counts an attempt that is about to be written down.

@@ -4,7 +4,7 @@
 //! The token goes into one header and nowhere else.
 
 mod diff;
-mod refusal;
+pub mod refusal;
 
 use pointsman_actors::executor::failure::{ErrorClass, Failure};
 use pointsman_actors::time::SharedClock;

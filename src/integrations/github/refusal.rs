@@ -14,8 +14,8 @@ use crate::integrations::http::Answer;
 /// What GitHub asks clients to wait for when it limits them and does not say how long.
 const SLOW_DOWN: Duration = Duration::from_secs(60);
 
-/// What a refusal means, and whether it may pass.
-pub(super) fn refused(what: &str, method: &Method, answer: &Answer, now: i64) -> Failure {
+/// What a refusal means, and whether it may pass; `now` is in seconds since the Unix epoch.
+pub fn refused(what: &str, method: &Method, answer: &Answer, now: i64) -> Failure {
     let said = message_of(&answer.body);
     let failure = |class, remedy: &str| Failure::new(class, format!("{what}: {} {said}{remedy}", answer.status));
     if let Some(pause) = limited(answer, &said, now) {

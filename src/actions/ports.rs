@@ -1,0 +1,75 @@
+//! What actions need of the services that they call. Integrations are that in the product; a simulation
+//! stands in for them.
+
+use std::future::Future;
+
+use pointsman_actors::executor::failure::Failure;
+use serde_json::Value as Json;
+
+use crate::integrations::claude_code::{ClaudeCode, Question};
+use crate::integrations::github::{Diff, GitHub, Pull, Status};
+use crate::integrations::slack::Slack;
+use crate::integrations::verdict::Verdict;
+
+/// Where pull requests are.
+pub trait PullRequests: Send + Sync + 'static {
+    /// A pull request as it is now.
+    fn pull(&self, repository: &str, number: u64) -> impl Future<Output = Result<Pull, Failure>> + Send;
+
+    /// What it changes.
+    fn diff(&self, repository: &str, number: u64) -> impl Future<Output = Result<Diff, Failure>> + Send;
+
+    /// Sets a commit status; doing that again is as doing it once.
+    fn set_status(
+        &self,
+        repository: &str,
+        sha: &str,
+        status: &Status,
+        key: &str,
+    ) -> impl Future<Output = Result<Json, Failure>> + Send;
+}
+
+/// Who judges a change.
+pub trait Judge: Send + Sync + 'static {
+    /// Why it cannot be asked, if it cannot.
+    fn unavailable(&self) -> Option<String>;
+
+    /// Judges a prompt. Dropping the future ends the work.
+    fn judge(&self, question: Question<'_>) -> impl Future<Output = Result<Verdict, Failure>> + Send;
+}
+
+/// Where people read.
+pub trait Channel: Send + Sync + 'static {
+    /// Posts a text.
+    fn post(&self, text: &str, key: &str) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
+impl PullRequests for GitHub {
+    async fn pull(&self, repository: &str, number: u64) -> Result<Pull, Failure> {
+        Self::pull(self, repository, number).await
+    }
+
+    async fn diff(&self, repository: &str, number: u64) -> Result<Diff, Failure> {
+        Self::diff(self, repository, number).await
+    }
+
+    async fn set_status(&self, repository: &str, sha: &str, status: &Status, key: &str) -> Result<Json, Failure> {
+        Self::set_status(self, repository, sha, status, key).await
+    }
+}
+
+impl Judge for ClaudeCode {
+    fn unavailable(&self) -> Option<String> {
+        Self::unavailable(self)
+    }
+
+    async fn judge(&self, question: Question<'_>) -> Result<Verdict, Failure> {
+        Self::judge(self, question).await
+    }
+}
+
+impl Channel for Slack {
+    async fn post(&self, text: &str, key: &str) -> Result<(), Failure> {
+        Self::post(self, text, key).await
+    }
+}
