@@ -162,6 +162,17 @@ pub struct OpenRun {
     pub workflow: String,
     /// When it must be looked at next.
     pub wake: Option<Timestamp>,
+    /// Whether an attempt of it is in flight.
+    pub in_flight: bool,
+    /// Number of entries in its journal.
+    pub revision: u32,
+}
+
+impl OpenRun {
+    /// The run of this workflow with this head.
+    pub fn new(run: RunRef, workflow: String, head: &RunHead) -> Self {
+        Self { run, workflow, wake: head.wake, in_flight: head.is_in_flight(), revision: head.revision }
+    }
 }
 
 /// A key that may be claimed once within a window.

@@ -39,7 +39,8 @@ use crate::event::SourceName;
 use crate::event_log::actor::{EventLog, LogDoor};
 use crate::event_log::state::LogState;
 use crate::executor::attempts::InFlight;
-use crate::executor::loading::workflows_with_open_runs;
+use crate::executor::deaths::Suspect;
+use crate::executor::loading::look_through_open_runs;
 use crate::executor::messages::Executors;
 use crate::executor::port::Actions;
 use crate::ids::SharedIds;
@@ -193,6 +194,8 @@ pub struct Ports {
     pub limits: Limits,
     /// What goes when it is finished.
     pub retention: RetentionPolicy,
+    /// Whether the former process on this store ended without being asked to.
+    pub after_death: bool,
     /// Where `now` comes from.
     pub clock: SharedClock,
     /// Where ids come from.
@@ -274,8 +277,10 @@ impl Tree {
         let executors = Executors::default();
         let log = start_log(&supervisor, (&ports, &executors), &log_state, &threads).await?;
         keep_definitions(&ports, &log).await?;
+        let (workflows, suspect) = workflows(&ports).await?;
         let start = StartWork {
-            workflows: workflows(&ports).await?,
+            workflows,
+            suspect: suspect.filter(|_| ports.after_death),
             supervisor: supervisor.clone(),
             attempts: on_new_thread(&threads, tokio::runtime::Handle::current).await?,
             executors: executors.clone(),
@@ -413,11 +418,13 @@ async fn board(ports: &Ports) -> Result<Board, StoreError> {
     Ok(board)
 }
 
-/// The workflows of the configuration, and those that are in it no more but have open runs.
-async fn workflows(ports: &Ports) -> Result<BTreeSet<String>, StoreError> {
+/// The workflows of the configuration, and those that are in it no more but have open runs; and the attempt that
+/// was alone in flight.
+async fn workflows(ports: &Ports) -> Result<(BTreeSet<String>, Option<Suspect>), StoreError> {
     let mut workflows: BTreeSet<String> = ports.catalog.all().map(|definition| definition.name.clone()).collect();
-    workflows.extend(workflows_with_open_runs(ports.store.as_ref()).await?);
-    Ok(workflows)
+    let found = look_through_open_runs(ports.store.as_ref()).await?;
+    workflows.extend(found.workflows);
+    Ok((workflows, found.alone))
 }
 
 /// Runs `start` on a new thread of the tree.

@@ -12,6 +12,7 @@ use crate::dispatcher::actor::{Dispatcher, Lost};
 use crate::event_log::actor::LogDoor;
 use crate::executor::actor::{self as executor, Executor};
 use crate::executor::attempts::Attempts;
+use crate::executor::deaths::Suspect;
 use crate::executor::loading::Definitions;
 use crate::executor::messages::{ExecutorDoors, Executors};
 use crate::mailbox::Door;
@@ -23,6 +24,8 @@ use crate::timer::actor::Timer;
 /// Starts what lives on the work thread.
 pub(super) struct StartWork {
     pub(super) workflows: BTreeSet<String>,
+    /// The attempt that was alone in flight when the former process died.
+    pub(super) suspect: Option<Suspect>,
     pub(super) supervisor: Supervisor,
     /// Where attempts are made.
     pub(super) attempts: tokio::runtime::Handle,
@@ -72,6 +75,7 @@ impl StartWork {
             definitions: Definitions::of(&self.ports.catalog),
             clock: Arc::clone(&clock),
             draining: Arc::clone(&self.ending.draining),
+            suspect: self.suspect,
         };
         for workflow in &self.workflows {
             self.start_executor((&supervisor, executor), workflow, shared.clone());
