@@ -269,7 +269,7 @@ impl EventQuery {
         is(&self.source, Some(event.meta.source.as_str()))
             && is(&self.event_type, Some(&facts.event_type))
             && is(&self.action, facts.action.as_deref())
-            && is(&self.status, Some(event.verdict.status()))
+            && self.status.as_deref().is_none_or(|wanted| wanted == event.status())
             && is(&self.subject, facts.subject.as_deref())
             && self.text.as_deref().is_none_or(|text| contains_text(event, &text.to_lowercase()))
     }
