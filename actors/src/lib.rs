@@ -7,6 +7,7 @@
 //! What this crate never does: speak HTTP, open a database, call a provider, read the environment.
 
 pub mod circuit_breaker;
+pub mod dead_letter;
 pub mod deduplicator;
 pub mod dispatcher;
 pub mod event;

@@ -6,6 +6,7 @@
 //! ├── validator      on every HTTP worker
 //! ├── deduplicator   on every HTTP worker
 //! ├── router         on every HTTP worker
+//! ├── dead_letter    on the work thread; has what failed for good done again
 //! ├── backlog        on the work thread; routes what is pending
 //! ├── executor       on the work thread, one for each workflow; drives its runs, asks the four below it
 //! ├── dispatcher     on the work thread; says which runs go on
@@ -33,6 +34,7 @@ use self::work::{StartWork, Work};
 use crate::circuit_breaker::actor::Breakers;
 use crate::circuit_breaker::board::Board;
 use crate::circuit_breaker::circuit::Policy;
+use crate::dead_letter::actor::DeadLetterDoors;
 use crate::deduplicator::actor::{Deduplicator, Windows};
 use crate::dispatcher::actor::Slots;
 use crate::event::SourceName;
@@ -51,7 +53,8 @@ use crate::receiver::tally::Tally;
 use crate::retention::actor::LookNow;
 use crate::retention::policy::Policy as RetentionPolicy;
 use crate::router::actor::{CurrentRules, Router};
-use crate::router::backlog::RouteBacklog;
+use crate::router::backlog::{Retry, RouteBacklog};
+use crate::router::patience::Patience;
 use crate::store::{Store, StoreError, Transition};
 use crate::supervisor::{Escalation, OnGivenUp, RestartPolicy, Roster, Row, Supervisor, Thread};
 use crate::time::SharedClock;
@@ -73,7 +76,7 @@ const TO_COMMIT: usize = 8_192;
 const PER_EXECUTOR: usize = 16_384;
 
 /// The components, in the order in which they may ask each other.
-pub static TABLE: [Row; 11] = [
+pub static TABLE: [Row; 12] = [
     Row {
         component: "receiver",
         thread: Thread::HttpWorker,
@@ -105,6 +108,14 @@ pub static TABLE: [Row; 11] = [
         restart: RESTART,
         escalation: Escalation::Park,
         meaning: "events of this HTTP worker are stored as pending and routed by the backlog",
+    },
+    Row {
+        component: "dead_letter",
+        thread: Thread::Work,
+        capacity: 16,
+        restart: RESTART,
+        escalation: Escalation::Park,
+        meaning: "dead letters are listed, and not redriven before the next start; everything else goes on",
     },
     Row {
         component: "backlog",
@@ -194,6 +205,10 @@ pub struct Ports {
     pub limits: Limits,
     /// What goes when it is finished.
     pub retention: RetentionPolicy,
+    /// How often a pending event is tried to be routed.
+    pub patience: Patience,
+    /// Dead letters that are redriven a second, when many are.
+    pub redrives_per_second: u32,
     /// Whether the former process on this store ended without being asked to.
     pub after_death: bool,
     /// Where `now` comes from.
@@ -219,6 +234,10 @@ pub struct Tree {
     pub log: LogDoor,
     /// Asks for pending events to be routed now.
     pub backlog: Door<RouteBacklog>,
+    /// Has an event routed now, or replayed.
+    pub retry: Door<Retry>,
+    /// What can be done about dead letters.
+    pub dead_letters: DeadLetterDoors,
     /// Asks to look at once whether anything is old.
     pub retention: Door<LookNow>,
     /// The executors, by workflow.
@@ -289,7 +308,7 @@ impl Tree {
             ending: ending.clone(),
             ports: ports.clone(),
         };
-        let Work { backlog, retention, breakers } = on_new_thread(&threads, move || start.start()).await?;
+        let Work { backlog, retry, dead_letters, retention, breakers } = on_new_thread(&threads, move || start.start()).await?;
         let tallies = Arc::new(ports.sources.keys().map(|name| (name.clone(), Tally::default())).collect());
         let gate = Gate::new(ports.limits);
         Ok(Self {
@@ -299,6 +318,8 @@ impl Tree {
             tallies,
             log,
             backlog,
+            retry,
+            dead_letters,
             retention,
             executors,
             breakers,

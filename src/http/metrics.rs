@@ -58,6 +58,12 @@ pub async fn metrics(request: HttpRequest, edge: Data<Edge>) -> Result<HttpRespo
             "damagedRecords": counts.damaged,
             "commits": counts.commits,
         },
+        "deadLetters": {
+            "deadLetters": counts.dead_letters,
+            "waitingForRedrive": counts.redrives,
+            "redriven": counts.redriven,
+            "dismissed": counts.dismissed,
+        },
         "breakers": tree.breakers.all().iter().map(super::breakers::shown).collect::<Vec<_>>(),
         "intake": intake,
         "strays": edge.shared.strays.counted(),

@@ -49,7 +49,10 @@ pub enum Incident {
         fell: bool,
     },
     /// It was a dead letter, and an operator has it routed again.
-    Redriven,
+    Redriven {
+        /// How often it was claimed to be routed before.
+        attempts: u64,
+    },
     /// It is a dead letter, and an operator wants nothing more of it.
     Dismissed {
         /// Why, in words.
@@ -187,9 +190,10 @@ impl Fate {
         let what = match (change, &mut self.verdict) {
             (Change::Hurry, Verdict::Pending { .. }) => return Some(self),
             (Change::Failed { lease, failure }, Verdict::Pending { .. }) => return Some(self.failed(at, *lease, failure)),
-            (Change::Redrive, Verdict::DeadLettered { reason, waits, .. }) => {
+            (Change::Redrive, Verdict::DeadLettered { reason, attempts, waits, .. }) => {
+                let attempts = *attempts;
                 self.verdict = Verdict::Pending { reason: std::mem::take(reason), waits: std::mem::take(waits) };
-                Incident::Redriven
+                Incident::Redriven { attempts }
             }
             (Change::Dismiss { reason }, Verdict::DeadLettered { dismissed, .. }) if !*dismissed => {
                 *dismissed = true;
@@ -230,9 +234,18 @@ impl Fate {
         self
     }
 
+    /// How often it was claimed to be routed when it was redriven last: its next lease begins there.
+    pub fn epoch(&self) -> u64 {
+        let attempts = |happened: &Happened| match happened.what {
+            Incident::Redriven { attempts } => Some(attempts),
+            _ => None,
+        };
+        self.history.iter().rev().find_map(attempts).unwrap_or_default()
+    }
+
     /// Whether each failure since it is pending was a fall.
     fn fell_each_time(&self) -> bool {
-        let since = self.history.iter().rev().take_while(|happened| !matches!(happened.what, Incident::Redriven));
+        let since = self.history.iter().rev().take_while(|happened| !matches!(happened.what, Incident::Redriven { .. }));
         let mut falls = since.filter_map(|happened| match happened.what {
             Incident::RoutingFailed { fell, .. } => Some(fell),
             _ => None,

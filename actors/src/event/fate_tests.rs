@@ -47,6 +47,7 @@ fn an_event_dies_of_its_last_failure_and_can_be_redriven() {
     assert_eq!(reason, "failure 2");
     let again = after(dead, &[Change::Redrive]);
     assert_eq!((again.status(), again.dead_since(), again.failures()), ("pending", None, 0), "it counts anew");
+    assert_eq!(again.epoch(), 4, "but no lease of its former life fits");
     let poison = after(again, &[failed(1, true, false), failed(2, true, true)]);
     assert!(matches!(poison.verdict, Verdict::DeadLettered { poison: true, .. }), "{poison:?}");
     assert_eq!(poison.history.len(), 5, "nothing is forgotten");

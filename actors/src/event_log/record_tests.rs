@@ -55,7 +55,7 @@ fn a_record_of_format_1_takes_a_new_verdict() {
 
 #[test]
 fn a_history_stands_beside_the_verdict_and_outlives_it() {
-    let redriven = Happened { at: Timestamp::from_millis(7), what: Incident::Redriven };
+    let redriven = Happened { at: Timestamp::from_millis(7), what: Incident::Redriven { attempts: 3 } };
     let fate = Fate { verdict: unrouted(), history: vec![redriven.clone()] };
     let record = sealed(b"{}").with_fate(&fate).unwrap();
     assert_eq!(record.fate().unwrap(), fate);
