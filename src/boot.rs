@@ -22,6 +22,7 @@ use pointsman_actors::ids::RandomIds;
 use pointsman_actors::receiver::admission::Limits;
 use pointsman_actors::retention::policy::Policy as RetentionPolicy;
 use pointsman_actors::router::actor::CurrentRules;
+use pointsman_actors::router::patience::Patience;
 use pointsman_actors::store::Store;
 use pointsman_actors::supervisor::{Escalation, Vitals};
 use pointsman_actors::time::{Clock, SystemClock};
@@ -29,6 +30,7 @@ use pointsman_actors::tree::{Ports, Tree};
 use tokio::sync::{Notify, Semaphore};
 
 use crate::actions;
+use crate::alive::Alive;
 use crate::config::Loaded;
 use crate::config::settings::{Backend, WebhookSettings};
 use crate::http::{self, AdminToken, Edge, Inlet, Readiness};
@@ -66,6 +68,10 @@ pub struct Plan {
     pub limits: Limits,
     /// What goes when it is finished.
     pub retention: RetentionPolicy,
+    /// How often a pending event is tried to be routed.
+    pub patience: Patience,
+    /// Dead letters that are redriven a second.
+    pub redrives_per_second: u32,
     /// Workflows, and the routes that start them.
     pub compiled: Compiled,
     /// What steps can do.
@@ -90,6 +96,7 @@ pub struct Server {
     halt: Arc<Notify>,
     grace_period: Duration,
     data_dir: PathBuf,
+    alive: Alive,
 }
 
 /// Why a server ended.
@@ -126,6 +133,8 @@ pub fn plan(loaded: &Loaded) -> anyhow::Result<Plan> {
             backlog: settings.max_backlog,
         },
         retention: RetentionPolicy { keep: settings.retention, most: settings.max_events },
+        patience: Patience { attempts: settings.routing_attempts },
+        redrives_per_second: settings.redrive_rate,
         compiled: workflows::compile(loaded, &actions)?,
         actions,
         slots: Slots { number: settings.max_concurrent, fair: settings.load_balancing },
@@ -157,6 +166,8 @@ pub async fn start(plan: Plan) -> anyhow::Result<Server> {
         format!("the data directory `{}` cannot be made; set `server.data_dir`", plan.data_dir.display())
     })?;
     let store = open_store(&plan)?;
+    // Only now is it certain that no other process has the directory.
+    let (alive, after_death) = Alive::say(&plan.data_dir).context("`server.alive` cannot be written")?;
     let clock = Arc::new(SystemClock::new());
     let (halt, readiness) = (Arc::new(Notify::new()), Arc::new(Readiness::default()));
     let tree = Tree::start(Ports {
@@ -174,6 +185,9 @@ pub async fn start(plan: Plan) -> anyhow::Result<Server> {
         inbox_window: plan.inbox_window,
         limits: plan.limits,
         retention: plan.retention,
+        patience: plan.patience,
+        redrives_per_second: plan.redrives_per_second,
+        after_death,
         clock: clock.clone(),
         ids: Arc::new(RandomIds),
         on_given_up: on_given_up(Arc::clone(&halt), Arc::clone(&readiness)),
@@ -195,7 +209,7 @@ pub async fn start(plan: Plan) -> anyhow::Result<Server> {
     let (address, handle) = listen(plan.listen, plan.workers, shared).await?;
     let data_dir = plan.data_dir;
     write_whole(&data_dir.join(ADDRESS_FILE), &address.to_string()).context("`server.addr` cannot be written")?;
-    Ok(Server { address, tree, store, handle, halt, grace_period: plan.grace_period, data_dir })
+    Ok(Server { address, tree, store, handle, halt, grace_period: plan.grace_period, data_dir, alive })
 }
 
 /// The file in the data directory that says where the server listens.
@@ -223,6 +237,8 @@ impl Server {
     /// is made durable, and the doors are closed.
     pub async fn stop(self) {
         tracing::info!(grace = ?self.grace_period, "shutting down: no new deliveries, answering those inside");
+        // Whatever is cut off from here on, nobody died of it.
+        drop(self.alive);
         if tokio::time::timeout(self.grace_period + LAST_FLUSH, self.tree.drain(self.grace_period)).await.is_err() {
             tracing::warn!(
                 "the event log did not finish within the grace period; nobody was told that what it held is durable"

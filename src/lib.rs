@@ -1,6 +1,7 @@
 //! pointsman, the library that its binary and its tests are made of.
 
 pub mod actions;
+pub mod alive;
 pub mod boot;
 pub mod cli;
 pub mod config;

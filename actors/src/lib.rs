@@ -8,6 +8,7 @@
 
 pub mod auditor;
 pub mod circuit_breaker;
+pub mod dead_letter;
 pub mod deduplicator;
 pub mod dispatcher;
 pub mod event;

@@ -188,6 +188,15 @@ pub struct RunHead {
     /// Whether an operator must rule about an attempt of it. That outlives its end.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub in_doubt: bool,
+    /// When it ended, once it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Timestamp>,
+    /// Whether an operator wants nothing more of it, although it failed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dismissed: bool,
+    /// Whether it failed because trying it is what does harm.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub poison: bool,
 }
 
 impl RunHead {
@@ -207,7 +216,22 @@ impl RunHead {
             updated_at: at,
             delayed_ms: 0,
             in_doubt: false,
+            ended_at: None,
+            dismissed: false,
+            poison: false,
         }
+    }
+
+    /// Since when it is a dead letter: it failed for good, nobody has restarted it, and nobody has dismissed it.
+    pub fn dead_since(&self) -> Option<Timestamp> {
+        let failed = matches!(self.status, RunStatus::Failed | RunStatus::TimedOut);
+        // Heads of former versions do not say when the run ended; then nothing has happened since.
+        (failed && !self.dismissed).then(|| self.ended_at.unwrap_or(self.updated_at))
+    }
+
+    /// Whether an attempt of it is in flight, as far as the journal knows.
+    pub fn is_in_flight(&self) -> bool {
+        self.status == RunStatus::Running && self.step.is_some()
     }
 
     /// Since when nothing more happens to it, unless somebody restarts it; `None` while something may.
@@ -305,6 +329,9 @@ pub enum What {
         step: String,
         /// The attempt.
         attempt: u32,
+        /// Whether the process died while nothing else was at work.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        alone: bool,
     },
     /// A service that the step calls is not well: it goes on when that may be called again, and nothing of its
     /// budget is used up.
@@ -382,6 +409,11 @@ pub enum What {
     },
     /// Its definition can be executed again.
     Unblocked,
+    /// It failed, and an operator wants nothing more of it.
+    Dismissed {
+        /// Why, in words.
+        reason: String,
+    },
     /// It ends so, when what it has done is undone.
     Undoing {
         /// How.

@@ -6,14 +6,16 @@
 //! decided by the store inside the commit, so that there is one authority however many workers or
 //! processes ask. Nothing here assumes one process, nor an order of commits.
 
+mod counts;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use serde::Serialize;
-
 use crate::circuit_breaker::circuit::BreakerRecord;
+use crate::dead_letter::letter::{Letter, LetterId, LetterQuery, MarkChange, Place};
 use crate::deduplicator::fingerprint::{HookKey, Key};
+use crate::event::fate::Change;
 use crate::event::{Event, Verdict};
 use crate::event_log::record::Record;
 use crate::ids::{EventId, RunId, WaitId};
@@ -21,6 +23,8 @@ use crate::retention::dossier::{Dossier, Purge, Stretch};
 use crate::run::{Entry, RunHead, RunRecord, RunRef, RunStatus, StoredRun};
 use crate::time::Timestamp;
 use crate::wait::record::{Callback, WaitChange, WaitRecord, WaitRef};
+
+pub use self::counts::Counts;
 
 /// An answer that comes later, from whichever thread the store lives on.
 pub type Later<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
@@ -71,6 +75,15 @@ pub trait Store: Send + Sync + 'static {
     /// only when the stretch has no more.
     fn dossiers(&self, stretch: Stretch, limit: usize) -> Later<Vec<Dossier>>;
 
+    /// What failed for good, newest first.
+    fn dead_letters(&self, query: LetterQuery) -> Later<Page<Letter, Place>>;
+
+    /// One of them; `None` if it is no dead letter.
+    fn dead_letter(&self, id: LetterId) -> Later<Option<Letter>>;
+
+    /// Up to `limit` dead letters that are to be redriven, oldest first, only those after `after`.
+    fn redrives(&self, after: Option<Place>, limit: usize) -> Later<Page<Place, Place>>;
+
     /// The durable counts, current at every call and without walking anything.
     fn counts(&self) -> Counts;
 
@@ -119,6 +132,22 @@ pub enum Transition {
         /// What it does with its waits. If one of these cannot be, nothing happens.
         waits: Vec<WaitChange>,
     },
+    /// Something happens to an event after its verdict, if it can.
+    Change {
+        /// The event.
+        event: EventId,
+        /// When.
+        at: Timestamp,
+        /// What.
+        change: Change,
+    },
+    /// Operators want something of a dead letter, if it is one.
+    Mark {
+        /// Its place.
+        letter: Place,
+        /// What.
+        change: MarkChange,
+    },
     /// How the circuit of a service is, instead of what was known of it.
     KeepBreaker(BreakerRecord),
     /// A definition that runs may be pinned to is kept for good. Keeping it again changes nothing.
@@ -162,6 +191,17 @@ pub struct OpenRun {
     pub workflow: String,
     /// When it must be looked at next.
     pub wake: Option<Timestamp>,
+    /// Whether an attempt of it is in flight.
+    pub in_flight: bool,
+    /// Number of entries in its journal.
+    pub revision: u32,
+}
+
+impl OpenRun {
+    /// The run of this workflow with this head.
+    pub fn new(run: RunRef, workflow: String, head: &RunHead) -> Self {
+        Self { run, workflow, wake: head.wake, in_flight: head.is_in_flight(), revision: head.revision }
+    }
 }
 
 /// A key that may be claimed once within a window.
@@ -258,7 +298,7 @@ impl EventQuery {
         is(&self.source, Some(event.meta.source.as_str()))
             && is(&self.event_type, Some(&facts.event_type))
             && is(&self.action, facts.action.as_deref())
-            && is(&self.status, Some(event.verdict.status()))
+            && self.status.as_deref().is_none_or(|wanted| wanted == event.status())
             && is(&self.subject, facts.subject.as_deref())
             && self.text.as_deref().is_none_or(|text| contains_text(event, &text.to_lowercase()))
     }
@@ -348,117 +388,6 @@ pub struct Page<T, C> {
     pub items: Vec<T>,
     /// Where to go on; absent at the end.
     pub next: Option<C>,
-}
-
-/// What the store has counted. Every number is durable and part of the commit that it counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Counts {
-    /// Events in the log.
-    pub events: u64,
-    /// Deliveries that were an event already.
-    pub redeliveries: u64,
-    /// Events that were stored with the verdict `duplicate`.
-    pub duplicates: u64,
-    /// Events that wait to be routed.
-    pub pending: u64,
-    /// Bytes of all records of events.
-    pub bytes: u64,
-    /// Records that were found damaged and set aside.
-    pub damaged: u64,
-    /// Batches that were committed.
-    pub commits: u64,
-    /// Runs that were started.
-    pub runs: u64,
-    /// Runs that have not begun.
-    pub queued: u64,
-    /// Runs that have begun and are not over.
-    pub active: u64,
-    /// Runs that succeeded.
-    pub succeeded: u64,
-    /// Runs that failed or ran out of time.
-    pub failed: u64,
-    /// Runs that were superseded or cancelled.
-    pub dropped: u64,
-    /// Milliseconds from start to end of all runs that succeeded or failed, declared delays apart.
-    pub run_ms: u64,
-    /// Milliseconds that these spent in declared delays.
-    pub delayed_ms: u64,
-    /// Waits that can be resolved.
-    pub open_waits: u64,
-    /// Waits that were resolved.
-    pub resolved_waits: u64,
-    /// Events that were removed because they were old or too many.
-    pub purged_events: u64,
-    /// Runs that were removed with them. They stay counted by how they ended.
-    pub purged_runs: u64,
-}
-
-impl Counts {
-    /// A run was started.
-    pub fn run_started(&mut self) {
-        self.runs += 1;
-        self.queued += 1;
-    }
-
-    /// A run went from one status to another.
-    pub fn run_moved(&mut self, from: &RunHead, to: &RunHead, started_at: Timestamp) {
-        let place = self.of(from.status);
-        *place = place.saturating_sub(1);
-        *self.of(to.status) += 1;
-        if from.status.is_end() && to.status.is_end() {
-            // A word about one that is over makes it no longer.
-            return;
-        }
-        // A run that is begun again is no longer one that has ended.
-        let (took, delayed) = time_taken(from, started_at);
-        self.run_ms = self.run_ms.saturating_sub(took);
-        self.delayed_ms = self.delayed_ms.saturating_sub(delayed);
-        let (took, delayed) = time_taken(to, started_at);
-        self.run_ms = self.run_ms.saturating_add(took);
-        self.delayed_ms = self.delayed_ms.saturating_add(delayed);
-    }
-
-    /// A wait was put in place of what was there before.
-    pub fn wait_put(&mut self, before: Option<&WaitRecord>, after: &WaitRecord) {
-        if let Some(before) = before {
-            let place = if before.is_open() { &mut self.open_waits } else { &mut self.resolved_waits };
-            *place = place.saturating_sub(1);
-        }
-        *if after.is_open() { &mut self.open_waits } else { &mut self.resolved_waits } += 1;
-    }
-
-    /// An event with a record of so many bytes was removed with so many runs.
-    pub fn purged(&mut self, bytes: usize, runs: usize) {
-        self.events = self.events.saturating_sub(1);
-        self.bytes = self.bytes.saturating_sub(u64::try_from(bytes).unwrap_or(u64::MAX));
-        self.purged_events += 1;
-        self.purged_runs += u64::try_from(runs).unwrap_or(u64::MAX);
-    }
-
-    fn of(&mut self, status: RunStatus) -> &mut u64 {
-        match status {
-            RunStatus::Queued => &mut self.queued,
-            RunStatus::Running
-            | RunStatus::Waiting
-            | RunStatus::Paused
-            | RunStatus::NeedsDecision
-            | RunStatus::Blocked
-            | RunStatus::Stuck => &mut self.active,
-            RunStatus::Succeeded => &mut self.succeeded,
-            RunStatus::Failed | RunStatus::TimedOut => &mut self.failed,
-            RunStatus::Cancelled | RunStatus::Superseded => &mut self.dropped,
-        }
-    }
-}
-
-/// Milliseconds that a run took that has succeeded or failed, declared delays apart, and those of them.
-fn time_taken(head: &RunHead, started_at: Timestamp) -> (u64, u64) {
-    if !matches!(head.status, RunStatus::Succeeded | RunStatus::Failed | RunStatus::TimedOut) {
-        return (0, 0);
-    }
-    let took = u64::try_from(head.updated_at.since(started_at).as_millis()).unwrap_or(u64::MAX);
-    (took.saturating_sub(head.delayed_ms), head.delayed_ms)
 }
 
 /// Why a store did not do what it was asked.

@@ -6,6 +6,7 @@
 //! ├── validator      on every HTTP worker
 //! ├── deduplicator   on every HTTP worker
 //! ├── router         on every HTTP worker
+//! ├── dead_letter    on the work thread; has what failed for good done again
 //! ├── backlog        on the work thread; routes what is pending
 //! ├── executor       on the work thread, one for each workflow; drives its runs, asks the four below it
 //! ├── dispatcher     on the work thread; says which runs go on
@@ -35,13 +36,15 @@ use crate::auditor::actor::Findings;
 use crate::circuit_breaker::actor::Breakers;
 use crate::circuit_breaker::board::Board;
 use crate::circuit_breaker::circuit::Policy;
+use crate::dead_letter::actor::DeadLetterDoors;
 use crate::deduplicator::actor::{Deduplicator, Windows};
 use crate::dispatcher::actor::Slots;
 use crate::event::SourceName;
 use crate::event_log::actor::{EventLog, LogDoor};
 use crate::event_log::state::LogState;
 use crate::executor::attempts::InFlight;
-use crate::executor::loading::workflows_with_open_runs;
+use crate::executor::deaths::Suspect;
+use crate::executor::loading::look_through_open_runs;
 use crate::executor::messages::Executors;
 use crate::executor::port::Actions;
 use crate::ids::SharedIds;
@@ -52,7 +55,8 @@ use crate::receiver::tally::Tally;
 use crate::retention::actor::LookNow;
 use crate::retention::policy::Policy as RetentionPolicy;
 use crate::router::actor::{CurrentRules, Router};
-use crate::router::backlog::RouteBacklog;
+use crate::router::backlog::{Retry, RouteBacklog};
+use crate::router::patience::Patience;
 use crate::store::{Store, StoreError, Transition};
 use crate::supervisor::{Escalation, OnGivenUp, RestartPolicy, Roster, Row, Supervisor, Thread};
 use crate::time::SharedClock;
@@ -74,7 +78,7 @@ const TO_COMMIT: usize = 8_192;
 const PER_EXECUTOR: usize = 16_384;
 
 /// The components, in the order in which they may ask each other.
-pub static TABLE: [Row; 12] = [
+pub static TABLE: [Row; 13] = [
     Row {
         component: "receiver",
         thread: Thread::HttpWorker,
@@ -106,6 +110,14 @@ pub static TABLE: [Row; 12] = [
         restart: RESTART,
         escalation: Escalation::Park,
         meaning: "events of this HTTP worker are stored as pending and routed by the backlog",
+    },
+    Row {
+        component: "dead_letter",
+        thread: Thread::Work,
+        capacity: 16,
+        restart: RESTART,
+        escalation: Escalation::Park,
+        meaning: "dead letters are listed, and not redriven before the next start; everything else goes on",
     },
     Row {
         component: "backlog",
@@ -205,6 +217,12 @@ pub struct Ports {
     pub audit_every: Duration,
     /// What goes when it is finished.
     pub retention: RetentionPolicy,
+    /// How often a pending event is tried to be routed.
+    pub patience: Patience,
+    /// Dead letters that are redriven a second, when many are.
+    pub redrives_per_second: u32,
+    /// Whether the former process on this store ended without being asked to.
+    pub after_death: bool,
     /// Where `now` comes from.
     pub clock: SharedClock,
     /// Where ids come from.
@@ -230,6 +248,10 @@ pub struct Tree {
     pub backlog: Door<RouteBacklog>,
     /// What the last audit of the runs came to.
     pub findings: Findings,
+    /// Has an event routed now, or replayed.
+    pub retry: Door<Retry>,
+    /// What can be done about dead letters.
+    pub dead_letters: DeadLetterDoors,
     /// Asks to look at once whether anything is old.
     pub retention: Door<LookNow>,
     /// The executors, by workflow.
@@ -310,8 +332,10 @@ impl Tree {
         let executors = Executors::default();
         let log = start_log(&supervisor, (&ports, &executors), &log_state, &threads).await?;
         keep_definitions(&ports, &log).await?;
+        let (workflows, suspect) = workflows(&ports).await?;
         let start = StartWork {
-            workflows: workflows(&ports).await?,
+            workflows,
+            suspect: suspect.filter(|_| ports.after_death),
             supervisor: supervisor.clone(),
             attempts: on_new_thread(&threads, tokio::runtime::Handle::current).await?,
             executors: executors.clone(),
@@ -320,7 +344,8 @@ impl Tree {
             ending: ending.clone(),
             ports: ports.clone(),
         };
-        let Work { backlog, retention, breakers, findings } = on_new_thread(&threads, move || start.start()).await?;
+        let Work { backlog, retry, dead_letters, retention, breakers, findings } =
+            on_new_thread(&threads, move || start.start()).await?;
         let tallies = Arc::new(ports.sources.keys().map(|name| (name.clone(), Tally::default())).collect());
         let gate = Gate::new(ports.limits);
         Ok(Self {
@@ -331,6 +356,8 @@ impl Tree {
             log,
             backlog,
             findings,
+            retry,
+            dead_letters,
             retention,
             executors,
             breakers,
@@ -451,11 +478,13 @@ async fn board(ports: &Ports) -> Result<Board, StoreError> {
     Ok(board)
 }
 
-/// The workflows of the configuration, and those that are in it no more but have open runs.
-async fn workflows(ports: &Ports) -> Result<BTreeSet<String>, StoreError> {
+/// The workflows of the configuration, and those that are in it no more but have open runs; and the attempt that
+/// was alone in flight.
+async fn workflows(ports: &Ports) -> Result<(BTreeSet<String>, Option<Suspect>), StoreError> {
     let mut workflows: BTreeSet<String> = ports.catalog.all().map(|definition| definition.name.clone()).collect();
-    workflows.extend(workflows_with_open_runs(ports.store.as_ref()).await?);
-    Ok(workflows)
+    let found = look_through_open_runs(ports.store.as_ref()).await?;
+    workflows.extend(found.workflows);
+    Ok((workflows, found.alone))
 }
 
 /// Runs `start` on a new thread of the tree, if it has any.

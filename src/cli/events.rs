@@ -3,9 +3,10 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::client::Client;
+use super::replay::{new_request, outcome};
 use super::{Cli, Target, at_least_one};
 
 /// Looks at events.
@@ -13,8 +14,10 @@ use super::{Cli, Target, at_least_one};
 pub enum Events {
     /// List events, newest first
     List(List),
-    /// Show one event with its verdict, facts and payload
+    /// Show one event with its verdict, history, facts and payload
     Show(Show),
+    /// Route an event now if it was never routed; otherwise replay it
+    Retry(Retry),
 }
 
 /// Which events.
@@ -31,7 +34,7 @@ pub struct List {
     /// With this action
     #[arg(long)]
     action: Option<String>,
-    /// With this status: ignored, duplicate, pending, started, unrouted
+    /// With this status: ignored, duplicate, dead_lettered, pending, started, completed_wait, late, buffered, unrouted
     #[arg(long)]
     status: Option<String>,
     /// About this subject, such as owner/repo#12 or ENG-45
@@ -63,6 +66,18 @@ pub struct Show {
     id: String,
 }
 
+/// An event to be routed now, or once more.
+#[derive(Args)]
+pub struct Retry {
+    #[command(flatten)]
+    target: Target,
+    /// The event's id
+    id: String,
+    /// Names the request: a replay that this name has started already is not started again [default: a new name]
+    #[arg(long)]
+    request_id: Option<String>,
+}
+
 impl Events {
     pub(super) fn run(&self, cli: &Cli) -> anyhow::Result<ExitCode> {
         match self {
@@ -70,6 +85,12 @@ impl Events {
             Self::Show(show) => {
                 let event = Client::of(cli, &show.target)?.get(&format!("/api/v1/events/{}", show.id), &[])?;
                 println!("{}", serde_json::to_string_pretty(&event)?);
+                Ok(ExitCode::SUCCESS)
+            }
+            Self::Retry(Retry { target, id, request_id }) => {
+                let body = json!({ "request_id": request_id.clone().unwrap_or_else(new_request) });
+                let told = Client::of(cli, target)?.post(&format!("/api/v1/events/{id}/retry"), &body)?;
+                println!("{}", outcome(&told));
                 Ok(ExitCode::SUCCESS)
             }
         }

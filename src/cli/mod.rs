@@ -2,7 +2,9 @@
 
 mod check;
 mod client;
+mod dead_letters;
 mod events;
+mod replay;
 mod runs;
 mod send;
 mod serve;
@@ -12,6 +14,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
+use serde_json::Value;
 
 use crate::config::{self, Flags, Loaded};
 
@@ -43,6 +46,11 @@ enum Command {
     /// Look at runs: where is it, what has it done, why did it end
     #[command(subcommand)]
     Runs(runs::Runs),
+    /// What failed for good: look at it, have it done again, or dismiss it
+    #[command(subcommand)]
+    DeadLetters(dead_letters::DeadLetters),
+    /// Have events routed once more, as if they had come again
+    Replay(replay::Replay),
     /// Print a completion script for a shell
     Completions {
         /// Which shell
@@ -82,11 +90,22 @@ fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Send(send) => send.run(cli),
         Command::Events(events) => events.run(cli),
         Command::Runs(runs) => runs.run(cli),
+        Command::DeadLetters(dead_letters) => dead_letters.run(cli),
+        Command::Replay(replay) => replay.run(cli),
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "pointsman", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// An object of what was given.
+fn given(fields: &[(&str, Value)]) -> Value {
+    fields
+        .iter()
+        .filter(|(_, value)| !value.is_null())
+        .map(|(name, value)| ((*name).to_owned(), value.clone()))
+        .collect()
 }
 
 /// A number of things that is worth asking for.

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::client::Client;
-use super::{Cli, Target, at_least_one};
+use super::{Cli, Target, at_least_one, given};
 
 /// Looks at runs.
 #[derive(Subcommand)]
@@ -159,15 +159,6 @@ impl Runs {
     }
 }
 
-/// An object of what was given.
-fn given(fields: &[(&str, Value)]) -> Value {
-    fields
-        .iter()
-        .filter(|(_, value)| !value.is_null())
-        .map(|(name, value)| ((*name).to_owned(), value.clone()))
-        .collect()
-}
-
 impl List {
     fn run(&self, cli: &Cli) -> anyhow::Result<ExitCode> {
         let filters = [
@@ -226,7 +217,7 @@ fn print_journal(run: &Value, from: usize) -> usize {
     journal.len()
 }
 
-fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+pub(super) fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value.get(name).and_then(Value::as_str).unwrap_or("-")
 }
 
@@ -239,7 +230,7 @@ fn line(run: &Value) -> String {
 }
 
 /// An entry of a journal in a line: when, which step, what.
-fn entry_line(entry: &Value) -> String {
+pub(super) fn entry_line(entry: &Value) -> String {
     let step = text(entry, "step");
     let attempt = entry.get("attempt").and_then(Value::as_u64).unwrap_or_default();
     let what = match text(entry, "entry") {
@@ -268,6 +259,9 @@ fn entry_line(entry: &Value) -> String {
                 None => format!("{step}: failed for good: {error}"),
             }
         }
+        "interrupted" if entry.get("alone").is_some() => {
+            format!("{step}: the process died with attempt {attempt} in flight and nothing else; it is repeated")
+        }
         "interrupted" => format!("{step}: the process ended with attempt {attempt} in flight; it is repeated"),
         "supersede_asked" => format!("makes way after the attempt in flight: {}", text(entry, "reason")),
         "skipped" => format!("{step}: skipped"),
@@ -286,6 +280,16 @@ fn entry_line(entry: &Value) -> String {
         "parked" => format!("{step}: needs a decision: {}", text(entry, "reason")),
         "undoing" => format!("undoes what it has done, then it is {}", text(entry, "status")),
         "held" => format!("{step}: waits until {} is well", text(entry, "service")),
+        "dismissed" => format!("dismissed: {}", text(entry, "reason")),
+        "routing_failed" => {
+            let number = entry.get("number").and_then(Value::as_u64).unwrap_or_default();
+            format!("attempt {number} to route it failed: {}", text(entry, "reason"))
+        }
+        "redriven" => "redriven: it is routed again".to_owned(),
+        "replayed" => {
+            let generation = entry.get("generation").and_then(Value::as_u64).unwrap_or_default();
+            format!("replayed, generation {generation}")
+        }
         "blocked" => format!("blocked: {}", text(entry, "reason")),
         "unblocked" => "goes on".to_owned(),
         "ended" => match entry.get("reason").and_then(Value::as_str) {
@@ -305,6 +309,9 @@ mod tests {
     fn entries_read_as_sentences() {
         let check = |entry: Value, expect: &str| assert_eq!(entry_line(&entry), format!("t  {expect}"));
         check(json!({"at": "t", "entry": "attempted", "step": "a", "attempt": 2}), "a: attempt 2");
+        check(json!({"at": "t", "entry": "dismissed", "reason": "x"}), "dismissed: x");
+        let failed = json!({"at": "t", "entry": "routing_failed", "number": 3, "reason": "x"});
+        check(failed, "attempt 3 to route it failed: x");
         let waiting = json!({"at": "t", "entry": "waiting", "step": "a", "keys": ["x:y:1"], "wait": {"until": "u"}});
         check(waiting, "a: waits until u to be called back as x:y:1");
         check(json!({"at": "t", "entry": "succeeded", "step": "a", "output": {"x": 1}}), "a: done {\"x\":1}");

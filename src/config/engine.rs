@@ -6,6 +6,16 @@ use pointsman_actors::workflow::spec::{Defaults, RetrySpec};
 use super::settings::Checker;
 
 impl Checker<'_> {
+    /// None at all would be taken for no limit by some and for an empty log by others.
+    pub(super) fn max_events(&mut self) -> Option<u64> {
+        let path = "event_store.max_events";
+        let given = self.merged.entry(path).map(|_| self.count(path));
+        if given == Some(0) {
+            self.wrong(path, "must be at least 1; leave it unset for no limit".to_owned());
+        }
+        given
+    }
+
     pub(super) fn circuits(&self) -> Policy {
         Policy {
             threshold: u32::try_from(self.count("circuit_breaker.threshold")).unwrap_or(u32::MAX),

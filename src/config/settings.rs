@@ -107,6 +107,10 @@ pub struct Settings {
     pub max_concurrent: usize,
     /// Whether repositories and teams take turns.
     pub load_balancing: bool,
+    /// Attempts to route an event before it is a dead letter.
+    pub routing_attempts: u32,
+    /// Dead letters that are done again in a second.
+    pub redrive_rate: u32,
     /// How long an event is kept for runs that come to wait for it.
     pub inbox_window: Duration,
     /// When a failing service is given a rest; without it never.
@@ -185,6 +189,8 @@ impl Checker<'_> {
             max_concurrent: usize::try_from(self.count("workflow.max_concurrent")).unwrap_or(usize::MAX),
             load_balancing: self.flag("event_router.load_balancing"),
             inbox_window: self.span("workflow.inbox_window"),
+            routing_attempts: u32::try_from(self.count("event_router.max_attempts")).unwrap_or(u32::MAX),
+            redrive_rate: u32::try_from(self.count("dead_letters.redrive_rate")).unwrap_or(u32::MAX),
             circuits: self.flag("circuit_breaker.enabled").then(|| self.circuits()),
             audit_every: self.span("monitoring.audit_interval"),
             workflow_defaults: self.workflow_defaults(),
@@ -278,6 +284,8 @@ impl Checker<'_> {
             "event_queue.concurrency",
             "workflow.max_concurrent",
             "circuit_breaker.threshold",
+            "event_router.max_attempts",
+            "dead_letters.redrive_rate",
         ] {
             if self.count(path) == 0 {
                 self.wrong(path, "must be at least 1".to_owned());
@@ -326,16 +334,6 @@ impl Checker<'_> {
             }
         }
         chosen
-    }
-
-    /// None at all would be taken for no limit by some and for an empty log by others.
-    fn max_events(&mut self) -> Option<u64> {
-        let path = "event_store.max_events";
-        let given = self.merged.entry(path).map(|_| self.count(path));
-        if given == Some(0) {
-            self.wrong(path, "must be at least 1; leave it unset for no limit".to_owned());
-        }
-        given
     }
 
     fn webhooks(&mut self, bind: Option<IpAddr>) -> Vec<WebhookSettings> {

@@ -4,18 +4,17 @@ use actix_web::http::StatusCode;
 use actix_web::web::{Bytes, Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use pointsman_actors::executor::command::Command;
-use pointsman_actors::executor::messages::{Control, Refused};
+use pointsman_actors::executor::messages::Refused;
 use pointsman_actors::run::{Ruling, RunRecord};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::sync::oneshot;
 
 use super::answer::{self, ApiError};
 use super::{Edge, runs};
 
 /// Longest reason that is kept.
-const LONGEST_REASON: usize = 500;
+pub(super) const LONGEST_REASON: usize = 500;
 
 /// `POST /api/v1/runs/{id}/{verb}`
 pub async fn control(
@@ -36,20 +35,14 @@ pub async fn control(
 
 /// Has the executor of the run follow a command; what it answers is durable.
 async fn tell(edge: &Edge, run: &RunRecord, command: Command) -> Result<(), ApiError> {
-    let unknown = |why: &str| answer::error(StatusCode::SERVICE_UNAVAILABLE, "not_known", why);
-    let Ok(executor) = edge.shared.tree.executors.of(&run.workflow) else {
-        let why = format!("the workflow `{}` is not in the configuration any more; put it back", run.workflow);
-        return Err(answer::error(StatusCode::CONFLICT, "not_possible", &why));
-    };
-    let (reply, answered) = oneshot::channel();
-    let told = executor.control.ask(Control { run: run.id, command, reply }).await;
-    let fell = "the executor fell with this in hand; look at the run before you say it again";
-    told.map_err(|_| unknown(fell))?;
-    match answered.await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(Refused::NotPossible(why))) => Err(answer::error(StatusCode::CONFLICT, "not_possible", &why)),
-        Ok(Err(Refused::Unknown(why))) => Err(unknown(&why)),
-        Err(_) => Err(unknown(fell)),
+    edge.shared.tree.executors.tell(run.id, &run.workflow, command).await.map_err(|refused| not_followed(&refused))
+}
+
+/// Something that operators said and that was not followed.
+pub(super) fn not_followed(refused: &Refused) -> ApiError {
+    match refused {
+        Refused::NotPossible(why) => answer::error(StatusCode::CONFLICT, "not_possible", why),
+        Refused::Unknown(why) => answer::error(StatusCode::SERVICE_UNAVAILABLE, "not_known", why),
     }
 }
 
@@ -110,7 +103,7 @@ fn command(verb: &str, body: &[u8]) -> Result<Command, ApiError> {
     }
 }
 
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     let body = if body.is_empty() { b"{}" } else { body };
     serde_json::from_slice(body).map_err(|error| answer::bad_parameter("body", &error.to_string()))
 }

@@ -2,8 +2,8 @@
 
 use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpRequest, HttpResponse};
-use pointsman_actors::event::{Event, Verdict};
-use pointsman_actors::ids::{EventId, RunId};
+use pointsman_actors::event::{Event, Happened, Verdict};
+use pointsman_actors::ids::EventId;
 use pointsman_actors::store::EventQuery;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -26,6 +26,21 @@ pub struct Parameters {
     q: Option<String>,
     limit: Option<usize>,
     cursor: Option<String>,
+}
+
+/// Which events.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Filter {
+    source: Option<String>,
+    #[serde(rename = "type")]
+    event_type: Option<String>,
+    action: Option<String>,
+    status: Option<String>,
+    subject: Option<String>,
+    since: Option<String>,
+    until: Option<String>,
+    q: Option<String>,
 }
 
 /// `GET /api/v1/events`
@@ -57,6 +72,7 @@ pub async fn show(request: HttpRequest, edge: Data<Edge>, id: Path<String>) -> R
             json!(event.meta.headers.iter().cloned().collect::<std::collections::BTreeMap<_, _>>()),
         );
         fields.insert("peer".to_owned(), json!(event.meta.peer));
+        fields.insert("history".to_owned(), history(&event));
         fields.insert("payload".to_owned(), payload);
     }
     Ok(HttpResponse::Ok().json(shown))
@@ -68,51 +84,76 @@ pub async fn status(request: HttpRequest, edge: Data<Edge>, id: Path<String>) ->
     let event = find(&edge, &id).await?;
     Ok(HttpResponse::Ok().json(json!({
         "id": event.meta.id,
-        "status": event.verdict.status(),
-        "verdict": event.verdict,
-        "runs": runs(&event.verdict),
+        "status": event.status(),
+        "verdict": verdict(&event),
+        "runs": event.runs(),
         "waits": event.verdict.waits(),
         "receivedAt": event.meta.received_at.to_rfc3339(),
     })))
 }
 
-async fn find(edge: &Edge, id: &str) -> Result<Event, ApiError> {
+pub(super) async fn find(edge: &Edge, id: &str) -> Result<Event, ApiError> {
     let id: EventId = id.parse().map_err(|_| answer::bad_parameter("id", "not an event id; they begin with `evt_`"))?;
     let found = edge.shared.store.event(id).await.map_err(|error| answer::store_error(&error))?;
     found.ok_or_else(|| answer::not_found("event with this id"))
 }
 
 fn query(parameters: Parameters) -> Result<EventQuery, ApiError> {
-    let before = match parameters.cursor {
-        None => None,
-        Some(text) => {
-            Some(text.parse().map_err(|_| answer::bad_parameter("cursor", "not a `nextCursor` of this list"))?)
-        }
+    let Parameters { source, event_type, action, status, subject, since, until, q, limit, cursor } = parameters;
+    let query = Filter { source, event_type, action, status, subject, since, until, q }.query()?;
+    let before = |text: String| {
+        text.parse().map_err(|_| answer::bad_parameter("cursor", "not a `nextCursor` of this list"))
     };
-    if let Some(unknown) = parameters.status.as_ref().filter(|status| !Verdict::STATUSES.contains(&status.as_str())) {
-        let reason = format!("there is no status `{unknown}`; there are {}", Verdict::STATUSES.join(", "));
-        return Err(answer::bad_parameter("status", &reason));
-    }
-    Ok(EventQuery {
-        source: parameters.source,
-        event_type: parameters.event_type,
-        action: parameters.action,
-        status: parameters.status,
-        subject: parameters.subject,
-        since: answer::time("since", parameters.since)?,
-        until: answer::time("until", parameters.until)?,
-        text: parameters.q,
-        limit: answer::limit(parameters.limit),
-        before,
-    })
+    Ok(EventQuery { limit: answer::limit(limit), before: cursor.map(before).transpose()?, ..query })
 }
 
-/// The runs that the event started.
-fn runs(verdict: &Verdict) -> &[RunId] {
-    match verdict {
-        Verdict::Started { runs, .. } => runs,
-        _ => &[],
+impl Filter {
+    /// Whether every event would fit.
+    pub fn is_empty(&self) -> bool {
+        let Self { source, event_type, action, status, subject, since, until, q } = self;
+        [source, event_type, action, status, subject, since, until, q].iter().all(|field| field.is_none())
     }
+
+    /// The query of what fits, without a limit.
+    pub fn query(self) -> Result<EventQuery, ApiError> {
+        if let Some(unknown) = self.status.as_ref().filter(|status| !Verdict::STATUSES.contains(&status.as_str())) {
+            let reason = format!("there is no status `{unknown}`; there are {}", Verdict::STATUSES.join(", "));
+            return Err(answer::bad_parameter("status", &reason));
+        }
+        Ok(EventQuery {
+            source: self.source,
+            event_type: self.event_type,
+            action: self.action,
+            status: self.status,
+            subject: self.subject,
+            since: answer::time("since", self.since)?,
+            until: answer::time("until", self.until)?,
+            text: self.q,
+            limit: 0,
+            before: None,
+        })
+    }
+}
+
+/// A verdict, with since when it is one of a dead letter as people read it.
+fn verdict(event: &Event) -> Value {
+    let mut shown = json!(event.verdict);
+    if let (Verdict::DeadLettered { since, .. }, Some(fields)) = (&event.verdict, shown.as_object_mut()) {
+        fields.insert("since".to_owned(), since.to_rfc3339().into());
+    }
+    shown
+}
+
+/// What has happened to an event since its verdict, with times as people read them.
+pub(super) fn history(event: &Event) -> Value {
+    let shown = |happened: &Happened| {
+        let mut shown = json!(happened.what);
+        if let Some(fields) = shown.as_object_mut() {
+            fields.insert("at".to_owned(), happened.at.to_rfc3339().into());
+        }
+        shown
+    };
+    event.history.iter().map(shown).collect()
 }
 
 /// An event as lists show it.
@@ -120,9 +161,9 @@ fn summary(event: &Event) -> Value {
     let facts = &event.meta.facts;
     json!({
         "id": event.meta.id,
-        "status": event.verdict.status(),
-        "verdict": event.verdict,
-        "runs": runs(&event.verdict),
+        "status": event.status(),
+        "verdict": verdict(event),
+        "runs": event.runs(),
         "waits": event.verdict.waits(),
         "source": event.meta.source,
         "type": facts.event_type,

@@ -60,6 +60,12 @@ pub async fn metrics(request: HttpRequest, edge: Data<Edge>) -> Result<HttpRespo
             "commits": counts.commits,
         },
         "auditor": auditor(&tree.findings),
+        "deadLetters": {
+            "deadLetters": counts.dead_letters,
+            "waitingForRedrive": counts.redrives,
+            "redriven": counts.redriven,
+            "dismissed": counts.dismissed,
+        },
         "breakers": tree.breakers.all().iter().map(super::breakers::shown).collect::<Vec<_>>(),
         "intake": intake,
         "strays": edge.shared.strays.counted(),

@@ -4,9 +4,11 @@ mod answer;
 mod auth;
 mod breakers;
 mod control;
+mod dead_letters;
 mod events;
 mod health;
 mod metrics;
+mod replay;
 mod runs;
 mod waits;
 mod webhooks;
@@ -106,10 +108,16 @@ pub fn routes(edge: Edge) -> impl FnOnce(&mut ServiceConfig) {
             .service(
                 web::scope("/api/v1")
                     .service(read("/events", reading().to(events::list)))
+                    .service(web::resource("/events/replay").route(web::post().to(replay::replay)))
+                    .service(web::resource("/events/{id}/retry").route(web::post().to(replay::retry)))
                     .service(read("/events/{id}", reading().to(events::show)))
                     .service(read("/events/{id}/status", reading().to(events::status)))
                     .service(read("/runs", reading().to(runs::list)))
                     .service(read("/runs/{id}", reading().to(runs::show)))
+                    .service(read("/dead-letters", reading().to(dead_letters::list)))
+                    .service(web::resource("/dead-letters/redrive").route(web::post().to(dead_letters::redrive)))
+                    .service(web::resource("/dead-letters/{id}/dismiss").route(web::post().to(dead_letters::dismiss)))
+                    .service(read("/dead-letters/{id}", reading().to(dead_letters::show)))
                     .service(read("/breakers", reading().to(breakers::list)))
                     .service(web::resource("/breakers/{name}/reset").route(web::post().to(breakers::reset)))
                     .service(read("/waits", reading().to(waits::list)))

@@ -116,7 +116,7 @@ pub(super) fn summary(run: &RunRecord, head: &RunHead) -> Value {
 }
 
 /// An entry of a journal, with its times as people read them.
-fn entry(entry: &Entry) -> Value {
+pub(super) fn entry(entry: &Entry) -> Value {
     let mut shown = json!(entry.what);
     if let Some(fields) = shown.as_object_mut() {
         fields.insert("at".to_owned(), entry.at.to_rfc3339().into());

@@ -1,5 +1,7 @@
 //! What every store promises, whatever it stands on. Each adapter runs all of it.
 
+#[path = "letters_contract.rs"]
+mod letters;
 #[path = "retention_contract.rs"]
 mod retention;
 
@@ -16,6 +18,7 @@ use pointsman_actors::run::{Entry, RunHead, RunRecord, RunRef, RunStatus, What};
 use pointsman_actors::store::{Answer, Claim, EventQuery, Intake, Lease, Occurrence, RunQuery, Store, Transition};
 use pointsman_actors::time::Timestamp;
 
+pub use letters::*;
 pub use retention::*;
 
 /// Deliveries are recognised for three days, occurrences for five minutes.
@@ -445,6 +448,14 @@ macro_rules! contract {
             a_delivery_is_recognised_after_its_event_is_gone,
             dossiers_are_oldest_first_and_in_stretches,
             lists_go_on_where_what_they_came_to_is_gone,
+            what_failed_for_good_is_listed_newest_first,
+            dead_letters_are_filtered,
+            a_run_that_is_begun_again_or_dismissed_is_no_dead_letter,
+            what_is_to_be_redriven_is_found_oldest_first,
+            an_event_that_cannot_be_routed_ends_as_a_dead_letter_and_comes_back,
+            an_event_can_be_dismissed_and_hurried,
+            each_replay_is_one_generation,
+            dead_letters_go_with_their_event,
         }
     };
 }

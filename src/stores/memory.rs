@@ -1,11 +1,13 @@
 //! A store in memory: for tests, and for whoever does not mind losing everything with the process.
 
+mod letters;
 mod retention;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pointsman_actors::circuit_breaker::circuit::BreakerRecord;
+use pointsman_actors::dead_letter::letter::{Letter, LetterId, LetterQuery, Mark, Place};
 use pointsman_actors::deduplicator::fingerprint::{HookKey, Key};
 use pointsman_actors::event::{Event, Verdict};
 use pointsman_actors::event_log::record::Record;
@@ -38,6 +40,7 @@ struct State {
     definitions: HashMap<String, String>,
     waits: MemoryShelves,
     breakers: BTreeMap<String, BreakerRecord>,
+    letters: BTreeMap<Place, Mark>,
     counts: Counts,
 }
 
@@ -121,6 +124,18 @@ impl Store for MemoryStore {
         now(Ok(self.state().dossiers(stretch, limit)))
     }
 
+    fn dead_letters(&self, query: LetterQuery) -> Later<Page<Letter, Place>> {
+        now(self.state().letters_page(&query))
+    }
+
+    fn dead_letter(&self, id: LetterId) -> Later<Option<Letter>> {
+        now(self.state().letter(id))
+    }
+
+    fn redrives(&self, after: Option<Place>, limit: usize) -> Later<Page<Place, Place>> {
+        now(Ok(self.state().redrives(after, limit)))
+    }
+
     fn counts(&self) -> Counts {
         self.state().counts
     }
@@ -164,6 +179,8 @@ impl State {
             Transition::Advance { run, revision, entries, head, waits } => {
                 self.advance((run, revision), entries, head, &waits)
             }
+            Transition::Change { event, at, change } => self.change(event, at, change),
+            Transition::Mark { letter, change } => Ok(self.mark(letter, &change)),
             Transition::KeepBreaker(record) => {
                 self.breakers.insert(record.name.clone(), record);
                 Ok(Answer::Applied)
@@ -201,9 +218,11 @@ impl State {
             return Ok(Answer::Stale);
         };
         self.counts.run_moved(&stored.head, &head, run.started_at);
+        let (before, after) = (stored.head.dead_since(), head.dead_since());
         let at = head.updated_at;
         stored.journal.extend(entries);
         stored.head = head;
+        self.letter_moved(LetterId::Run(run.id), before, after);
         let Ok(early) = desk::change(&mut self.waits, waits, at);
         for Early { wait, event } in &early {
             if let Some(record) = self.events.get_mut(event) {
@@ -247,10 +266,8 @@ impl State {
             .runs
             .iter()
             .filter(|(run, stored)| !stored.head.status.is_end() && after.is_none_or(|after| **run > after));
-        let shown = |(run, stored): (&RunRef, &StoredRun)| OpenRun {
-            run: *run,
-            workflow: stored.record.workflow.clone(),
-            wake: stored.head.wake,
+        let shown = |(run, stored): (&RunRef, &StoredRun)| {
+            OpenRun::new(*run, stored.record.workflow.clone(), &stored.head)
         };
         open.take(limit).map(shown).collect()
     }

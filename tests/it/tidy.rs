@@ -111,8 +111,9 @@ fn without_tests(text: &str) -> Vec<(usize, &str)> {
 }
 
 /// The components of the engine whose inside is theirs alone. What is in `executor/port.rs`,
-/// `failure.rs` and `outages.rs` is the vocabulary of actions, in `progress.rs` how a run stands, in `router/routes.rs` that of routes, in
-/// `circuit_breaker/circuit.rs` that of what is stored of circuits, in `retention/dossier.rs` that of what is kept.
+/// `failure.rs` and `outages.rs` is the vocabulary of actions, in `progress.rs` how a run stands, in
+/// `router/routes.rs` that of routes, in `circuit_breaker/circuit.rs` that of what is stored of circuits, in
+/// `retention/dossier.rs` that of what is kept, in `dead_letter/letter.rs` that of what failed for good.
 fn other_component<'a>(name: &str, code: &'a str) -> Option<&'a str> {
     let own = name.split('/').nth(2).unwrap_or_default();
     let components = [
@@ -125,6 +126,7 @@ fn other_component<'a>(name: &str, code: &'a str) -> Option<&'a str> {
         "timer",
         "circuit_breaker",
         "retention",
+        "dead_letter",
     ];
     let is_vocabulary = |path: &str| {
         [
@@ -137,6 +139,7 @@ fn other_component<'a>(name: &str, code: &'a str) -> Option<&'a str> {
             "router::routing",
             "router::routes",
             "retention::dossier",
+            "dead_letter::letter",
         ]
         .iter()
         .any(|words| path.starts_with(words))

@@ -4,6 +4,7 @@
 //! The types say how far something has come. A [`Delivery`] is only a request. What the validator
 //! returns is authentic. An [`Event`] is in the log; nothing but a store hands one out.
 
+pub mod fate;
 mod verdict;
 
 use std::collections::BTreeMap;
@@ -15,8 +16,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use self::fate::{Fate, Happened};
 pub use self::verdict::Verdict;
-use crate::ids::EventId;
+use crate::ids::{EventId, RunId};
 use crate::time::Timestamp;
 
 /// The name of a source: `github`, `linear`, `codegen`, `claude-code`, or one from the configuration.
@@ -323,8 +325,27 @@ pub struct Event {
     pub meta: EventMeta,
     /// What became of it.
     pub verdict: Verdict,
+    /// What has happened to it since, oldest first.
+    pub history: Vec<Happened>,
     /// The JSON text as it came; absent when only a list was asked for.
     pub payload: Option<Bytes>,
+}
+
+impl Event {
+    /// Verdict and history.
+    pub fn fate(&self) -> Fate {
+        Fate { verdict: self.verdict.clone(), history: self.history.clone() }
+    }
+
+    /// Its status: the first that holds.
+    pub fn status(&self) -> &'static str {
+        self.fate().status()
+    }
+
+    /// The runs that it started, those of replays last.
+    pub fn runs(&self) -> Vec<RunId> {
+        self.fate().runs()
+    }
 }
 
 #[cfg(test)]

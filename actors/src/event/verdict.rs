@@ -20,6 +20,24 @@ pub enum Verdict {
         /// The first event of this occurrence.
         of: EventId,
     },
+    /// Routing failed for good: it is not tried again before an operator says so.
+    DeadLettered {
+        /// What went wrong last, in words.
+        reason: String,
+        /// Since when.
+        since: Timestamp,
+        /// Whether the routing itself fell each time.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        poison: bool,
+        /// How often it was claimed to be routed, in its whole life.
+        attempts: u64,
+        /// Whether an operator wants nothing more of it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        dismissed: bool,
+        /// The waits that it completed all the same.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        waits: Vec<WaitId>,
+    },
     /// Routing failed; it is tried again later.
     Pending {
         /// What went wrong, in words.
@@ -60,14 +78,24 @@ pub enum Verdict {
 
 impl Verdict {
     /// The stable names of all verdicts.
-    pub const STATUSES: [&'static str; 8] =
-        ["ignored", "duplicate", "pending", "started", "completed_wait", "late", "buffered", "unrouted"];
+    pub const STATUSES: [&'static str; 9] = [
+        "ignored",
+        "duplicate",
+        "dead_lettered",
+        "pending",
+        "started",
+        "completed_wait",
+        "late",
+        "buffered",
+        "unrouted",
+    ];
 
     /// The stable name of the verdict: the event's `status`.
     pub fn status(&self) -> &'static str {
         match self {
             Self::Ignored { .. } => "ignored",
             Self::Duplicate { .. } => "duplicate",
+            Self::DeadLettered { .. } => "dead_lettered",
             Self::Pending { .. } => "pending",
             Self::Started { .. } => "started",
             Self::CompletedWait { .. } => "completed_wait",
@@ -80,7 +108,10 @@ impl Verdict {
     /// The waits that the event completed.
     pub fn waits(&self) -> &[WaitId] {
         match self {
-            Self::Pending { waits, .. } | Self::Started { waits, .. } | Self::CompletedWait { waits } => waits,
+            Self::DeadLettered { waits, .. }
+            | Self::Pending { waits, .. }
+            | Self::Started { waits, .. }
+            | Self::CompletedWait { waits } => waits,
             _ => &[],
         }
     }
@@ -116,6 +147,9 @@ impl Verdict {
         match self {
             // Neither is looked at by waits.
             same @ (Self::Ignored { .. } | Self::Duplicate { .. }) => same,
+            Self::DeadLettered { reason, since, poison, attempts, dismissed, waits } => {
+                Self::DeadLettered { reason, since, poison, attempts, dismissed, waits: with(waits) }
+            }
             Self::Pending { reason, waits } => Self::Pending { reason, waits: with(waits) },
             Self::Started { runs, waits } => Self::Started { runs, waits: with(waits) },
             Self::CompletedWait { waits } => Self::CompletedWait { waits: with(waits) },

@@ -11,6 +11,7 @@ use super::pacing::{self, LONGEST_WAIT, Step};
 use super::state::LogState;
 use crate::event::Verdict;
 use crate::ids::EventId;
+use crate::event::fate::Change;
 use crate::mailbox::{Basket, BasketDoor, Ready, Room};
 use crate::run::{Entry, RunRecord, What};
 use crate::store::{Answer, Lease, Store, StoreError, Transition};
@@ -265,6 +266,8 @@ impl Transition {
         match self {
             Self::Intake(intake) => intake.record.bytes().len() + 128 + weight_of_runs(&intake.runs),
             Self::Settle { runs, .. } => 256 + weight_of_runs(runs),
+            Self::Change { change: Change::Replay { runs, .. }, .. } => ROW + weight_of_runs(runs),
+            Self::Change { .. } | Self::Mark { .. } => ROW,
             Self::Advance { entries, waits, .. } => {
                 256 + ROW * waits.len() + entries.iter().map(|entry| ROW + carried(entry)).sum::<usize>()
             }

@@ -7,17 +7,17 @@
 //!           u8 │ u32               │ u32         │ JSON                      │ zstd frame
 //! ```
 //!
-//! Numbers are little-endian. The verdict stands apart so that a store can replace it (a duplicate,
-//! a pending event that was routed) without reading the rest. A record of an older format is read as
-//! if it were new; it is never rewritten for its own sake. Meta and verdict are JSON, so that fields
-//! can be added without a new format and a record can be read with bare hands.
+//! Numbers are little-endian. The verdict, with the event's history in it, stands apart so that a store
+//! can replace it (a duplicate, a pending event that was routed) without reading the rest. A record of an
+//! older format is read as if it were new; it is never rewritten for its own sake. Meta and verdict are
+//! JSON, so that fields can be added without a new format and a record can be read with bare hands.
 
 use std::io::Read;
 
 use bytes::Bytes;
 use serde::Deserialize;
 
-use crate::event::{Event, EventMeta, Verdict};
+use crate::event::{Event, EventMeta, Fate, Verdict};
 use crate::time::Timestamp;
 
 /// The format that is written.
@@ -110,17 +110,25 @@ impl Record {
 
     /// The same event with the verdict that `change` makes of the one that it has.
     pub fn map_verdict(&self, change: impl FnOnce(Verdict) -> Verdict) -> Result<Self, Damage> {
+        let Fate { verdict, history } = self.fate()?;
+        self.with_fate(&Fate { verdict: change(verdict), history })
+    }
+
+    /// The same event with another verdict and history.
+    pub fn with_fate(&self, fate: &Fate) -> Result<Self, Damage> {
         let parts = self.parts()?;
-        let before = serde_json::from_slice(&parts.verdict).map_err(|error| undecodable("verdict", &error))?;
-        let verdict = serde_json::to_vec(&change(before)).map_err(|error| undecodable("verdict", &error))?;
-        Ok(assemble(&verdict, &parts.meta, &parts.payload))
+        let fate = serde_json::to_vec(fate).map_err(|error| undecodable("verdict", &error))?;
+        Ok(assemble(&fate, &parts.meta, &parts.payload))
+    }
+
+    /// What became of the event, and what has happened to it since.
+    pub fn fate(&self) -> Result<Fate, Damage> {
+        self.parts()?.fate()
     }
 
     /// Until when runs may come to wait for the event, if it is kept for them.
     pub fn wanted_until(&self) -> Result<Option<Timestamp>, Damage> {
-        let parts = self.parts()?;
-        let verdict = serde_json::from_slice(&parts.verdict).map_err(|error| undecodable("verdict", &error))?;
-        Ok(match verdict {
+        Ok(match self.fate()?.verdict {
             Verdict::Buffered { until } => Some(until),
             _ => None,
         })
@@ -190,9 +198,13 @@ impl Parts {
 
     fn decode(&self, with_payload: bool) -> Result<Event, Damage> {
         let meta = serde_json::from_slice(&self.meta).map_err(|error| undecodable("meta", &error))?;
-        let verdict = serde_json::from_slice(&self.verdict).map_err(|error| undecodable("verdict", &error))?;
         let payload = if with_payload { Some(decompress(&self.payload)?) } else { None };
-        Ok(Event { meta, verdict, payload })
+        let Fate { verdict, history } = self.fate()?;
+        Ok(Event { meta, verdict, history, payload })
+    }
+
+    fn fate(&self) -> Result<Fate, Damage> {
+        serde_json::from_slice(&self.verdict).map_err(|error| undecodable("verdict", &error))
     }
 }
 

@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::event::{Facts, SourceName};
+use crate::event::fate::Incident;
+use crate::event::{Facts, Happened, SourceName};
 use crate::ids::EventId;
 use crate::time::Timestamp;
 
@@ -32,7 +33,8 @@ fn sealed(payload: &[u8]) -> Record {
 fn a_verdict_can_be_replaced_without_touching_the_rest() {
     let pending = Verdict::Pending { reason: "later".into(), waits: Vec::new() };
     let event = sealed(b"{\"zen\":\"hm\"}").with_verdict(&pending).unwrap().open().unwrap();
-    assert_eq!(event, Event { meta: meta(), verdict: pending, payload: Some(Bytes::from_static(b"{\"zen\":\"hm\"}")) });
+    let payload = Some(Bytes::from_static(b"{\"zen\":\"hm\"}"));
+    assert_eq!(event, Event { meta: meta(), verdict: pending, history: Vec::new(), payload });
 }
 
 #[test]
@@ -49,6 +51,17 @@ fn a_record_of_format_1_takes_a_new_verdict() {
     let record = Record::from_bytes(hex_bytes(include_str!("record_format_1.hex")));
     let pending = Verdict::Pending { reason: "later".into(), waits: Vec::new() };
     assert_eq!(record.with_verdict(&pending).unwrap().open_meta().unwrap().verdict, pending);
+}
+
+#[test]
+fn a_history_stands_beside_the_verdict_and_outlives_it() {
+    let redriven = Happened { at: Timestamp::from_millis(7), what: Incident::Redriven { attempts: 3 } };
+    let fate = Fate { verdict: unrouted(), history: vec![redriven.clone()] };
+    let record = sealed(b"{}").with_fate(&fate).unwrap();
+    assert_eq!(record.fate().unwrap(), fate);
+    let pending = Verdict::Pending { reason: "later".into(), waits: Vec::new() };
+    let event = record.with_verdict(&pending).unwrap().open().unwrap();
+    assert_eq!((event.verdict, event.history), (pending, vec![redriven]));
 }
 
 #[test]

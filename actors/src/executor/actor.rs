@@ -13,6 +13,7 @@ use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Supervised, W
 use tokio::sync::Notify;
 
 use super::attempts::{Attempts, Flight, State, notebook};
+use super::deaths::Suspect;
 use super::decide::{Decision, Execute, Happening, Moment, decide};
 use super::loading::{Definitions, Loaded};
 use super::messages::{AttemptEnded, Control, Executors, ReportAll, RunsStarted, TakeDown, Told, Wake};
@@ -65,6 +66,8 @@ pub struct Shared {
     pub clock: SharedClock,
     /// Set when the process is about to end.
     pub draining: Arc<AtomicBool>,
+    /// The attempt that was alone in flight when the former process died.
+    pub suspect: Option<Suspect>,
 }
 
 /// The actor that drives the runs of one workflow.

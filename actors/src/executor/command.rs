@@ -29,6 +29,8 @@ pub enum Command {
         /// The step.
         step: String,
     },
+    /// Do again what it failed at, if it is a dead letter.
+    Redrive,
     /// Rule about an attempt in doubt.
     Decide {
         /// The step; it need not be named if it is the only one in doubt.
@@ -44,6 +46,7 @@ impl Next<'_> {
         let is_over = self.progress.is_over();
         match command {
             Command::Restart { step } => self.restart(step),
+            Command::Redrive => self.redrive(),
             // Also of a run that is over: it cannot be restarted before.
             Command::Decide { step, ruling } => self.rule(step.as_deref(), ruling),
             _ if is_over => self.refuse("it is over; only a restart can begin it again"),
@@ -58,7 +61,7 @@ impl Next<'_> {
         }
     }
 
-    fn refuse(&mut self, reason: impl Into<String>) {
+    pub(super) fn refuse(&mut self, reason: impl Into<String>) {
         self.refusal = Some(reason.into());
     }
 
@@ -148,14 +151,21 @@ impl Next<'_> {
         if let Some(doubtful) = names().find(|name| comes_again(name) && is_in_doubt(name)) {
             return self.refuse(format!("nobody knows whether `{doubtful}` had its effect; decide about that first"));
         }
-        // With it comes what is left from the life before, and what its failure had led past.
+        self.do_again(&comes_again);
+    }
+
+    /// These steps are done again, in another generation. With them comes what is left from the life before, and
+    /// what their failure had led past.
+    pub(super) fn do_again(&mut self, comes_again: &dyn Fn(&String) -> bool) {
+        let is_in_doubt = |name: &String| matches!(self.progress.steps.get(name), Some(StepState::InDoubt { .. }));
+        let names = self.definition.steps.iter().map(|step| step.name.clone());
         let again = |name: &String| match self.progress.steps.get(name) {
             _ if comes_again(name) => true,
             Some(StepState::Skipped { past: Some(past) }) => comes_again(past),
             Some(state) => !state.is_settled() && !is_in_doubt(name),
             None => false,
         };
-        let steps: Vec<String> = names().filter(again).collect();
+        let steps: Vec<String> = names.filter(again).collect();
         let undos = definition.steps.iter().filter_map(|step| step.undo.as_deref());
         let undos = undos.filter(|undo| self.progress.steps.contains_key(&undo.name)).map(|undo| undo.name.clone());
         let steps: Vec<String> = steps.into_iter().chain(undos).collect();

@@ -35,6 +35,8 @@ pub enum Happening {
     /// Nobody knows of the attempt with this serial any more: a former process ended with it in flight,
     /// and what it left behind was cleaned up.
     Recovered(u32),
+    /// The same, and nothing else was in flight when that process died.
+    DiedAlone(u32),
     /// The attempt with this serial is in the journal but was never made.
     NeverLeft(u32),
     /// A wait was resolved: by this event, or by a poll, and this is what it says.
@@ -135,6 +137,7 @@ impl<'a> Next<'a> {
                 next.ended(step, attempt, outcome);
             }),
             Happening::Recovered(serial) => self.of_attempt(*serial, Self::recovered),
+            Happening::DiedAlone(serial) => self.of_attempt(*serial, Self::died_alone),
             Happening::NeverLeft(serial) => self.of_attempt(*serial, Self::interrupted),
             Happening::Noted(serial, note) => self.of_attempt(*serial, |next, step, attempt| {
                 next.write(What::Noted { step: step.name.clone(), attempt, note: note.clone() });

@@ -112,6 +112,9 @@ pub struct Failure {
     /// The service that failed, of an action that calls several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<String>,
+    /// Whether trying it is what does harm: each attempt fell, or the process died of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub poison: bool,
 }
 
 impl Failure {
@@ -122,13 +125,20 @@ impl Failure {
             message.truncate(end);
             message.push('…');
         }
-        Self { class, message, in_doubt: false, retry_after_ms: None, service: None }
+        Self { class, message, in_doubt: false, retry_after_ms: None, service: None, poison: false }
     }
 
     /// The same, but the effect may have happened.
     #[must_use]
     pub fn in_doubt(mut self) -> Self {
         self.in_doubt = true;
+        self
+    }
+
+    /// The same, and trying it is what does harm.
+    #[must_use]
+    pub fn poison(mut self) -> Self {
+        self.poison = true;
         self
     }
 

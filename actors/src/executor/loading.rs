@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::callbacks::{Answered, answers, questions};
+use super::deaths::Suspect;
 use super::port::Actions;
 use super::progress::Progress;
 use crate::ids::RunId;
@@ -120,13 +121,23 @@ pub async fn load_missing(
     }
 }
 
-/// The workflows that have open runs.
-pub async fn workflows_with_open_runs(store: &dyn Store) -> Result<HashSet<String>, StoreError> {
-    let (mut workflows, mut after) = (HashSet::new(), None);
+/// What a start must know of the runs that are open.
+#[derive(Default)]
+pub struct Found {
+    /// Their workflows.
+    pub workflows: HashSet<String>,
+    /// The attempt that was alone in flight.
+    pub alone: Option<Suspect>,
+}
+
+/// Looks through the open runs as the former process has left them.
+pub async fn look_through_open_runs(store: &dyn Store) -> Result<Found, StoreError> {
+    let (mut workflows, mut flying, mut after) = (HashSet::new(), Vec::new(), None);
     loop {
         let page = store.open_runs(after, PAGE).await?;
-        let Some(last) = page.last() else { return Ok(workflows) };
+        let Some(last) = page.last() else { return Ok(Found { workflows, alone: Suspect::among(&flying) }) };
         after = Some(last.run);
-        workflows.extend(page.into_iter().map(|open| open.workflow));
+        workflows.extend(page.iter().map(|open| open.workflow.clone()));
+        flying.extend(page.into_iter().filter(|open| open.in_flight));
     }
 }

@@ -133,6 +133,18 @@ impl Executors {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(workflow).cloned().ok_or(NotTaken::Closed)
     }
 
+    /// Has the executor of a run follow a command; what it answers is durable.
+    pub async fn tell(&self, run: RunId, workflow: &str, command: Command) -> Result<(), Refused> {
+        let Ok(executor) = self.of(workflow) else {
+            let why = format!("the workflow `{workflow}` is not in the configuration any more; put it back");
+            return Err(Refused::NotPossible(why));
+        };
+        let fell = || Refused::Unknown("the executor fell with this in hand; look at the run before you say it again".to_owned());
+        let (reply, answered) = oneshot::channel();
+        executor.control.ask(Control { run, command, reply }).await.map_err(|_| fell())?;
+        answered.await.map_err(|_| fell())?
+    }
+
     /// Has all of them look for runs in storage that nobody told them of.
     pub fn look_again(&self) {
         for executor in self.0.read().unwrap_or_else(PoisonError::into_inner).values() {

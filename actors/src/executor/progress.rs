@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::failure::ErrorClass;
 use super::outages::Outages;
 pub use super::step_state::{Flying, Pause, StepState, Tries};
 use crate::run::{Entry, Reserved, Ruling, RunHead, RunRecord, RunStatus, Standing, What};
@@ -38,6 +39,12 @@ pub struct Progress {
     pub delayed_ms: u64,
     /// When its last entry was written.
     pub at: Timestamp,
+    /// The step whose failure for good was its last entry before it ended.
+    pub culprit: Option<String>,
+    /// When it ended, once it has.
+    pub ended_at: Option<Timestamp>,
+    /// Whether an operator wants nothing more of it, although it failed.
+    pub dismissed: bool,
 }
 
 /// Whether a run has begun, and whether it is over.
@@ -80,6 +87,9 @@ impl Progress {
             blocked: None,
             delayed_ms: 0,
             at: started_at,
+            culprit: None,
+            ended_at: None,
+            dismissed: false,
         }
     }
 
@@ -97,6 +107,7 @@ impl Progress {
         self.spend(entry.at);
         let serial = self.revision;
         self.revision += 1;
+        self.blame(&entry.what);
         match &entry.what {
             What::Begun { may_take_ms } => {
                 self.left = Some(Duration::from_millis(*may_take_ms));
@@ -117,13 +128,25 @@ impl Progress {
                 // What must be undone has the time that it takes.
                 (self.left, self.leaving) = (None, None);
             }
+            What::Dismissed { .. } => self.dismissed = true,
             What::Ended { status, reason } => {
                 self.life = Life::Over { status: *status, reason: reason.clone() };
+                self.ended_at = Some(entry.at);
             }
             of_a_step => {
                 let Some((step, state)) = self.step_after(of_a_step, serial) else { return };
                 self.steps.insert(step, state);
             }
+        }
+    }
+
+    /// Remembers which step it is that ends the run.
+    fn blame(&mut self, what: &What) {
+        match what {
+            What::Ended { .. } => {}
+            What::Failed { step, retry_at: None, .. } if !self.is_over() => self.culprit = Some(step.clone()),
+            _ if self.is_over() => {}
+            _ => self.culprit = None,
         }
     }
 
@@ -148,11 +171,16 @@ impl Progress {
                 // A callback that says so has ended its wait; the next attempt has another.
                 let is_flying = matches!(self.steps.get(step), Some(StepState::Attempting(_)));
                 let wait = before.wait.filter(|_| is_flying);
-                let tries = Tries { failures: before.failures + 1, wait, ..before };
+                let falls = before.falls + u32::from(error.class == ErrorClass::Internal);
+                let tries = Tries { failures: before.failures + 1, falls, deaths: 0, wait, ..before };
                 let retry = |until| StepState::Pausing { until, pause: Pause::Retry, tries };
                 (step, retry_at.map_or_else(|| StepState::Failed(error.clone()), retry))
             }
-            What::Interrupted { step, .. } => (step, StepState::Again(tries(step))),
+            What::Interrupted { step, alone, .. } => {
+                let before = tries(step);
+                // A death among others counts against no one.
+                (step, StepState::Again(Tries { deaths: before.deaths + u32::from(*alone), ..before }))
+            }
             What::Decided { step, ruling: Ruling::Repeat, .. } => {
                 (step, StepState::Again(Tries { wait: None, ..tries(step) }))
             }
@@ -161,7 +189,7 @@ impl Progress {
                 (step, StepState::Waiting { keys: keys.clone(), until: wait.until, tries })
             }
             What::Held { step, service, .. } => {
-                (step, StepState::Held { service: service.clone(), tries: tries(step) })
+                (step, StepState::Held { service: service.clone(), tries: Tries { deaths: 0, ..tries(step) } })
             }
             What::Delayed { step, until } => {
                 (step, StepState::Pausing { until: *until, pause: Pause::Delay, tries: Tries::default() })
@@ -181,6 +209,7 @@ impl Progress {
             | What::Unblocked
             | What::Restarted { .. }
             | What::Undoing { .. }
+            | What::Dismissed { .. }
             | What::Ended { .. } => return None,
         };
         Some((step.clone(), state))
@@ -193,6 +222,7 @@ impl Progress {
         self.left = None;
         self.leaving = None;
         self.paused = false;
+        (self.culprit, self.ended_at, self.dismissed) = (None, None, false);
     }
 
     /// What has passed of its time between the last entry and `now`. A pause counts up to its end, an
@@ -374,7 +404,10 @@ impl Progress {
         let (status, step, reason) = self.shown();
         let (wake, in_doubt) = (self.wake(Timestamp::default()), self.is_in_doubt());
         let (revision, delayed_ms) = (self.revision, self.delayed_ms);
-        RunHead { status, revision, step, reason, wake, updated_at, delayed_ms, in_doubt }
+        let (ended_at, dismissed) = (self.ended_at, self.dismissed);
+        let culprit = self.culprit.as_ref().and_then(|step| self.steps.get(step));
+        let poison = self.is_over() && matches!(culprit, Some(StepState::Failed(failure)) if failure.poison);
+        RunHead { status, revision, step, reason, wake, updated_at, delayed_ms, in_doubt, ended_at, dismissed, poison }
     }
 
     fn shown(&self) -> (RunStatus, Option<String>, Option<String>) {

@@ -270,8 +270,10 @@ impl Executor {
                         clean_up.await;
                     }
                 };
+                let died_alone = self.shared.suspect.is_some_and(|suspect| suspect.is(run, serial));
+                let happening = if died_alone { Happening::DiedAlone(serial) } else { Happening::Recovered(serial) };
                 ctx.spawn(clean_up.into_actor(self).map(move |(), executor, ctx| {
-                    executor.take(run, Happening::Recovered(serial).into(), ctx);
+                    executor.take(run, happening.into(), ctx);
                 }));
             }
         }

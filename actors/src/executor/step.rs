@@ -7,6 +7,7 @@ use serde_json::{Map, Value as Json, json};
 use super::decide::{Execute, Next, step_key};
 use super::failure::{ErrorClass, Failure};
 use super::outages::culprit;
+use super::poison;
 use super::port::{OnDoubt, Outcome, Success};
 use super::progress::{Pause, StepState};
 use crate::run::{RunStatus, What};
@@ -131,7 +132,7 @@ impl Next<'_> {
     /// decide, and nothing else.
     pub(super) fn doubt(&mut self, step: &Step, attempt: u32, why: &str) {
         match step.on_doubt {
-            OnDoubt::Repeat => self.write(What::Interrupted { step: step.name.clone(), attempt }),
+            OnDoubt::Repeat => self.write(What::Interrupted { step: step.name.clone(), attempt, alone: false }),
             OnDoubt::AssumeDone => self.assume_done(step, attempt, why),
             OnDoubt::Park => self.park(step, attempt, why.to_owned()),
         }
@@ -139,7 +140,7 @@ impl Next<'_> {
 
     /// The attempt never left, and is made again.
     pub(super) fn interrupted(&mut self, step: &Step, attempt: u32) {
-        self.write(What::Interrupted { step: step.name.clone(), attempt });
+        self.write(What::Interrupted { step: step.name.clone(), attempt, alone: false });
         self.go_on(false);
     }
 
@@ -173,7 +174,7 @@ impl Next<'_> {
                 let retry_at = Some(self.now.plus(pause));
                 self.write(What::Failed { step: step.name.clone(), attempt, error: failure, retry_at });
             }
-            None => self.give_up(step, attempt, failure),
+            None => self.give_up(step, attempt, poison::of_falls(tries, failure)),
         }
     }
 

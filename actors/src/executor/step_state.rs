@@ -13,6 +13,10 @@ pub struct Tries {
     pub attempts: u32,
     /// Those that failed. A death of the process fails none.
     pub failures: u32,
+    /// Those that failed because the action fell.
+    pub falls: u32,
+    /// Deaths of the process in a row that it alone was at work at.
+    pub deaths: u32,
     /// The wait that is reserved for the callback of any of them.
     pub wait: Option<Reserved>,
 }

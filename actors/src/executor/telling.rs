@@ -10,6 +10,10 @@ pub fn log(run: &RunRecord, entries: &[Entry]) {
             What::Ended { status: RunStatus::Succeeded, .. } => {
                 tracing::info!(run = %run.id, workflow = run.workflow, subject, "run succeeded");
             }
+            What::Ended { status: status @ (RunStatus::Failed | RunStatus::TimedOut), reason } => {
+                let (status, reason) = (status.name(), reason.as_deref().unwrap_or("-"));
+                tracing::warn!(run = %run.id, workflow = run.workflow, subject, status, reason, "run ended, and is a dead letter");
+            }
             What::Ended { status, reason } => {
                 let (status, reason) = (status.name(), reason.as_deref().unwrap_or("-"));
                 tracing::warn!(run = %run.id, workflow = run.workflow, subject, status, reason, "run ended");

@@ -1,16 +1,21 @@
-//! Routes what was stored as pending: events whose routing failed, at start-up and from time to time.
+//! Routes what was stored as pending: events whose routing failed, at start-up and from time to time; and
+//! what operators want routed now, or once more.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, Supervised, WrapFuture};
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, Notify, oneshot};
 
 use super::actor::CurrentRules;
-use super::routing::{Routed, route};
+use super::patience::Patience;
+use super::routing::{FIRST_ROUTING, Routed, route_again};
+use crate::event::fate::Change;
 use crate::event::{Event, Verdict};
 use crate::event_log::actor::LogDoor;
 use crate::executor::messages::Executors;
+use crate::ids::{EventId, RunId};
 use crate::mailbox::Letter;
 use crate::store::{Answer, Lease, Store, StoreError, Transition};
 use crate::time::{SharedClock, Timestamp};
@@ -24,16 +29,58 @@ const EVERY: Duration = Duration::from_secs(5);
 /// How long nobody else routes an event that was taken: far longer than routing a batch takes.
 const LEASE: Duration = Duration::from_secs(60);
 
-/// An event that stays pending is tried again after this, doubled with every attempt …
-const FIRST_PAUSE: Duration = Duration::from_secs(5);
+/// How often a replay is begun anew because another one was faster.
+const RACES: usize = 8;
 
-/// … up to this.
-const LONGEST_PAUSE: Duration = Duration::from_secs(600);
-
-/// Asks to look at the backlog now, because the rules have changed.
+/// Asks to look at the backlog now, because the rules have changed or something is due.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct RouteBacklog;
+
+/// Asks for an event to be routed now if it was never routed, and to be replayed otherwise.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Retry {
+    /// The event.
+    pub event: EventId,
+    /// By which the operator knows the request: one that was followed is not followed again.
+    pub request: Option<String>,
+    /// Whether it is only said what would happen.
+    pub dry_run: bool,
+    /// Told what has become of it.
+    pub reply: oneshot::Sender<Result<Retried, StoreError>>,
+}
+
+/// What has become of a retry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Retried {
+    /// There is no such event.
+    NotThere,
+    /// It was never routed before, and was now, or would be; its verdict says more.
+    Routed,
+    /// It has started these runs as another generation.
+    Replayed {
+        /// The generation.
+        generation: u32,
+        /// The runs.
+        runs: Vec<RunId>,
+    },
+    /// This request was followed before, and has started these runs.
+    Repeated {
+        /// The runs.
+        runs: Vec<RunId>,
+    },
+    /// It would start runs of these workflows.
+    Would {
+        /// The workflows, once for each run.
+        workflows: Vec<String>,
+    },
+    /// It starts nothing, and nothing was changed.
+    Nothing {
+        /// Why, in words.
+        reason: String,
+    },
+}
 
 /// The actor that routes pending events.
 pub struct Backlog {
@@ -46,19 +93,23 @@ struct Work {
     rules: CurrentRules,
     executors: Executors,
     clock: SharedClock,
+    patience: Patience,
     asked: Notify,
+    /// Held by who takes pending events: a retry finds its own.
+    taking: Mutex<()>,
 }
 
 impl Backlog {
-    /// The backlog of `store`, whose runs are handed to `executors`.
+    /// The backlog of `store`, written through `log`, whose runs are handed to `executors`.
     pub fn new(
-        store: Arc<dyn Store>,
-        log: LogDoor,
+        (store, log): (Arc<dyn Store>, LogDoor),
         rules: CurrentRules,
         executors: Executors,
         clock: SharedClock,
+        patience: Patience,
     ) -> Self {
-        Self { work: Arc::new(Work { store, log, rules, executors, clock, asked: Notify::new() }) }
+        let (asked, taking) = (Notify::new(), Mutex::new(()));
+        Self { work: Arc::new(Work { store, log, rules, executors, clock, patience, asked, taking }) }
     }
 }
 
@@ -82,10 +133,26 @@ impl Handler<Letter<RouteBacklog>> for Backlog {
     }
 }
 
+impl Handler<Letter<Retry>> for Backlog {
+    type Result = ();
+
+    fn handle(&mut self, letter: Letter<Retry>, ctx: &mut Context<Self>) {
+        let Retry { event, request, dry_run, reply } = letter.open();
+        let work = Arc::clone(&self.work);
+        // Whoever asked may have gone; what was done is done.
+        let retry = async move { _ = reply.send(work.retry(event, request, dry_run).await) };
+        ctx.spawn(retry.into_actor(self));
+    }
+}
+
 impl Work {
     async fn go_on(&self) {
         loop {
-            match self.route_some().await {
+            let taken = {
+                let _taking = self.taking.lock().await;
+                self.route_some().await
+            };
+            match taken {
                 Ok(taken) if taken == BATCH => continue,
                 Ok(_) => {}
                 Err(error) => tracing::warn!(%error, "pending events could not be routed"),
@@ -107,26 +174,90 @@ impl Work {
         Ok(number)
     }
 
-    async fn settle(&self, event: &Event, mut lease: Lease) -> Result<(), StoreError> {
-        let rules = self.rules.get();
-        let payload = event.payload.clone().unwrap_or_default();
+    async fn settle(&self, event: &Event, lease: Lease) -> Result<(), StoreError> {
         let now = self.clock.now();
         // What it says to runs that wait was heard when it came.
-        let Routed { verdict, runs, .. } = route(&rules, &Arc::new(event.meta.clone()), &payload, now);
-        if matches!(verdict, Verdict::Pending { .. }) {
-            lease.until = next_attempt(now, lease.epoch);
+        let (reason, fell) = match self.route(event, now, FIRST_ROUTING) {
+            Some(Routed { verdict: Verdict::Pending { reason, .. }, .. }) => (reason, false),
+            Some(Routed { verdict, runs, .. }) => {
+                let settle = Transition::Settle { event: event.meta.id, lease, verdict, runs: runs.clone() };
+                if self.log.commit(settle).await? == Answer::Applied {
+                    self.executors.started(runs);
+                }
+                return Ok(());
+            }
+            None => ("routing it fell; the log says where".to_owned(), true),
+        };
+        let change = self.patience.after_failure(event.fate().failures(), (now, lease), reason, fell);
+        let is_last = matches!(&change, Change::Failed { failure, .. } if failure.is_last);
+        let failed = Transition::Change { event: event.meta.id, at: now, change: change.clone() };
+        if self.log.commit(failed).await? == Answer::Applied
+            && is_last
+            && let Change::Failed { failure, .. } = change
+        {
+            let (attempts, reason) = (failure.number, failure.reason);
+            tracing::warn!(event = %event.meta.id, attempts, reason, "an event cannot be routed and is a dead letter");
         }
-        let settle = Transition::Settle { event: event.meta.id, lease, verdict, runs: runs.clone() };
-        if self.log.commit(settle).await? == Answer::Applied {
-            self.executors.started(runs);
+        Ok(())
+    }
+
+    /// What an event starts; `None` if routing it fell. One that does holds up nobody else.
+    fn route(&self, event: &Event, now: Timestamp, generation: u32) -> Option<Routed> {
+        let rules = self.rules.get();
+        let (meta, payload) = (Arc::new(event.meta.clone()), event.payload.clone().unwrap_or_default());
+        caught(|| route_again(&rules, &meta, &payload, (now, generation)))
+    }
+
+    async fn retry(&self, id: EventId, request: Option<String>, dry_run: bool) -> Result<Retried, StoreError> {
+        for _ in 0..RACES {
+            let Some(event) = self.store.event(id).await? else { return Ok(Retried::NotThere) };
+            let (now, fate) = (self.clock.now(), event.fate());
+            if let Some(runs) = request.as_deref().and_then(|request| fate.answer_to(request)) {
+                return Ok(Retried::Repeated { runs: runs.to_vec() });
+            }
+            if matches!(fate.verdict, Verdict::Pending { .. } | Verdict::DeadLettered { .. }) {
+                if !dry_run {
+                    self.route_now(&event).await?;
+                }
+                return Ok(Retried::Routed);
+            }
+            let generation = fate.generation() + 1;
+            let Some(Routed { verdict, runs, .. }) = self.route(&event, now, generation) else {
+                return Ok(Retried::Nothing { reason: "routing it fell; the log says where".to_owned() });
+            };
+            match verdict {
+                Verdict::Started { .. } if dry_run => {
+                    return Ok(Retried::Would { workflows: runs.into_iter().map(|run| run.workflow).collect() });
+                }
+                Verdict::Started { .. } => {}
+                Verdict::Pending { reason, .. } | Verdict::Unrouted { reason } => return Ok(Retried::Nothing { reason }),
+                other => return Ok(Retried::Nothing { reason: format!("its verdict would be {}", other.status()) }),
+            }
+            let change = Change::Replay { generation, request: request.clone(), runs: runs.clone() };
+            if self.log.commit(Transition::Change { event: id, at: now, change }).await? == Answer::Applied {
+                let started = runs.iter().map(|run| run.id).collect();
+                self.executors.started(runs);
+                return Ok(Retried::Replayed { generation, runs: started });
+            }
         }
+        Err(StoreError::Unavailable("others replay the same event all the time; try again".to_owned()))
+    }
+
+    /// Routes an event that was never routed, together with what else is due.
+    async fn route_now(&self, event: &Event) -> Result<(), StoreError> {
+        let _taking = self.taking.lock().await;
+        let is_dead = matches!(event.verdict, Verdict::DeadLettered { .. });
+        let change = if is_dead { Change::Redrive } else { Change::Hurry };
+        let due = Transition::Change { event: event.meta.id, at: self.clock.now(), change };
+        // Somebody else may have been faster: then it is due, or routed.
+        self.log.commit(due).await?;
+        while self.route_some().await? == BATCH {}
         Ok(())
     }
 }
 
-fn next_attempt(now: Timestamp, attempts: u64) -> Timestamp {
-    let doublings = u32::try_from(attempts.min(16)).unwrap_or(16);
-    now.plus(FIRST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE))
+fn caught(route: impl FnOnce() -> Routed) -> Option<Routed> {
+    catch_unwind(AssertUnwindSafe(route)).ok()
 }
 
 #[cfg(test)]
@@ -134,8 +265,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_double_up_to_ten_minutes() {
-        let pause = |attempts| next_attempt(Timestamp::default(), attempts).millis();
-        assert_eq!([0, 1, 2, 7, 99].map(pause), [5_000, 10_000, 20_000, 600_000, 600_000]);
+    fn an_event_over_which_routing_falls_takes_nobody_with_it() {
+        assert_eq!(caught(|| panic!("a rule that falls")), None);
+        let nothing = || Routed::nothing(Verdict::Unrouted { reason: "x".into() }, false);
+        assert_eq!(caught(nothing), Some(nothing()));
     }
 }

@@ -3,6 +3,7 @@
 
 pub mod actor;
 pub mod backlog;
+pub mod patience;
 pub mod routes;
 pub mod routing;
 mod variables;

@@ -14,7 +14,7 @@ use crate::time::Timestamp;
 use crate::wait::record::Topic;
 
 /// The replay generation of an event that is routed, however often: only a replay has another.
-const FIRST_ROUTING: u32 = 0;
+pub const FIRST_ROUTING: u32 = 0;
 
 /// What is known of each workflow when events are routed.
 pub type Workflows = HashMap<String, Availability>;
@@ -70,10 +70,15 @@ impl Routed {
 /// Routes an event at `now`. If a rule fails, the verdict is `pending` and nothing is started: the event
 /// is routed again when the rules have changed.
 pub fn route(rules: &Rules, meta: &Arc<EventMeta>, payload: &[u8], now: Timestamp) -> Routed {
+    route_again(rules, meta, payload, (now, FIRST_ROUTING))
+}
+
+/// The same, in this replay generation: runs of another one are other runs.
+pub fn route_again(rules: &Rules, meta: &Arc<EventMeta>, payload: &[u8], at: (Timestamp, u32)) -> Routed {
     let EventMeta { source, facts, .. } = meta.as_ref();
     let covers = |topic: &Topic| topic.covers(source.as_str(), &facts.event_type, facts.action.as_deref());
     let awaited = rules.topics.iter().any(covers);
-    match plan(&rules.routes, &rules.workflows, meta, payload, now) {
+    match plan(&rules.routes, &rules.workflows, meta, payload, at) {
         Ok(plans) => plans.into_routed(meta, awaited),
         Err((route, error)) => {
             let reason = format!("route `{route}` failed: {error}");
@@ -125,7 +130,7 @@ fn plan(
     workflows: &Workflows,
     meta: &Arc<EventMeta>,
     payload: &[u8],
-    now: Timestamp,
+    (now, generation): (Timestamp, u32),
 ) -> Result<Plans, (String, ExpressionError)> {
     let mut plans = Plans::default();
     let variables = Variables::new(meta, payload);
@@ -138,12 +143,12 @@ fn plan(
         }
         match workflows.get(&route.workflow) {
             Some(Availability::Available { definition, reads_event, quiet }) => plans.runs.push(RunRecord {
-                id: RunId::derive(&route.workflow, meta.id, &route.name, FIRST_ROUTING),
+                id: RunId::derive(&route.workflow, meta.id, &route.name, generation),
                 workflow: route.workflow.clone(),
                 definition: definition.clone(),
                 event: meta.id,
                 route: route.name.clone(),
-                generation: FIRST_ROUTING,
+                generation,
                 priority: route.priority(seen).map_err(failed)?,
                 subject: meta.facts.subject.clone(),
                 fair_key: meta.facts.fair_key.clone(),

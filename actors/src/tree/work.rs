@@ -9,21 +9,25 @@ use super::{Ending, Ports, TABLE};
 use crate::auditor::actor::{Auditor, Findings, Tools};
 use crate::circuit_breaker::actor::{self as circuit_breaker, Breakers, CircuitBreaker};
 use crate::circuit_breaker::board::Board;
+use crate::dead_letter::actor::{self as dead_letter, DeadLetterDoors, DeadLetters};
 use crate::dispatcher::actor::{Dispatcher, Lost};
 use crate::event_log::actor::LogDoor;
 use crate::executor::actor::{self as executor, Executor};
 use crate::executor::attempts::Attempts;
+use crate::executor::deaths::Suspect;
 use crate::executor::loading::Definitions;
 use crate::executor::messages::{ExecutorDoors, Executors};
 use crate::mailbox::Door;
 use crate::retention::actor::{LookNow, Retention};
-use crate::router::backlog::{Backlog, RouteBacklog};
+use crate::router::backlog::{Backlog, Retry, RouteBacklog};
 use crate::supervisor::{OnGivenUp, Row, Supervisor};
 use crate::timer::actor::Timer;
 
 /// Starts what lives on the work thread.
 pub(super) struct StartWork {
     pub(super) workflows: BTreeSet<String>,
+    /// The attempt that was alone in flight when the former process died.
+    pub(super) suspect: Option<Suspect>,
     pub(super) supervisor: Supervisor,
     /// Where attempts are made.
     pub(super) attempts: tokio::runtime::Handle,
@@ -38,6 +42,8 @@ pub(super) struct StartWork {
 /// What the rest of the tree must know of it.
 pub(super) struct Work {
     pub(super) backlog: Door<RouteBacklog>,
+    pub(super) retry: Door<Retry>,
+    pub(super) dead_letters: DeadLetterDoors,
     pub(super) retention: Door<LookNow>,
     pub(super) breakers: Breakers,
     pub(super) findings: Findings,
@@ -45,7 +51,8 @@ pub(super) struct Work {
 
 impl StartWork {
     pub(super) fn start(self) -> Work {
-        let [_, _, _, _, backlog, executor, dispatcher, timer, circuit_breaker, auditor, retention, _] = &TABLE;
+        let [_, _, _, _, dead_letter, backlog, executor, dispatcher, timer, circuit_breaker, auditor, retention, _] =
+            &TABLE;
         let breakers = self.start_breakers(circuit_breaker);
         let Ports { store, rules, clock, slots, retention: policy, .. } = self.ports.clone();
         let times = Timer::new(Arc::clone(&store), self.executors.clone(), Arc::clone(&clock));
@@ -76,6 +83,7 @@ impl StartWork {
             definitions: definitions.clone(),
             clock: Arc::clone(&clock),
             draining: Arc::clone(&self.ending.draining),
+            suspect: self.suspect,
         };
         for workflow in &self.workflows {
             self.start_executor((&supervisor, executor), workflow, shared.clone());
@@ -95,8 +103,26 @@ impl StartWork {
         let draining = Arc::clone(&self.ending.draining);
         let old = Retention::new(policy, Arc::clone(&store), self.log.clone(), Arc::clone(&clock), draining);
         let retention = self.supervisor.supervise(retention, "", old).door();
-        let pending = Backlog::new(store, self.log.clone(), rules, self.executors.clone(), clock);
-        Work { backlog: self.supervisor.supervise(backlog, "", pending).door(), retention, breakers, findings }
+        let (written, patience) = ((store, self.log.clone()), self.ports.patience);
+        let pending = Backlog::new(written, rules, self.executors.clone(), clock, patience);
+        let pending = self.supervisor.supervise(backlog, "", pending);
+        let dead_letters = self.start_dead_letters(dead_letter, pending.door());
+        Work { backlog: pending.door(), retry: pending.door(), dead_letters, retention, breakers, findings }
+    }
+
+    fn start_dead_letters(&self, row: &'static Row, backlog: Door<RouteBacklog>) -> DeadLetterDoors {
+        let Ports { store, clock, redrives_per_second, .. } = &self.ports;
+        let letters = DeadLetters::new(dead_letter::Shared {
+            store: Arc::clone(store),
+            log: self.log.clone(),
+            executors: self.executors.clone(),
+            backlog,
+            clock: Arc::clone(clock),
+            draining: Arc::clone(&self.ending.draining),
+            per_second: *redrives_per_second,
+        });
+        let mailbox = self.supervisor.supervise(row, "", letters);
+        DeadLetterDoors { one: mailbox.door(), many: mailbox.door(), dismiss: mailbox.door() }
     }
 
     /// One for each service that an action calls.

@@ -1,8 +1,9 @@
 //! What the store in memory does for retention.
 
+use pointsman_actors::dead_letter::letter::LetterId;
 use pointsman_actors::ids::EventId;
 use pointsman_actors::retention::dossier::{Dossier, Purge, Stretch};
-use pointsman_actors::run::{RunRef, StoredRun};
+use pointsman_actors::run::{RunHead, RunRef, StoredRun};
 use pointsman_actors::store::Answer;
 use pointsman_actors::time::Timestamp;
 
@@ -31,12 +32,15 @@ impl State {
         let still_over = self.over_since(event, self.runs_of(event)).is_some_and(|since| since <= over_since);
         let Some(record) = self.events.get(&event).filter(|_| still_over) else { return Answer::Stale };
         let runs = self.runs_of_event.remove(&event).unwrap_or_default();
-        self.counts.purged(record.bytes().len(), runs.len());
+        let (bytes, dead_since) = (record.bytes().len(), record.fate().ok().and_then(|fate| fate.dead_since()));
+        self.counts.purged(bytes, runs.len());
+        self.letter_moved(LetterId::Event(event), dead_since, None);
         self.events.remove(&event);
         for run in runs {
-            let revision = self.runs.remove(&run).map_or(0, |run| run.head.revision);
+            let head = self.runs.remove(&run).map(|run| run.head);
+            self.letter_moved(LetterId::Run(run.id), head.as_ref().and_then(RunHead::dead_since), None);
             self.run_ids.remove(&run.id);
-            self.waits.forget_run(run.id, revision);
+            self.waits.forget_run(run.id, head.map_or(0, |head| head.revision));
         }
         self.count_waits();
         Answer::Applied

@@ -1,7 +1,10 @@
 //! Turns transitions into one atomic batch over all trees.
 
+mod changes;
+
 use std::collections::HashMap;
 
+use pointsman_actors::dead_letter::letter::LetterId;
 use pointsman_actors::event::Verdict;
 use pointsman_actors::event_log::record::{self, Damage, Record};
 use pointsman_actors::event_log::sealed;
@@ -16,6 +19,7 @@ use sled::Batch;
 use sled::transaction::{ConflictableTransactionError, TransactionError, Transactional};
 
 use super::claims::{Claims, Draft, FirstClaim};
+use super::letters::{self, LetterRows};
 use super::open::{Trees, counts_to_bytes};
 use super::overlay::Overlay;
 use super::runs::RunRows;
@@ -42,6 +46,7 @@ pub struct BatchBuilder<'a> {
     runs: RunRows,
     waits: WaitRows,
     breakers: Overlay,
+    letters: LetterRows,
     /// Records of events that this batch has changed, or that something later in it may.
     records: HashMap<EventId, Record>,
     counts: Counts,
@@ -72,6 +77,7 @@ impl<'a> BatchBuilder<'a> {
             runs: RunRows::default(),
             waits: WaitRows::new(&trees.waits, counts),
             breakers: Overlay::new(&trees.breakers),
+            letters: LetterRows::new(&trees.letters),
             records: HashMap::new(),
             counts,
             newest: Timestamp::default(),
@@ -102,6 +108,8 @@ impl<'a> BatchBuilder<'a> {
             Transition::Advance { run, revision, entries, head, waits } => {
                 self.advance((run, revision), &entries, head, &waits)
             }
+            Transition::Change { event, at, change } => self.change(event, at, &change),
+            Transition::Mark { letter, change } => self.letters.mark(letter, &change, &mut self.counts),
             Transition::KeepBreaker(record) => {
                 self.breakers.insert(record.name.clone().into_bytes(), sealed::seal(&record)?);
                 Ok(Answer::Applied)
@@ -171,7 +179,7 @@ impl<'a> BatchBuilder<'a> {
             return Ok(Answer::Stale);
         }
         let at = head.updated_at;
-        let answer = self.runs.advance(&self.trees.runs, run, (revision, entries, head), &mut self.counts)?;
+        let answer = self.runs.advance(&self.trees.runs, run, (revision, entries, head), (&mut self.counts, &mut self.letters))?;
         if answer != Answer::Applied {
             return Ok(answer);
         }
@@ -185,16 +193,9 @@ impl<'a> BatchBuilder<'a> {
     /// Changes the verdict of an event; `false` if its record is not there or damaged. Whoever reads it then sets
     /// it aside; the others of the batch go on.
     fn change_verdict(&mut self, event: EventId, change: impl FnOnce(Verdict) -> Verdict) -> Result<bool, BatchError> {
-        let record = match self.records.get(&event) {
-            Some(record) => Some(record.clone()),
-            None => self.trees.events.get(event.bytes())?.map(|row| Record::from_bytes(row.to_vec().into())),
-        };
-        let Some(record) = record else { return Ok(false) };
+        let Some(record) = self.record(event)? else { return Ok(false) };
         let Ok(changed) = record.map_verdict(change) else { return Ok(false) };
-        self.counts.bytes += changed.bytes().len() as u64;
-        self.counts.bytes -= record.bytes().len() as u64;
-        self.events.insert(&event.bytes()[..], &changed.bytes()[..]);
-        self.records.insert(event, changed);
+        self.replace(event, &record, changed);
         Ok(true)
     }
 
@@ -245,7 +246,13 @@ impl<'a> BatchBuilder<'a> {
         self.events.remove(&event.bytes()[..]);
         self.leases.insert(event, None);
         self.counts.purged(row.len(), runs.len());
-        runs.into_iter().try_for_each(|(run, revision)| self.waits.forget_run(run.id, revision))?;
+        if let Ok(fate) = Record::from_bytes(row.to_vec().into()).fate() {
+            self.letters.moved(LetterId::Event(event), (fate.dead_since(), None), &mut self.counts)?;
+        }
+        for (run, head) in runs {
+            self.waits.forget_run(run.id, head.revision)?;
+            self.letters.moved(LetterId::Run(run.id), (head.dead_since(), None), &mut self.counts)?;
+        }
         Ok(Answer::Applied)
     }
 
@@ -277,6 +284,7 @@ impl<'a> BatchBuilder<'a> {
         if self.breakers.is_changed() {
             more.push((self.breakers.tree(), self.breakers.batch()));
         }
+        more.extend(self.letters.changed());
         for (tree, batch) in &more {
             trees.push(tree);
             batches.push(batch);
@@ -314,11 +322,12 @@ pub fn set_aside(trees: &Trees, id: EventId, counts: &mut Counts) -> sled::Resul
     events.remove(&id.bytes()[..]);
     damaged.insert(&id.bytes()[..], row);
     pending.remove(&id.bytes()[..]);
+    let letters = letters::forget_event(trees, id, counts)?;
     counts.damaged += 1;
     counts.pending = counts.pending.saturating_sub(u64::from(trees.pending.contains_key(id.bytes())?));
     meta.insert("counts", counts_to_bytes(counts));
-    let of = [&trees.events, &trees.damaged, &trees.pending, &trees.meta].map(Clone::clone);
-    apply_all(&of, &[&events, &damaged, &pending, &meta]).map(|()| true)
+    let of = [&trees.events, &trees.damaged, &trees.pending, &trees.letters, &trees.meta].map(Clone::clone);
+    apply_all(&of, &[&events, &damaged, &pending, &letters, &meta]).map(|()| true)
 }
 
 /// A lease as it is stored: epoch and end, eight bytes each.

@@ -10,6 +10,7 @@ mod batch;
 mod claims;
 mod dossiers;
 mod filter;
+mod letters;
 mod open;
 mod overlay;
 mod read;
@@ -25,6 +26,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use pointsman_actors::circuit_breaker::circuit::BreakerRecord;
+use pointsman_actors::dead_letter::letter::{Letter, LetterId, LetterQuery, Place};
 use pointsman_actors::event::Event;
 use pointsman_actors::ids::{EventId, RunId, WaitId};
 use pointsman_actors::retention::dossier::{Dossier, Stretch};
@@ -190,6 +192,18 @@ impl Store for SledStore {
 
     fn dossiers(&self, stretch: Stretch, limit: usize) -> Later<Vec<Dossier>> {
         self.read(move |reader| dossiers::dossiers(reader, stretch, limit))
+    }
+
+    fn dead_letters(&self, query: LetterQuery) -> Later<Page<Letter, Place>> {
+        self.read(move |reader| letters::page(reader, &query))
+    }
+
+    fn dead_letter(&self, id: LetterId) -> Later<Option<Letter>> {
+        self.read(move |reader| letters::one(reader, id))
+    }
+
+    fn redrives(&self, after: Option<Place>, limit: usize) -> Later<Page<Place, Place>> {
+        self.read(move |reader| letters::redrives(reader, after, limit))
     }
 
     fn counts(&self) -> Counts {

@@ -10,6 +10,7 @@ use pointsman_actors::store::Counts;
 use sled::{Db, Mode, Tree};
 
 use super::claims::Claims;
+use super::letters;
 use super::runs::RunTrees;
 use super::sync::Sync;
 use super::waits::WaitTrees;
@@ -46,6 +47,8 @@ pub struct Trees {
     pub waits: WaitTrees,
     /// Service → how its circuit is.
     pub breakers: Tree,
+    /// Since when it is a dead letter, and its id → what is wanted of it.
+    pub letters: Tree,
     /// Key of what was damaged → the bytes that were found.
     pub damaged: Tree,
     /// Counts and the layout's version.
@@ -158,12 +161,17 @@ fn open_trees(path: &Path, keep_claims: Duration) -> sled::Result<(Trees, Claims
         runs: RunTrees::open(&db)?,
         waits: WaitTrees::open(&db)?,
         breakers: db.open_tree("breakers")?,
+        letters: db.open_tree("dead_letters")?,
         damaged: db.open_tree("damaged")?,
         meta: db.open_tree("meta")?,
         db,
     };
     let claims = Claims::open(trees.blocks.clone(), &trees.filters, &trees.recent, keep_claims)?;
-    let counts = trees.meta.get("counts")?.map(|row| counts_from_bytes(&row)).unwrap_or_default();
+    let row = trees.meta.get("counts")?;
+    let mut counts = row.as_deref().map(counts_from_bytes).unwrap_or_default();
+    if row.is_some_and(|row| row.len() < WITH_LETTERS) {
+        letters::index(&trees, &mut counts)?;
+    }
     Ok((trees, claims, counts))
 }
 
@@ -240,8 +248,12 @@ fn counts_from_bytes(row: &[u8]) -> Counts {
     counts
 }
 
+/// Bytes of the counts of a version that knows of dead letters. When they are fewer, one that does not was the
+/// last to write, and the index of dead letters is not to be believed.
+const WITH_LETTERS: usize = 23 * 8;
+
 /// The counts in the order in which they are stored. New ones are added at the end.
-fn numbers(counts: &mut Counts) -> [&mut u64; 19] {
+fn numbers(counts: &mut Counts) -> [&mut u64; 23] {
     [
         &mut counts.events,
         &mut counts.redeliveries,
@@ -262,5 +274,9 @@ fn numbers(counts: &mut Counts) -> [&mut u64; 19] {
         &mut counts.resolved_waits,
         &mut counts.purged_events,
         &mut counts.purged_runs,
+        &mut counts.dead_letters,
+        &mut counts.redrives,
+        &mut counts.redriven,
+        &mut counts.dismissed,
     ]
 }

@@ -7,6 +7,7 @@ pub mod removal;
 
 use std::collections::{HashMap, HashSet};
 
+use pointsman_actors::dead_letter::letter::LetterId;
 use pointsman_actors::event_log::record::Damage;
 use pointsman_actors::event_log::sealed;
 use pointsman_actors::ids::{EventId, RunId};
@@ -16,6 +17,7 @@ use pointsman_actors::time::Timestamp;
 use sled::{Batch, Db, Tree};
 
 use super::batch::BatchError;
+use super::letters::LetterRows;
 use super::unavailable;
 
 /// How many rows one page looks at before it ends, however few match.
@@ -121,7 +123,7 @@ impl RunRows {
         trees: &RunTrees,
         run: RunRef,
         (revision, entries, head): (u32, &[Entry], RunHead),
-        counts: &mut Counts,
+        (counts, letters): (&mut Counts, &mut LetterRows),
     ) -> Result<Answer, BatchError> {
         let before = match self.head(trees, run) {
             Ok(before) => before.filter(|before| before.revision == revision),
@@ -142,6 +144,7 @@ impl RunRows {
             self.open.insert(&key[..], &[][..]);
         }
         counts.run_moved(&before, &head, run.started_at);
+        letters.moved(LetterId::Run(run.id), (before.dead_since(), head.dead_since()), counts)?;
         self.changed.insert(run, head);
         Ok(Answer::Applied)
     }
@@ -172,7 +175,7 @@ fn key(run: RunRef) -> [u8; 24] {
     key
 }
 
-fn run_of(key: &[u8]) -> Option<RunRef> {
+pub(super) fn run_of(key: &[u8]) -> Option<RunRef> {
     let (at, rest) = key.split_first_chunk::<8>()?;
     let started_at = Timestamp::from_millis(i64::from_be_bytes(*at));
     Some(RunRef { started_at, id: RunId::from_bytes(*rest.first_chunk::<16>()?) })
@@ -184,9 +187,7 @@ fn journal_key(run: RunRef, number: u32) -> Vec<u8> {
 
 /// One run with its journal.
 pub fn run(trees: &RunTrees, id: RunId) -> Result<Option<StoredRun>, StoreError> {
-    let started = trees.ids.get(id.bytes()).map_err(|error| unavailable(&error))?;
-    let Some(started) = started.as_deref().and_then(|row| row.first_chunk::<8>()) else { return Ok(None) };
-    let run = RunRef { started_at: Timestamp::from_millis(i64::from_be_bytes(*started)), id };
+    let Some(run) = reference(trees, id)? else { return Ok(None) };
     let Some((record, head)) = both(trees, run)? else { return Ok(None) };
     let rows = trees.journal.scan_prefix(key(run)).values();
     let journal = rows
@@ -197,6 +198,17 @@ pub fn run(trees: &RunTrees, id: RunId) -> Result<Option<StoredRun>, StoreError>
         return Ok(None);
     }
     Ok(Some(StoredRun { record, head, journal }))
+}
+
+/// One run without its journal.
+pub(super) fn summary(trees: &RunTrees, id: RunId) -> Result<Option<(RunRecord, RunHead)>, StoreError> {
+    reference(trees, id)?.map_or(Ok(None), |run| both(trees, run))
+}
+
+fn reference(trees: &RunTrees, id: RunId) -> Result<Option<RunRef>, StoreError> {
+    let started = trees.ids.get(id.bytes()).map_err(|error| unavailable(&error))?;
+    let started = started.as_deref().and_then(|row| row.first_chunk::<8>().copied());
+    Ok(started.map(|millis| RunRef { started_at: Timestamp::from_millis(i64::from_be_bytes(millis)), id }))
 }
 
 fn both(trees: &RunTrees, run: RunRef) -> Result<Option<(RunRecord, RunHead)>, StoreError> {
@@ -270,7 +282,7 @@ pub fn open_runs(trees: &RunTrees, after: Option<RunRef>, limit: usize) -> Resul
         let key = row.map_err(|error| unavailable(&error))?;
         let Some(run) = run_of(&key) else { continue };
         match both(trees, run) {
-            Ok(Some((record, head))) => open.push(OpenRun { run, workflow: record.workflow, wake: head.wake }),
+            Ok(Some((record, head))) => open.push(OpenRun::new(run, record.workflow, &head)),
             Ok(None) => {}
             Err(StoreError::Damaged { id, reason }) => {
                 tracing::error!(run = %id, reason, "the record of a run is damaged; it cannot go on, restore it from a backup");

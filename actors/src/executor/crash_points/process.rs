@@ -58,11 +58,14 @@ impl Process {
         for number in 0..world.image.len() {
             self.load(world, number);
         }
+        let flying = self.progress.values().filter(|progress| progress.in_flight().next().is_some()).count();
         for number in 0..world.image.len() {
             self.looks(world, number)?;
             let serial = self.progress[&number].in_flight().next().map(|(_, flying)| flying.serial);
             if let Some(serial) = serial {
-                self.happens(world, number, &Happening::Recovered(serial))?;
+                let died_alone = flying == 1;
+                let happening = if died_alone { Happening::DiedAlone(serial) } else { Happening::Recovered(serial) };
+                self.happens(world, number, &happening)?;
             }
             self.happens(world, number, &Happening::Woke)?;
         }
@@ -234,7 +237,7 @@ impl Process {
                 .filter(|(other, progress)| **other != number && progress.in_flight().next().is_some());
             let limit = if world.definition.concurrency.is_some() { 0 } else { 1 };
             assert!(beside.count() <= limit, "{}: too many at work", world.story.name);
-            let outcome = world.call(number, execute.serial, (&execute.step, &execute.key));
+            let outcome = world.call(number, execute.serial, (&execute.step, &execute.key))?;
             world.point()?; // the effect has happened, nobody has written down what came of it
             self.flying.push((world.now.plus(Duration::from_millis(10)), number, execute.serial, outcome));
         }

@@ -52,6 +52,8 @@ pub enum Plan {
     Refused(ErrorClass),
     /// It is done, and nobody is told.
     Unanswered,
+    /// It is done, and the process dies of it.
+    Kills,
     /// What it has begun calls back after so many milliseconds.
     CallsBack(i64),
     /// The same, and nobody is told that it was begun.
@@ -98,6 +100,8 @@ pub fn cancel() -> Command {
 pub const SEQUENCE: &str = r#"steps = [{ name = "a", action = "look" }, { name = "p", action = "delay", with = { duration = "5s" } }, { name = "b", action = "set" }, { name = "c", action = "put" }, { name = "d", action = "tell" }]"#;
 pub const RETRY: &str = r#"steps = [{ name = "a", action = "set", retry = { max_attempts = 3, base_delay = "1s", jitter = 0.0 } }, { name = "b", action = "tell", retry = { max_attempts = 2, base_delay = "1s", jitter = 0.0 } }]"#;
 pub const PARKING: &str = r#"steps = [{ name = "a", action = "send" }, { name = "b", action = "put" }]"#;
+/// The budget is larger than what a poisonous step is given.
+pub const POISON: &str = r#"steps = [{ name = "a", action = "look" }, { name = "b", action = "set", retry = { max_attempts = 9, base_delay = "1s" } }, { name = "c", action = "tell" }]"#;
 pub const GRAPH: &str = r#"steps = [{ name = "a", action = "look", needs = [] }, { name = "b", action = "set", needs = ["a"] }, { name = "p", action = "delay", needs = ["a"], with = { duration = "2s" } }, { name = "c", action = "tell", needs = ["b", "p"], when = "steps.b.output.ok" }, { name = "n", action = "tell", needs = ["a"], when = "not steps.a.output.ok" }]"#;
 pub const WAYS_ON: &str = r#"steps = [{ name = "a", action = "set", on_failure = "continue", retry = { max_attempts = 1 } }, { name = "b", action = "set", on_failure = { goto = "d" }, retry = { max_attempts = 1 } }, { name = "c", action = "tell" }, { name = "d", action = "tell" }]"#;
 pub const DOUBT_BESIDE: &str = r#"steps = [{ name = "a", action = "send", needs = [] }, { name = "p", action = "delay", needs = [], with = { duration = "1s" } }, { name = "b", action = "set", needs = ["p"], retry = { max_attempts = 1 } }, { name = "c", action = "put", needs = ["a", "b"] }]"#;
@@ -206,6 +210,8 @@ pub fn stories() -> Vec<Canonical> {
             plans: &[("b", &[GONE, Plan::Fine])],
             ..story("restarted", SEQUENCE, once([(60_000, Command::Restart { step: "b".into() })]), &[Succeeded])
         },
+        Canonical { plans: &[("b", &[Plan::Kills; 9])], ..story("poison", POISON, once([]), &[Failed]) },
+        Canonical { plans: &[("a", &[Plan::Kills])], ..story("poison, once", PARKING, once([]), &[Succeeded]) },
         story("superseded", SUPERSEDE, several(&[(0, 1), (5, 2)]), &[Superseded, Succeeded]),
         story("a late older one", SUPERSEDE, several(&[(0, 2), (5, 1)]), &[Succeeded, Superseded]),
         story("in turn", IN_TURN, several(&[(0, 1), (1, 2), (2, 3)]), &[Succeeded, Succeeded, Succeeded]),

@@ -97,7 +97,7 @@ impl<'a> World<'a> {
         self.image.iter().position(|(record, _)| record.id == run).unwrap()
     }
 
-    pub fn call(&mut self, number: usize, serial: u32, (step, key): (&str, &str)) -> Outcome {
+    pub fn call(&mut self, number: usize, serial: u32, (step, key): (&str, &str)) -> Result<Outcome, Crash> {
         let (record, journal) = &self.image[number];
         let run = record.id;
         let recorded = matches!(journal.get(serial as usize), Some(Entry { what: What::Attempted { step: of, key: with, .. }, .. }) if of == step && with == key);
@@ -117,7 +117,7 @@ impl<'a> World<'a> {
         let calls_back = match plan {
             Plan::CallsBack(after) | Plan::CallsBackUnanswered(after) => Some(after),
             Plan::CallsBackSinceRestart(after) => key.ends_with("/1").then_some(after),
-            Plan::Fine | Plan::Refused(_) | Plan::Unanswered => None,
+            Plan::Fine | Plan::Refused(_) | Plan::Unanswered | Plan::Kills => None,
         };
         if let Some(after) = calls_back {
             // Whoever recognises the key begins nothing again.
@@ -125,7 +125,8 @@ impl<'a> World<'a> {
                 self.schedule(self.now.millis() + after, Input::Call(100 + self.calls.len() as i64, own.clone()));
             }
         }
-        match plan {
+        Ok(match plan {
+            Plan::Kills => return Err(Crash),
             Plan::Refused(class) => Err(Failure::new(class, "by plan")),
             Plan::Unanswered | Plan::CallsBackUnanswered(_) => {
                 Err(Failure::new(ErrorClass::Timeout, "by plan").in_doubt())
@@ -134,7 +135,7 @@ impl<'a> World<'a> {
             Plan::Fine | Plan::CallsBack(_) | Plan::CallsBackSinceRestart(_) => {
                 Ok(Success::Done(json!({ "ok": true })))
             }
-        }
+        })
     }
 
     fn schedule(&mut self, at: i64, input: Input) {

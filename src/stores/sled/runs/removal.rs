@@ -48,8 +48,8 @@ fn runs_of(trees: &RunTrees, event: EventId) -> sled::Result<Vec<RunRef>> {
 
 impl RunRows {
     /// Removes all runs of an event, if all are over since then and none begins in this batch. Gives
-    /// them with the lengths of their journals; `None` if they stay.
-    pub fn remove_of(&mut self, trees: &RunTrees, purge: Purge) -> Result<Option<Vec<(RunRef, u32)>>, BatchError> {
+    /// them with their heads; `None` if they stay.
+    pub fn remove_of(&mut self, trees: &RunTrees, purge: Purge) -> Result<Option<Vec<(RunRef, RunHead)>>, BatchError> {
         let Purge { event, over_since } = purge;
         if self.started_by.contains(&event) {
             return Ok(None);
@@ -65,10 +65,10 @@ impl RunRows {
             let Some(head) = head.filter(|head| head.over_since().is_some_and(|since| since <= over_since)) else {
                 return Ok(None);
             };
-            over.push((run, head.revision));
+            over.push((run, head));
         }
-        for (run, revision) in &over {
-            self.remove(event, *run, *revision);
+        for (run, head) in &over {
+            self.remove(event, *run, head.revision);
         }
         Ok(Some(over))
     }

@@ -1,0 +1,36 @@
+//! A dead letter is done again from where it failed. Pure; a part of [`super::decide`].
+
+use super::decide::Next;
+use super::progress::{Life, StepState};
+use crate::run::RunStatus;
+use crate::workflow::spec::OnFailure;
+
+impl Next<'_> {
+    /// Restarts the run at the steps that it failed at, or, when its time was up, at those that were open. What
+    /// failed and was forgiven stays as it is.
+    pub(super) fn redrive(&mut self) {
+        match &self.progress.life {
+            Life::Over { status: RunStatus::Failed | RunStatus::TimedOut, .. } => {}
+            Life::Over { status, .. } => return self.refuse(format!("it is no dead letter: it has {}", status.name())),
+            Life::Queued | Life::Begun => return self.refuse("it is no dead letter: it is not over"),
+        }
+        let definition = self.definition;
+        let names = definition.steps.iter().map(|step| &step.name);
+        let in_doubt = |name: &&String| matches!(self.progress.steps.get(*name), Some(StepState::InDoubt { .. }));
+        if let Some(doubtful) = names.clone().find(in_doubt) {
+            return self.refuse(format!("nobody knows whether `{doubtful}` had its effect; decide about that first"));
+        }
+        let failed = |step: &&String| {
+            let is_forgiven = definition.step(step).is_some_and(|step| step.on_failure != OnFailure::Fail);
+            let has_failed = matches!(self.progress.steps.get(*step), Some(StepState::Failed(_)));
+            has_failed && (!is_forgiven || self.progress.culprit.as_ref() == Some(*step))
+        };
+        let failed: Vec<String> = names.filter(failed).cloned().collect();
+        let after: Vec<String> = failed.iter().flat_map(|step| definition.after(step)).collect();
+        self.do_again(&|name| failed.contains(name) || after.contains(name));
+    }
+}
+
+#[cfg(test)]
+#[path = "redrive_tests.rs"]
+mod tests;

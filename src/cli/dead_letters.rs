@@ -1,0 +1,224 @@
+//! `pointsman dead-letters`
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::client::Client;
+use super::runs::{entry_line, text};
+use super::{Cli, Target, at_least_one, given};
+
+/// What failed for good.
+#[derive(Subcommand)]
+pub enum DeadLetters {
+    /// List them, newest first
+    List(List),
+    /// Show one with its history
+    Show(One),
+    /// Have one done again from where it failed, or many, a few a second
+    Redrive(Redrive),
+    /// Want nothing more of one
+    Dismiss(Dismiss),
+}
+
+/// One of them.
+#[derive(Args)]
+pub struct One {
+    #[command(flatten)]
+    target: Target,
+    /// Its id: that of a run or of an event
+    id: String,
+}
+
+/// One of which nothing more is wanted.
+#[derive(Args)]
+pub struct Dismiss {
+    #[command(flatten)]
+    letter: One,
+    /// Why
+    #[arg(long)]
+    reason: Option<String>,
+}
+
+/// Which of them.
+#[derive(Args)]
+pub struct Filter {
+    /// Only runs, or only events
+    #[arg(long, value_parser = ["run", "event"])]
+    kind: Option<String>,
+    /// Runs of this workflow
+    #[arg(long)]
+    workflow: Option<String>,
+    /// Events of this source
+    #[arg(long)]
+    source: Option<String>,
+    /// With this status: failed, timed_out, dead_lettered
+    #[arg(long)]
+    status: Option<String>,
+    /// About this subject, such as owner/repo#12 or ENG-45
+    #[arg(long)]
+    subject: Option<String>,
+    /// Only poison, of which each attempt fell or killed the process
+    #[arg(long, num_args = 0..=1, default_missing_value = "true")]
+    poison: Option<bool>,
+    /// Whose reason contains this text
+    #[arg(long, short)]
+    query: Option<String>,
+    /// Dead since this time or later, such as 2026-11-24T10:00:00Z
+    #[arg(long)]
+    since: Option<String>,
+    /// Dead before this time
+    #[arg(long)]
+    until: Option<String>,
+}
+
+/// A list of them.
+#[derive(Args)]
+pub struct List {
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    filter: Filter,
+    /// At most so many
+    #[arg(long, default_value_t = 20, value_parser = at_least_one)]
+    limit: usize,
+    /// Print them as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is done again.
+#[derive(Args)]
+pub struct Redrive {
+    #[command(flatten)]
+    target: Target,
+    /// The id of one, which is done again at once
+    #[arg(required_unless_present = "all")]
+    id: Option<String>,
+    /// All that the filter leaves
+    #[arg(long, conflicts_with = "id")]
+    all: bool,
+    #[command(flatten)]
+    filter: Filter,
+    /// At most so many, the newest ones
+    #[arg(long, default_value_t = 1_000, value_parser = at_least_one)]
+    limit: usize,
+    /// Only say which they would be
+    #[arg(long, requires = "all")]
+    dry_run: bool,
+}
+
+impl Filter {
+    fn fields(&self) -> [(&'static str, Option<String>); 9] {
+        [
+            ("kind", self.kind.clone()),
+            ("workflow", self.workflow.clone()),
+            ("source", self.source.clone()),
+            ("status", self.status.clone()),
+            ("subject", self.subject.clone()),
+            ("poison", self.poison.map(|poison| poison.to_string())),
+            ("q", self.query.clone()),
+            ("since", self.since.clone()),
+            ("until", self.until.clone()),
+        ]
+    }
+
+    fn body(&self) -> Value {
+        let fields = self.fields().map(|(name, value)| match name {
+            "poison" => (name, json!(self.poison)),
+            _ => (name, json!(value)),
+        });
+        given(&fields)
+    }
+}
+
+impl DeadLetters {
+    pub(super) fn run(&self, cli: &Cli) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::List(list) => list.run(cli)?,
+            Self::Show(One { target, id }) => {
+                let letter = Client::of(cli, target)?.get(&format!("/api/v1/dead-letters/{id}"), &[])?;
+                println!("{}", line(&letter));
+                let history = letter.get("history").and_then(Value::as_array).into_iter().flatten();
+                history.for_each(|entry| println!("  {}", entry_line(entry)));
+            }
+            Self::Redrive(redrive) => redrive.run(cli)?,
+            Self::Dismiss(Dismiss { letter: One { target, id }, reason }) => {
+                let body = given(&[("reason", json!(reason))]);
+                Client::of(cli, target)?.post(&format!("/api/v1/dead-letters/{id}/dismiss"), &body)?;
+                println!("{id}  dismissed");
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl List {
+    fn run(&self, cli: &Cli) -> anyhow::Result<()> {
+        let letters = Client::of(cli, &self.target)?.list("/api/v1/dead-letters", &self.filter.fields(), self.limit)?;
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(&letters)?);
+            return Ok(());
+        }
+        letters.iter().for_each(|letter| println!("{}", line(letter)));
+        if letters.is_empty() {
+            println!("no such dead letter");
+        }
+        Ok(())
+    }
+}
+
+impl Redrive {
+    fn run(&self, cli: &Cli) -> anyhow::Result<()> {
+        let client = Client::of(cli, &self.target)?;
+        if let Some(id) = &self.id {
+            client.post("/api/v1/dead-letters/redrive", &json!({ "id": id }))?;
+            println!("{id}  redriven");
+            return Ok(());
+        }
+        let body = json!({ "filter": self.filter.body(), "dry_run": self.dry_run, "limit": self.limit });
+        let told = client.post("/api/v1/dead-letters/redrive", &body)?;
+        let items = |name: &str| told.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
+        items("items").iter().for_each(|letter| println!("{}", line(letter)));
+        for refused in items("refused") {
+            println!("{}  not redriven: {}", text(&refused, "id"), text(&refused, "reason"));
+        }
+        let would = if self.dry_run { "would be taken" } else { "taken, to be done again a few a second" };
+        let more = if told.get("more") == Some(&json!(true)) { "; there are more, older ones" } else { "" };
+        println!("{} {would}, {} were taken before{more}", items("items").len(), items("alreadyTaken").len());
+        Ok(())
+    }
+}
+
+fn line(letter: &Value) -> String {
+    let of = letter.get("workflow").or_else(|| letter.get("source")).and_then(Value::as_str).unwrap_or("-");
+    let (id, since, subject, status) =
+        (text(letter, "id"), text(letter, "since"), text(letter, "subject"), text(letter, "status"));
+    let asked = match letter.get("redriveAskedAt").and_then(Value::as_str) {
+        Some(_) => "  (to be redriven)".to_owned(),
+        None => match letter.get("redriveRefused").and_then(Value::as_str) {
+            Some(why) => format!("  (not redriven: {why})"),
+            None => String::new(),
+        },
+    };
+    format!("{id}  {since}  {of:<16} {subject:<24} {status}  {}{asked}", text(letter, "reason"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dead_letter_is_a_line() {
+        let mut letter = json!({
+            "id": "run_1", "since": "t", "workflow": "w", "subject": "o/r#1", "status": "failed", "reason": "x",
+        });
+        let padded = format!("run_1  t  {:<16} {:<24} failed  x", "w", "o/r#1");
+        assert_eq!(line(&letter), padded);
+        letter["redriveRefused"] = json!("in doubt");
+        assert_eq!(line(&letter), format!("{padded}  (not redriven: in doubt)"));
+        letter["redriveAskedAt"] = json!("t");
+        assert_eq!(line(&letter), format!("{padded}  (to be redriven)"));
+    }
+}
