@@ -65,9 +65,11 @@ impl Replay {
             ("q", json!(self.query)),
         ];
         let request = self.request_id.clone().unwrap_or_else(new_request);
-        let body = json!({ "filter": given(&filter), "dry_run": self.dry_run, "limit": self.limit, "request_id": request });
+        let body =
+            json!({ "filter": given(&filter), "dry_run": self.dry_run, "limit": self.limit, "request_id": request });
         let told = Client::of(cli, &self.target)?.post("/api/v1/events/replay", &body);
-        let told = told.inspect_err(|_| eprintln!("say it again with --request-id {request}: nothing is replayed twice"))?;
+        let told =
+            told.inspect_err(|_| eprintln!("say it again with --request-id {request}: nothing is replayed twice"))?;
         if self.json {
             println!("{}", serde_json::to_string_pretty(&told)?);
             return Ok(ExitCode::SUCCESS);

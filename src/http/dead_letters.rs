@@ -198,7 +198,10 @@ fn query(filter: Filter) -> Result<LetterQuery, ApiError> {
     };
     let statuses = ["failed", "timed_out", "dead_lettered"];
     if filter.status.as_deref().is_some_and(|status| !statuses.contains(&status)) {
-        return Err(answer::bad_parameter("status", &format!("no dead letter has it; there are {}", statuses.join(", "))));
+        return Err(answer::bad_parameter(
+            "status",
+            &format!("no dead letter has it; there are {}", statuses.join(", ")),
+        ));
     }
     Ok(LetterQuery {
         runs,

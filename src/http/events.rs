@@ -101,9 +101,8 @@ pub(super) async fn find(edge: &Edge, id: &str) -> Result<Event, ApiError> {
 fn query(parameters: Parameters) -> Result<EventQuery, ApiError> {
     let Parameters { source, event_type, action, status, subject, since, until, q, limit, cursor } = parameters;
     let query = Filter { source, event_type, action, status, subject, since, until, q }.query()?;
-    let before = |text: String| {
-        text.parse().map_err(|_| answer::bad_parameter("cursor", "not a `nextCursor` of this list"))
-    };
+    let before =
+        |text: String| text.parse().map_err(|_| answer::bad_parameter("cursor", "not a `nextCursor` of this list"));
     Ok(EventQuery { limit: answer::limit(limit), before: cursor.map(before).transpose()?, ..query })
 }
 

@@ -93,7 +93,10 @@ pub async fn dead_letters_are_filtered(store: Shelf) {
     let at = |minute| Some(START.plus(MINUTE * minute));
     let text = |text: &str| Some(text.to_owned());
     assert_eq!(ids(&store, LetterQuery::default()).await.len(), 4);
-    assert_eq!(ids(&store, LetterQuery { runs: Some(false), ..LetterQuery::default() }).await, [LetterId::Event(event)]);
+    assert_eq!(
+        ids(&store, LetterQuery { runs: Some(false), ..LetterQuery::default() }).await,
+        [LetterId::Event(event)]
+    );
     assert_eq!(ids(&store, LetterQuery { runs: Some(true), ..LetterQuery::default() }).await, runs(&[2, 1, 0]));
     assert_eq!(ids(&store, LetterQuery { workflow: text("a"), ..LetterQuery::default() }).await, runs(&[1, 0]));
     assert_eq!(ids(&store, LetterQuery { since: at(2), until: at(3), ..LetterQuery::default() }).await, runs(&[1]));

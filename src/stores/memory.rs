@@ -266,9 +266,8 @@ impl State {
             .runs
             .iter()
             .filter(|(run, stored)| !stored.head.status.is_end() && after.is_none_or(|after| **run > after));
-        let shown = |(run, stored): (&RunRef, &StoredRun)| {
-            OpenRun::new(*run, stored.record.workflow.clone(), &stored.head)
-        };
+        let shown =
+            |(run, stored): (&RunRef, &StoredRun)| OpenRun::new(*run, stored.record.workflow.clone(), &stored.head);
         open.take(limit).map(shown).collect()
     }
 

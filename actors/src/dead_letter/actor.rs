@@ -195,7 +195,9 @@ impl Work {
     async fn work_at(&self, place: Place) -> Result<(), StoreError> {
         match self.redrive(place.id).await {
             Ok(()) => tracing::info!(id = %place.id, "a dead letter is redriven"),
-            Err(Refused::Unknown(why)) => tracing::warn!(id = %place.id, why, "a dead letter could not be redriven yet"),
+            Err(Refused::Unknown(why)) => {
+                tracing::warn!(id = %place.id, why, "a dead letter could not be redriven yet")
+            }
             Err(Refused::NotPossible(reason)) => {
                 tracing::warn!(id = %place.id, reason, "a dead letter cannot be redriven");
                 let refuse = Transition::Mark { letter: place, change: MarkChange::Refuse { reason } };
@@ -266,8 +268,7 @@ impl Work {
         for _ in 0..RACES {
             let stored = self.shared.store.run(run).await.map_err(|error| not_known(&error))?;
             let Some(stored) = stored.filter(|stored| stored.head.dead_since().is_some()) else { break };
-            let (now, mut progress) =
-                (self.shared.clock.now(), Progress::of(stored.record.started_at, &stored.journal));
+            let (now, mut progress) = (self.shared.clock.now(), Progress::of(&stored.record, &stored.journal));
             let (revision, entry) =
                 (progress.revision, Entry { at: now, what: What::Dismissed { reason: reason.to_owned() } });
             progress.add(&entry);

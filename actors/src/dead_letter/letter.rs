@@ -167,7 +167,8 @@ impl LetterQuery {
             Body::Run(run) => (Some(run.0.workflow.as_str()), None),
             Body::Event(event) => (None, Some(event.meta.source.as_str())),
         };
-        let is = |wanted: &Option<String>, has: Option<&str>| wanted.as_deref().is_none_or(|wanted| has == Some(wanted));
+        let is =
+            |wanted: &Option<String>, has: Option<&str>| wanted.as_deref().is_none_or(|wanted| has == Some(wanted));
         self.in_range(letter.place())
             && is(&self.workflow, workflow)
             && is(&self.source, source)

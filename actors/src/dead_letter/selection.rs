@@ -57,6 +57,8 @@ mod tests {
             fair_key: None,
             input: serde_json::Map::new(),
             started_at: at,
+            seen: None,
+            begins_at: None,
         };
         let head = RunHead { status: RunStatus::Failed, in_doubt, ..RunHead::queued(at) };
         Letter { since: at, mark, body: Body::Run(Box::new((record, head))) }
@@ -69,7 +71,8 @@ mod tests {
         selection.add(letter(2, Mark { asked_at: Some(Timestamp::default()), refused: None }, false));
         selection.add(letter(3, Mark::default(), true));
         selection.add(letter(4, Mark { asked_at: None, refused: Some("in doubt".into()) }, false));
-        let ids = |numbers: &[u8]| numbers.iter().map(|n| LetterId::Run(RunId::from_bytes([*n; 16]))).collect::<Vec<_>>();
+        let ids =
+            |numbers: &[u8]| numbers.iter().map(|n| LetterId::Run(RunId::from_bytes([*n; 16]))).collect::<Vec<_>>();
         let taken: Vec<LetterId> = selection.taken.iter().map(|letter| letter.place().id).collect();
         assert_eq!((taken, &selection.waiting, selection.number()), (ids(&[1, 4]), &ids(&[2]), 4));
         assert!(selection.refused[0].0 == ids(&[3])[0] && selection.refused[0].1.contains("decide about that first"));

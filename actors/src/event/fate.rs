@@ -132,7 +132,10 @@ impl Fate {
     /// nothing.
     pub fn status(&self) -> &'static str {
         match &self.verdict {
-            Verdict::CompletedWait { .. } | Verdict::Late { .. } | Verdict::Buffered { .. } | Verdict::Unrouted { .. }
+            Verdict::CompletedWait { .. }
+            | Verdict::Late { .. }
+            | Verdict::Buffered { .. }
+            | Verdict::Unrouted { .. }
                 if self.replayed().next().is_some() =>
             {
                 "started"
@@ -189,7 +192,9 @@ impl Fate {
     pub fn after(mut self, at: Timestamp, change: &Change) -> Option<Self> {
         let what = match (change, &mut self.verdict) {
             (Change::Hurry, Verdict::Pending { .. }) => return Some(self),
-            (Change::Failed { lease, failure }, Verdict::Pending { .. }) => return Some(self.failed(at, *lease, failure)),
+            (Change::Failed { lease, failure }, Verdict::Pending { .. }) => {
+                return Some(self.failed(at, *lease, failure));
+            }
             (Change::Redrive, Verdict::DeadLettered { reason, attempts, waits, .. }) => {
                 let attempts = *attempts;
                 self.verdict = Verdict::Pending { reason: std::mem::take(reason), waits: std::mem::take(waits) };
@@ -245,7 +250,8 @@ impl Fate {
 
     /// Whether each failure since it is pending was a fall.
     fn fell_each_time(&self) -> bool {
-        let since = self.history.iter().rev().take_while(|happened| !matches!(happened.what, Incident::Redriven { .. }));
+        let since =
+            self.history.iter().rev().take_while(|happened| !matches!(happened.what, Incident::Redriven { .. }));
         let mut falls = since.filter_map(|happened| match happened.what {
             Incident::RoutingFailed { fell, .. } => Some(fell),
             _ => None,

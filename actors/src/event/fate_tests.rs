@@ -31,6 +31,8 @@ fn replay(generation: u32, request: Option<&str>) -> Change {
         fair_key: None,
         input: serde_json::Map::new(),
         started_at: at(1),
+        seen: None,
+        begins_at: None,
     };
     Change::Replay { generation, request: request.map(str::to_owned), runs: vec![run] }
 }

@@ -138,37 +138,34 @@ impl Next<'_> {
             return self
                 .refuse(format!("the step `{missing}`, which comes before it, is not done; restart from there"));
         }
-        // What was undone is done again, and what was built on it.
+        self.do_again(&[step]);
+    }
+
+    /// These steps are done again with all that comes after them, in another generation. With them comes what was
+    /// undone, what is left from the life before, and what their failure had led past.
+    pub(super) fn do_again(&mut self, from: &[&str]) {
+        let definition = self.definition;
         let undone = definition.steps.iter().filter(|each| {
             let undo = each.undo.as_deref().and_then(|undo| self.progress.steps.get(&undo.name));
             matches!(undo, Some(StepState::Done { .. }))
         });
-        let from_here: BTreeSet<&str> = undone.map(|each| each.name.as_str()).chain([step]).collect();
-        let after: BTreeSet<String> = from_here.iter().flat_map(|each| definition.after(each)).collect();
-        let comes_again = |name: &String| from_here.contains(name.as_str()) || after.contains(name);
+        let from: BTreeSet<&str> = undone.map(|each| each.name.as_str()).chain(from.iter().copied()).collect();
+        let after: BTreeSet<String> = from.iter().flat_map(|each| definition.after(each)).collect();
+        let comes_again = |name: &String| from.contains(name.as_str()) || after.contains(name);
         let names = || definition.steps.iter().map(|step| step.name.clone());
         let is_in_doubt = |name: &String| matches!(self.progress.steps.get(name), Some(StepState::InDoubt { .. }));
         if let Some(doubtful) = names().find(|name| comes_again(name) && is_in_doubt(name)) {
             return self.refuse(format!("nobody knows whether `{doubtful}` had its effect; decide about that first"));
         }
-        self.do_again(&comes_again);
-    }
-
-    /// These steps are done again, in another generation. With them comes what is left from the life before, and
-    /// what their failure had led past.
-    pub(super) fn do_again(&mut self, comes_again: &dyn Fn(&String) -> bool) {
-        let is_in_doubt = |name: &String| matches!(self.progress.steps.get(name), Some(StepState::InDoubt { .. }));
-        let names = self.definition.steps.iter().map(|step| step.name.clone());
         let again = |name: &String| match self.progress.steps.get(name) {
             _ if comes_again(name) => true,
             Some(StepState::Skipped { past: Some(past) }) => comes_again(past),
             Some(state) => !state.is_settled() && !is_in_doubt(name),
             None => false,
         };
-        let steps: Vec<String> = names.filter(again).collect();
-        let undos = definition.steps.iter().filter_map(|step| step.undo.as_deref());
-        let undos = undos.filter(|undo| self.progress.steps.contains_key(&undo.name)).map(|undo| undo.name.clone());
-        let steps: Vec<String> = steps.into_iter().chain(undos).collect();
+        let undos = definition.steps.iter().filter_map(|step| step.undo.as_deref()).map(|undo| undo.name.clone());
+        let undos = undos.filter(|undo| self.progress.steps.contains_key(undo));
+        let steps: Vec<String> = names().filter(again).chain(undos).collect();
         steps.iter().for_each(|step| self.close(step));
         self.write(What::Restarted { steps, generation: self.progress.generation + 1 });
     }

@@ -289,7 +289,7 @@ impl<'a> Next<'a> {
         // Only what changes nothing outside is in flight when somebody ends the run at once.
         let flying = self.progress.in_flight().map(|(step, flying)| (step.clone(), flying.tries.attempts));
         for (step, attempt) in flying.collect::<Vec<_>>() {
-            self.write(What::Interrupted { step, attempt });
+            self.write(What::Interrupted { step, attempt, alone: false });
         }
         self.write(What::Undoing { status, reason });
     }

@@ -139,7 +139,9 @@ impl Executors {
             let why = format!("the workflow `{workflow}` is not in the configuration any more; put it back");
             return Err(Refused::NotPossible(why));
         };
-        let fell = || Refused::Unknown("the executor fell with this in hand; look at the run before you say it again".to_owned());
+        let fell = || {
+            Refused::Unknown("the executor fell with this in hand; look at the run before you say it again".to_owned())
+        };
         let (reply, answered) = oneshot::channel();
         executor.control.ask(Control { run, command, reply }).await.map_err(|_| fell())?;
         answered.await.map_err(|_| fell())?

@@ -97,7 +97,10 @@ fn a_fall_in_each_attempt_is_poison_and_one_among_others_is_not() {
     };
     let head = ends([fall(), fall(), fall()]);
     assert_eq!((head.status, head.poison), (RunStatus::Failed, true));
-    assert_eq!(head.reason.as_deref(), Some("step `check`: internal: poison: each of 3 attempts fell; the action fell"));
+    assert_eq!(
+        head.reason.as_deref(),
+        Some("step `check`: internal: poison: each of 3 attempts fell; the action fell")
+    );
     let network = || failure(ErrorClass::Network);
     assert!(!ends([network(), fall(), fall()]).poison);
     assert!(!ends([fall(), fall(), network()]).poison);

@@ -12,7 +12,9 @@ impl Next<'_> {
         match &self.progress.life {
             Life::Over { status: RunStatus::Failed | RunStatus::TimedOut, .. } => {}
             Life::Over { status, .. } => return self.refuse(format!("it is no dead letter: it has {}", status.name())),
-            Life::Queued | Life::Begun => return self.refuse("it is no dead letter: it is not over"),
+            Life::Queued | Life::Begun | Life::Undoing { .. } => {
+                return self.refuse("it is no dead letter: it is not over");
+            }
         }
         let definition = self.definition;
         let names = definition.steps.iter().map(|step| &step.name);
@@ -25,9 +27,8 @@ impl Next<'_> {
             let has_failed = matches!(self.progress.steps.get(*step), Some(StepState::Failed(_)));
             has_failed && (!is_forgiven || self.progress.culprit.as_ref() == Some(*step))
         };
-        let failed: Vec<String> = names.filter(failed).cloned().collect();
-        let after: Vec<String> = failed.iter().flat_map(|step| definition.after(step)).collect();
-        self.do_again(&|name| failed.contains(name) || after.contains(name));
+        let failed: Vec<&str> = names.filter(failed).map(String::as_str).collect();
+        self.do_again(&failed);
     }
 }
 

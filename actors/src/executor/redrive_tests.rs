@@ -65,7 +65,8 @@ fn a_run_whose_time_was_up_goes_on_at_what_was_open() {
     assert_eq!(story.status(), RunStatus::TimedOut);
     assert_eq!(story.redriven(), None);
     assert_eq!(story.done_again(), ["check"]);
-    let retrying = STEPS.replace("\"10m\"", "\"1m\"").replace("\"1s\"", "\"2m\"").replace("0.0 }", "0.0, max_delay = \"5m\" }");
+    let retrying =
+        STEPS.replace("\"10m\"", "\"1m\"").replace("\"1s\"", "\"2m\"").replace("0.0 }", "0.0, max_delay = \"5m\" }");
     let mut late = Story::new(&retrying).at_check();
     late.fails(1, failure(ErrorClass::Network));
     assert_eq!(late.status(), RunStatus::TimedOut, "the next attempt would come too late");

@@ -230,7 +230,9 @@ impl Work {
                     return Ok(Retried::Would { workflows: runs.into_iter().map(|run| run.workflow).collect() });
                 }
                 Verdict::Started { .. } => {}
-                Verdict::Pending { reason, .. } | Verdict::Unrouted { reason } => return Ok(Retried::Nothing { reason }),
+                Verdict::Pending { reason, .. } | Verdict::Unrouted { reason } => {
+                    return Ok(Retried::Nothing { reason });
+                }
                 other => return Ok(Retried::Nothing { reason: format!("its verdict would be {}", other.status()) }),
             }
             let change = Change::Replay { generation, request: request.clone(), runs: runs.clone() };

@@ -47,7 +47,8 @@ mod tests {
     fn the_last_attempt_is_the_end() {
         let last = |attempts, earlier| {
             let lease = Lease { epoch: 7, until: Timestamp::default() };
-            let change = Patience { attempts }.after_failure(earlier, (Timestamp::from_millis(1), lease), "x".into(), false);
+            let change =
+                Patience { attempts }.after_failure(earlier, (Timestamp::from_millis(1), lease), "x".into(), false);
             let Change::Failed { lease, failure } = change else { panic!("{change:?}") };
             assert_eq!((lease.epoch, failure.number), (7, earlier + 1));
             failure.is_last

@@ -179,7 +179,12 @@ impl<'a> BatchBuilder<'a> {
             return Ok(Answer::Stale);
         }
         let at = head.updated_at;
-        let answer = self.runs.advance(&self.trees.runs, run, (revision, entries, head), (&mut self.counts, &mut self.letters))?;
+        let answer = self.runs.advance(
+            &self.trees.runs,
+            run,
+            (revision, entries, head),
+            (&mut self.counts, &mut self.letters),
+        )?;
         if answer != Answer::Applied {
             return Ok(answer);
         }

@@ -125,7 +125,11 @@ pub(super) fn one(reader: &Reader<'_>, id: LetterId) -> Result<Option<Letter>, S
 }
 
 /// Dead letters that are to be redriven, oldest first.
-pub(super) fn redrives(reader: &Reader<'_>, after: Option<Place>, limit: usize) -> Result<Page<Place, Place>, StoreError> {
+pub(super) fn redrives(
+    reader: &Reader<'_>,
+    after: Option<Place>,
+    limit: usize,
+) -> Result<Page<Place, Place>, StoreError> {
     let mut page = Page { items: Vec::new(), next: None };
     let rows = match after {
         Some(after) => reader.trees.letters.range([&key(after)[..], &[0]].concat()..),
@@ -160,7 +164,8 @@ fn body(trees: &Trees, id: LetterId) -> Result<Option<Body>, StoreError> {
         LetterId::Event(event) => {
             let row = trees.events.get(event.bytes()).map_err(|error| unavailable(&error))?;
             let opened = row.map(|row| Record::from_bytes(row.to_vec().into()).open_meta()).transpose();
-            let opened = opened.map_err(|damage| StoreError::Damaged { id: event.to_string(), reason: damage.to_string() });
+            let opened =
+                opened.map_err(|damage| StoreError::Damaged { id: event.to_string(), reason: damage.to_string() });
             Ok(opened?.map(|event| Body::Event(Box::new(event))))
         }
     }

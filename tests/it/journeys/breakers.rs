@@ -9,7 +9,7 @@ use crate::site::{REPOSITORY, Site, words};
 
 const TELLING: &str = r#"
 [circuit_breaker]
-threshold = 2
+threshold = 1
 timeout = "1h"
 [workflows.telling]
 timeout = "10m"
@@ -60,13 +60,12 @@ impl Site {
 
 #[actix::test]
 async fn an_open_circuit_holds_runs_until_it_is_closed_also_through_a_restart() {
-    let site = Site::with_failing_calls(TELLING, 2).await;
+    let site = Site::with_failing_calls(TELLING, 1).await;
     assert_eq!(site.circuit("github").await["status"], "closed");
-    let (first, second) = (site.push().await, site.push().await);
+    let first = site.push().await;
     site.until_circuit("github", "open").await;
-    let third = site.push().await;
+    let (second, third) = (site.push().await, site.push().await);
     for run in [&first, &second, &third] {
-        // The first one has a pause before it finds out.
         until("it to be held", async || site.run(run).await["reason"] == "the circuit of `github` is open").await;
     }
     assert_eq!(site.health().await, "degraded");
@@ -91,7 +90,7 @@ async fn an_open_circuit_holds_runs_until_it_is_closed_also_through_a_restart() 
 
 #[actix::test]
 async fn one_call_probes_a_service_whose_rest_is_over() {
-    let toml = TELLING.replace("\"1h\"", "\"50ms\"").replace("threshold = 2", "threshold = 1");
+    let toml = TELLING.replace("\"1h\"", "\"50ms\"");
     let site = Site::with_failing_calls(&toml, 3).await;
     let runs = [site.push().await, site.push().await, site.push().await];
     for run in &runs {
@@ -104,7 +103,7 @@ async fn one_call_probes_a_service_whose_rest_is_over() {
 
 #[actix::test]
 async fn a_breaker_that_falls_knows_how_its_circuit_was_and_one_that_is_given_up_stops_nobody() {
-    let site = Site::with_failing_calls(&TELLING.replace("threshold = 2", "threshold = 1"), 1).await;
+    let site = Site::with_failing_calls(TELLING, 1).await;
     let breakers = site.server.tree().roster.of("circuit_breaker");
     let breaker = breakers.iter().find(|vitals| vitals.instance() == "github").unwrap().clone();
     let held = site.push().await;

@@ -2,8 +2,8 @@
 
 use pointsman_actors::dead_letter::letter::LetterId;
 use pointsman_actors::event::fate::Change;
-use pointsman_actors::event_log::record::Record;
 use pointsman_actors::event::{Fate, Verdict};
+use pointsman_actors::event_log::record::Record;
 use pointsman_actors::ids::EventId;
 use pointsman_actors::store::{Answer, Lease};
 use pointsman_actors::time::Timestamp;
