@@ -3,6 +3,7 @@
 mod bad_input;
 mod breakers;
 mod control;
+mod dead_letters;
 mod definitions;
 mod deliveries;
 mod full_disk;
