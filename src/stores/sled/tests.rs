@@ -1,5 +1,7 @@
 //! The contract on sled, and what only a durable store can promise.
 
+#[path = "letters_tests.rs"]
+mod letters;
 #[path = "retention_tests.rs"]
 mod retention;
 
