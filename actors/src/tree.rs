@@ -23,7 +23,7 @@
 
 mod work;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -31,10 +31,9 @@ use std::time::Duration;
 use actix_rt::Arbiter;
 use tokio::sync::oneshot;
 
-use self::work::{StartWork, Work};
+use self::work::{StartWork, Work, board, workflows};
 use crate::auditor::actor::Findings;
 use crate::circuit_breaker::actor::Breakers;
-use crate::circuit_breaker::board::Board;
 use crate::circuit_breaker::circuit::Policy;
 use crate::dead_letter::actor::DeadLetterDoors;
 use crate::deduplicator::actor::{Deduplicator, Windows};
@@ -43,8 +42,6 @@ use crate::event::SourceName;
 use crate::event_log::actor::{EventLog, LogDoor};
 use crate::event_log::state::LogState;
 use crate::executor::attempts::InFlight;
-use crate::executor::deaths::Suspect;
-use crate::executor::loading::look_through_open_runs;
 use crate::executor::messages::Executors;
 use crate::executor::port::Actions;
 use crate::ids::SharedIds;
@@ -466,25 +463,6 @@ async fn keep_definitions(ports: &Ports, log: &LogDoor) -> Result<(), StoreError
         }
     }
     Ok(())
-}
-
-/// How circuits were left.
-async fn board(ports: &Ports) -> Result<Board, StoreError> {
-    let board = Board::default();
-    if ports.circuits.is_none() {
-        return Ok(board);
-    }
-    ports.store.breakers().await?.into_iter().for_each(|record| board.show(record));
-    Ok(board)
-}
-
-/// The workflows of the configuration, and those that are in it no more but have open runs; and the attempt that
-/// was alone in flight.
-async fn workflows(ports: &Ports) -> Result<(BTreeSet<String>, Option<Suspect>), StoreError> {
-    let mut workflows: BTreeSet<String> = ports.catalog.all().map(|definition| definition.name.clone()).collect();
-    let found = look_through_open_runs(ports.store.as_ref()).await?;
-    workflows.extend(found.workflows);
-    Ok((workflows, found.alone))
 }
 
 /// Runs `start` on a new thread of the tree, if it has any.

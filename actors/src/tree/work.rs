@@ -15,11 +15,12 @@ use crate::event_log::actor::LogDoor;
 use crate::executor::actor::{self as executor, Executor};
 use crate::executor::attempts::Attempts;
 use crate::executor::deaths::Suspect;
-use crate::executor::loading::Definitions;
+use crate::executor::loading::{Definitions, look_through_open_runs};
 use crate::executor::messages::{ExecutorDoors, Executors};
 use crate::mailbox::Door;
 use crate::retention::actor::{LookNow, Retention};
 use crate::router::backlog::{Backlog, Retry, RouteBacklog};
+use crate::store::StoreError;
 use crate::supervisor::{OnGivenUp, Row, Supervisor};
 use crate::timer::actor::Timer;
 
@@ -174,4 +175,23 @@ impl StartWork {
         };
         self.executors.enter(workflow, doors);
     }
+}
+
+/// How circuits were left.
+pub(super) async fn board(ports: &Ports) -> Result<Board, StoreError> {
+    let board = Board::default();
+    if ports.circuits.is_none() {
+        return Ok(board);
+    }
+    ports.store.breakers().await?.into_iter().for_each(|record| board.show(record));
+    Ok(board)
+}
+
+/// The workflows of the configuration, and those that are in it no more but have open runs; and the attempt that
+/// was alone in flight.
+pub(super) async fn workflows(ports: &Ports) -> Result<(BTreeSet<String>, Option<Suspect>), StoreError> {
+    let mut workflows: BTreeSet<String> = ports.catalog.all().map(|definition| definition.name.clone()).collect();
+    let found = look_through_open_runs(ports.store.as_ref()).await?;
+    workflows.extend(found.workflows);
+    Ok((workflows, found.alone))
 }

@@ -59,6 +59,12 @@ fn refuse(site: &Site, times: u32) {
     site.world().state().faults.push(slack);
 }
 
+/// The run when it has succeeded, although it has failed before.
+async fn succeeds(site: &Site, run: &str) -> Value {
+    until("it to succeed", async || site.run(run).await["status"] == "succeeded").await;
+    site.run(run).await
+}
+
 /// A push whose run fails at its first step.
 async fn fails(site: &Site, branch: &str) -> String {
     refuse(site, 1);
@@ -87,7 +93,7 @@ async fn what_failed_for_good_is_listed_and_done_again_from_where_it_failed() {
 
     let answer = post(server, "dead-letters/redrive", json!({ "id": run })).await;
     assert_eq!((answer.status, answer.body["taken"].as_u64()), (200, Some(1)), "{answer:?}");
-    let done = site.until(&run, "succeeded").await;
+    let done = succeeds(&site, &run).await;
     assert_eq!(words(&done).iter().filter(|word| *word == "restarted").count(), 1);
     assert_eq!(site.world().notifications(), ["first", "main"]);
     assert_eq!(letters(server, "").await, Vec::<Value>::new());
@@ -122,7 +128,7 @@ async fn many_are_done_again_at_a_bounded_rate_also_through_a_restart() {
     // One a second: not all are done before it ends, and the next process goes on with them.
     site.server = site.server.restart_after(TELLING, |_| ()).await;
     for run in &runs {
-        let done = site.until(run, "succeeded").await;
+        let done = succeeds(&site, run).await;
         assert_eq!(words(&done).iter().filter(|word| *word == "restarted").count(), 1, "each once");
     }
     until_counted(&site.server, [0, 0, 4, 0]).await;
@@ -190,7 +196,7 @@ fn rule(when: &str) -> String {
 
 #[actix::test]
 async fn an_event_that_cannot_be_routed_ends_as_a_dead_letter_and_comes_back() {
-    let mut site = Site::start(&rule("payload.ref.a.b.c == 1")).await;
+    let mut site = Site::start(&rule("payload.ref / 0 > 1")).await;
     let answer = site.server.github("push", "a", "1", br#"{"ref":"main"}"#).await;
     assert_eq!((answer.status, answer.body["status"].as_str()), (200, Some("accepted")), "{answer:?}");
     let event = answer.body["eventId"].as_str().unwrap().to_owned();
@@ -205,7 +211,8 @@ async fn an_event_that_cannot_be_routed_ends_as_a_dead_letter_and_comes_back() {
     let dead = site.server.get(&format!("/api/v1/dead-letters/{event}")).await.body;
     assert_eq!((dead["status"].as_str(), dead["kind"].as_str()), (Some("dead_lettered"), Some("event")), "{dead:#}");
     assert!(dead["reason"].as_str().unwrap().starts_with("route `pushed` failed"), "{dead:#}");
-    assert_eq!(dead["history"].as_array().unwrap().len(), 2, "{dead:#}");
+    let last = dead["history"].as_array().unwrap().last().unwrap();
+    assert_eq!((last["entry"].as_str(), last["number"].as_u64()), (Some("routing_failed"), Some(2)), "{dead:#}");
     let listed = site.server.get("/api/v1/events?status=dead_lettered").await.body;
     assert_eq!(listed["items"][0]["id"], event.as_str());
     until_counted(&site.server, [1, 0, 0, 0]).await;
@@ -217,7 +224,7 @@ async fn an_event_that_cannot_be_routed_ends_as_a_dead_letter_and_comes_back() {
     until("it to be routed", async || status(&site).await == "started").await;
     let shown = site.server.get(&format!("/api/v1/events/{event}")).await.body;
     site.until(shown["runs"][0].as_str().unwrap(), "succeeded").await;
-    assert_eq!(shown["history"][2]["entry"], "redriven", "{shown:#}");
+    assert_eq!(shown["history"].as_array().unwrap().last().unwrap()["entry"], "redriven", "{shown:#}");
     until_counted(&site.server, [0, 0, 1, 0]).await;
 }
 
@@ -322,7 +329,7 @@ async fn dead_letters_that_fall_come_back_and_when_they_are_given_up_everything_
     assert_eq!((fell.status, fell.body["error"].as_str()), (503, Some("not_known")));
     until("it to come back", async || vitals.falls() == 1 && vitals.life() == Life::Running).await;
     assert_eq!(post(&site.server, "dead-letters/redrive", json!({ "filter": {} })).await.body["taken"], 1);
-    site.until(&run, "succeeded").await;
+    succeeds(&site, &run).await;
     vitals.rehearse(Drill::EveryStart);
     post(&site.server, "dead-letters/redrive", json!({ "filter": {} })).await;
     until("it to be given up", async || vitals.life() == Life::GivenUp).await;

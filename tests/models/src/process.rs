@@ -19,6 +19,9 @@ use crate::seen::Seen;
 use crate::setup::{Setup, WORKFLOW, Word};
 use crate::world::{Heard, Run};
 
+/// Runs that were here, and what the store has said of the others.
+pub type Reading = (BTreeSet<usize>, Vec<(usize, Found)>);
+
 /// A process.
 #[derive(Clone, Debug, Hash)]
 pub struct Process {
@@ -29,7 +32,7 @@ pub struct Process {
     /// Those that are being read, with what the store has said of them.
     pub loading: BTreeMap<usize, Option<Found>>,
     /// All runs are being read: those that were here, and what the store has said of the others.
-    pub reading: Option<(BTreeSet<usize>, Vec<(usize, Found)>)>,
+    pub reading: Option<Reading>,
     /// Its attempts.
     pub slots: BTreeMap<usize, Slot>,
     /// Attempts that were perhaps written down, and not made.
