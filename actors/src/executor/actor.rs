@@ -73,6 +73,8 @@ pub struct Executor {
     pub(super) attempts: Attempts,
     /// Runs that are being read, so that none is read twice at once.
     pub(super) loading: HashSet<RunId>,
+    /// Those of them that must be read once more.
+    pub(super) outdated: HashSet<RunId>,
     /// Attempts whose entry may be in the journal but that were never made, by their serial: the commit
     /// failed, and nobody knows how far it came.
     pub(super) never_left: HashMap<RunId, u32>,
@@ -119,9 +121,10 @@ impl Live {
 impl Executor {
     /// The executor of `workflow`, looking into storage when `missed` is told.
     pub fn new(workflow: &str, shared: Shared, attempts: Attempts, missed: Arc<Notify>) -> Self {
-        let (live, loading, never_left) = (HashMap::new(), HashSet::new(), HashMap::new());
+        let (live, never_left) = (HashMap::new(), HashMap::new());
+        let (loading, outdated) = (HashSet::new(), HashSet::new());
         let (workflow, complete, fell) = (workflow.to_owned(), false, false);
-        Self { workflow, shared, live, attempts, loading, never_left, complete, fell, missed }
+        Self { workflow, shared, live, attempts, loading, outdated, never_left, complete, fell, missed }
     }
 
     /// Something happens to a run. One that is not here is read first.
@@ -325,6 +328,7 @@ impl Supervised for Executor {
     fn restarting(&mut self, _: &mut Context<Self>) {
         self.live.clear();
         self.loading.clear();
+        self.outdated.clear();
         (self.complete, self.fell) = (false, true);
     }
 }
