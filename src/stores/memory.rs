@@ -1,5 +1,7 @@
 //! A store in memory: for tests, and for whoever does not mind losing everything with the process.
 
+#[cfg(test)]
+mod leases;
 mod letters;
 mod retention;
 
@@ -27,7 +29,7 @@ use pointsman_actors::wait::record::{WaitChange, WaitRecord, WaitRef};
 #[derive(Default)]
 pub struct MemoryStore(Mutex<State>);
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct State {
     events: BTreeMap<EventId, Record>,
     claims: HashMap<Key, FirstClaim>,

@@ -79,6 +79,8 @@ pub struct Executor {
     pub(super) attempts: Attempts,
     /// Runs that are being read, so that none is read twice at once.
     pub(super) loading: HashSet<RunId>,
+    /// Those of them that must be read once more.
+    pub(super) outdated: HashSet<RunId>,
     /// Attempts whose entry may be in the journal but that were never made, by their serial: the commit
     /// failed, and nobody knows how far it came.
     pub(super) never_left: HashMap<RunId, u32>,
@@ -138,6 +140,7 @@ impl Executor {
             live,
             attempts,
             loading,
+            outdated: HashSet::new(),
             never_left,
             complete: false,
             gathering: None,
@@ -375,6 +378,7 @@ impl Supervised for Executor {
         self.loading.clear();
         (self.complete, self.counting, self.census_due, self.fell) = (false, false, false, true);
         self.gathering = None;
+        self.outdated.clear();
     }
 }
 

@@ -33,6 +33,10 @@ impl Executor {
         let before = self.live.remove(&run);
         let waiting = before.into_iter().flat_map(|live| live.waiting);
         waiting.for_each(|task| task.unknown("the run is read again from storage; look at it before you say it again"));
+        // What is being read may be older than what has led here.
+        if self.loading.contains(&run) {
+            self.outdated.insert(run);
+        }
         self.load(run, pause, ctx);
     }
 
@@ -63,6 +67,9 @@ impl Executor {
         };
         ctx.spawn(read.into_actor(self).map(move |loaded, executor, ctx| {
             executor.loading.remove(&run);
+            if executor.outdated.remove(&run) {
+                return executor.load(run, STORE_PAUSE, ctx);
+            }
             match loaded {
                 Ok(Some(loaded)) => {
                     executor.adopt(loaded, ctx);
@@ -100,7 +107,10 @@ impl Executor {
                 // Somebody could perhaps not tell one that is here that it was called back.
                 known.into_iter().for_each(|run| executor.look_at_waits(run, ctx));
                 executor.gathering = Some(Vec::new());
-                loaded.into_iter().for_each(|loaded| executor.adopt(loaded, ctx));
+                // One that is being read by itself may be older here.
+                let is_newest = |loaded: &Loaded| !executor.loading.contains(&loaded.run.id);
+                let newest: Vec<Loaded> = loaded.into_iter().filter(is_newest).collect();
+                newest.into_iter().for_each(|loaded| executor.adopt(loaded, ctx));
                 let (live, loading) = (&executor.live, &executor.loading);
                 executor.attempts.settle_all_but(|run| live.contains_key(&run) || loading.contains(&run));
                 (executor.complete, executor.fell) = (true, false);

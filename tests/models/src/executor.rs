@@ -197,7 +197,8 @@ impl Executor<'_> {
 
     fn read_again(&mut self, run: usize) {
         self.own().live.remove(&run);
-        self.load(run);
+        // What is being read may be older than what has led here.
+        self.own().loading.insert(run, None);
     }
 
     fn load(&mut self, run: usize) {
@@ -271,7 +272,12 @@ impl Executor<'_> {
     pub fn load_all(&mut self) {
         let Some((known, missing)) = self.own().reading.take() else { return };
         known.into_iter().for_each(|run| self.look_at_waits(run));
-        missing.into_iter().for_each(|(run, found)| self.adopt(run, found));
+        for (run, found) in missing {
+            // One that is being read by itself may be older here.
+            if !self.own().loading.contains_key(&run) {
+                self.adopt(run, found);
+            }
+        }
         self.own().complete = true;
         self.tell_all();
     }

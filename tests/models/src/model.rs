@@ -324,7 +324,10 @@ impl Explored {
                 spend(&mut world.left.stops);
                 world.processes[process].power = Power::Stopped;
             }
-            Move::Continue(process) => world.processes[process].power = Power::On,
+            Move::Continue(process) => {
+                world.processes[process].power = Power::On;
+                world.is_shared = true;
+            }
             Move::Fall(process) => {
                 spend(&mut world.left.falls);
                 world.processes[process].fall();

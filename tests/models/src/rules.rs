@@ -7,7 +7,7 @@ use pointsman_actors::run::{RunStatus, Standing, What};
 use pointsman_actors::time::Timestamp;
 use pointsman_actors::wait::record::{Callback, Resolution, WaitRecord, WaitState};
 
-use crate::process::{Live, Process};
+use crate::process::{Live, Power, Process};
 use crate::seen::Seen;
 use crate::setup::Setup;
 use crate::world::{Run, World};
@@ -79,8 +79,14 @@ pub fn broken_at_rest(setup: &Setup, world: &World) -> Option<&'static str> {
 /// Whether nothing more happens unless time passes, somebody calls back, or an operator says something.
 pub fn is_at_rest(world: &World) -> bool {
     let mut on = world.processes.iter().filter(|process| process.is_on()).peekable();
+    // One that is stopped while another one has taken over may be so for ever. Of two that both went on the one that
+    // knows more may be the one that is stopped.
+    let is_stopped = world.processes.iter().any(|process| process.power == Power::Stopped);
     let is_awaited = world.calls.iter().any(|call| call.is_awaited && world.processes[call.process].is_on());
-    on.peek().is_some() && !is_awaited && on.all(|process| !process.is_at_work(world.now))
+    on.peek().is_some()
+        && !(is_stopped && world.is_shared)
+        && !is_awaited
+        && on.all(|process| !process.is_at_work(world.now))
 }
 
 fn stands_still(setup: &Setup, world: &World, run: &Run) -> bool {

@@ -41,6 +41,8 @@ pub struct World {
     pub left: Budget,
     /// The order of the run that had the last effect.
     pub last_effect: Option<i64>,
+    /// Whether one that was stopped has gone on.
+    pub is_shared: bool,
     /// The rule that was broken on the way here.
     pub broken: Option<&'static str>,
 }
@@ -166,6 +168,7 @@ impl World {
             processes,
             left: setup.budget,
             last_effect: None,
+            is_shared: false,
             broken: None,
         }
     }
