@@ -14,7 +14,7 @@ use pointsman_actors::wait::desk::Shelves;
 use pointsman_actors::wait::record::{Resolution, WaitState};
 use serde_json::json;
 
-use crate::process::{Commit, Found, Hint, InHand, Letter, Live, Process, Slot, Task};
+use crate::process::{Commit, Found, Hint, InHand, Letter, Live, Process, Said, Slot, Task};
 use crate::seen::Seen;
 use crate::setup::{Setup, WORKFLOW, Word};
 use crate::world::{Call, Heard, World};
@@ -185,7 +185,7 @@ impl Executor<'_> {
     }
 
     /// Tells the dispatcher how all runs stand.
-    pub fn tell_all(&mut self) {
+    fn tell_all(&mut self) {
         let (now, number, setup) = (self.world.now, self.number, self.setup);
         let World { runs, processes, .. } = &mut *self.world;
         let process = &mut processes[number];
@@ -286,13 +286,14 @@ impl Executor<'_> {
     pub fn hint(&mut self, hint: Hint) {
         self.own().hints.remove(&hint);
         match hint {
-            Hint::Started(run) if !self.own().live.contains_key(&run) => {
+            Hint::Started(run) if self.own().live.contains_key(&run) => {}
+            Hint::Started(run) if self.own().complete && !self.own().loading.contains_key(&run) => {
                 let progress = Arc::new(Progress::new(&self.world.runs[run].record));
                 self.own().live.insert(run, Live::new(progress, VecDeque::new()));
                 self.report(run);
                 self.resume(run);
             }
-            Hint::Started(_) => {}
+            Hint::Started(run) => self.load(run),
             Hint::Called(run) if self.own().live.contains_key(&run) => self.look_at_waits(run),
             Hint::Called(run) => self.load(run),
         }
@@ -338,17 +339,25 @@ impl Executor<'_> {
             Order::Supersede(run, _) => (false, Some(*run)),
             Order::Go(_) => (true, None),
         });
-        let orders: VecDeque<_> = orders.into_iter().map(Seen::shown).collect();
-        self.own().orders.extend(orders);
+        let said: VecDeque<_> = orders.into_iter().map(Said::Told).map(Seen::shown).collect();
+        self.own().said.extend(said);
         self.own().queue = Seen::unordered(queue);
     }
 
-    /// The executor takes what the dispatcher tells it next.
+    /// The dispatcher asks how all runs stand.
+    pub fn ask_all(&mut self) {
+        self.own().said.push_back(Seen::shown(Said::ReportAll));
+    }
+
+    /// The executor takes what the dispatcher says next.
     pub fn obey(&mut self) {
-        let Some(order) = self.own().orders.pop_front() else { return };
-        let (run, what) = match Order::clone(&order) {
-            Order::Go(run) => (run, Happening::Go),
-            Order::Supersede(run, reason) => (run, Happening::Superseded(reason)),
+        let Some(said) = self.own().said.pop_front() else { return };
+        let (run, what) = match Said::clone(&said) {
+            Said::Told(Order::Go(run)) => (run, Happening::Go),
+            Said::Told(Order::Supersede(run, reason)) => (run, Happening::Superseded(reason)),
+            // Otherwise it is told when it is.
+            Said::ReportAll if self.own().complete => return self.tell_all(),
+            Said::ReportAll => return,
         };
         let run = self.world.number_of(run);
         self.take(run, what.into());

@@ -28,5 +28,15 @@ pub mod world;
 
 /// All models, each with how deep a test explores it.
 pub fn models() -> Vec<(setup::Setup, usize)> {
-    [waits::models(), supersede::models(), owners::models()].into_iter().flatten().collect()
+    let mut all = supersede::variants();
+    all.extend(vec![
+        waits::once(),
+        waits::keyed(),
+        waits::listening(),
+        supersede::two(),
+        supersede::three(),
+        owners::once(),
+        owners::keyed(),
+    ]);
+    all
 }

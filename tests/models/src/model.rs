@@ -196,10 +196,10 @@ impl Explored {
         moves.extend(is_due.map(|(run, _)| Move::Wake(number, *run)));
         if self.0.slow_dispatcher {
             moves.extend((!process.letters.is_empty()).then_some(Move::Dispatch(number)));
-            moves.extend((!process.orders.is_empty()).then_some(Move::Obey(number)));
+            moves.extend((!process.said.is_empty()).then_some(Move::Obey(number)));
         }
         let is_uncounted = process.queue.uncounted().next().is_some();
-        if is_uncounted && process.complete && process.loading.is_empty() && process.letters.is_empty() {
+        if is_uncounted && process.said.is_empty() && process.letters.is_empty() {
             moves.push(Move::Count(number));
         }
         moves.extend(world.to_come.iter().map(|order| Move::Arrive(number, *order)));
@@ -282,7 +282,7 @@ impl Explored {
             }
             Move::Dispatch(number) => Executor { setup, world, number }.dispatch(),
             Move::Obey(number) => Executor { setup, world, number }.obey(),
-            Move::Count(number) => Executor { setup, world, number }.tell_all(),
+            Move::Count(number) => Executor { setup, world, number }.ask_all(),
             Move::Ask(call) => self.ask(world, call),
             Move::Execute(call) => {
                 world.execute(setup, call);
@@ -403,7 +403,7 @@ impl Explored {
         while world.processes[number].is_on() {
             if !world.processes[number].letters.is_empty() {
                 Executor { setup, world, number }.dispatch();
-            } else if !world.processes[number].orders.is_empty() {
+            } else if !world.processes[number].said.is_empty() {
                 Executor { setup, world, number }.obey();
             } else {
                 return;

@@ -49,8 +49,8 @@ pub struct Process {
     pub armed: BTreeMap<usize, Timestamp>,
     /// What the dispatcher is told.
     pub letters: VecDeque<Seen<Letter>>,
-    /// What it tells.
-    pub orders: VecDeque<Seen<Order>>,
+    /// What it says, in the executor's mailbox.
+    pub said: VecDeque<Seen<Said>>,
     /// What it knows.
     pub queue: Seen<Queue>,
     /// Commits that are not made yet, in their order.
@@ -129,6 +129,7 @@ pub enum Hint {
 }
 
 /// What a dispatcher is told.
+#[allow(clippy::large_enum_variant, reason = "there are few at a time")]
 #[derive(Clone, Debug)]
 pub enum Letter {
     /// How a run stands.
@@ -137,6 +138,15 @@ pub enum Letter {
     Census(Vec<Report>),
     /// A run will not be heard of again.
     Gone(RunId),
+}
+
+/// What a dispatcher says.
+#[derive(Clone, Debug)]
+pub enum Said {
+    /// This to a run.
+    Told(Order),
+    /// How do all of them stand?
+    ReportAll,
 }
 
 /// An addition to a journal that is not made yet.
@@ -228,7 +238,7 @@ impl Process {
             complete: false,
             armed: BTreeMap::new(),
             letters: VecDeque::new(),
-            orders: VecDeque::new(),
+            said: VecDeque::new(),
             queue: Self::uncounted(setup),
             log: VecDeque::new(),
         }
@@ -271,7 +281,7 @@ impl Process {
         let is_deciding = self.live.values().any(|live| live.in_hand.is_some());
         let is_asking = !self.loading.is_empty() || !self.asked.is_empty() || !self.hints.is_empty();
         let is_asking = is_asking || self.missed || self.reading.is_some();
-        let is_telling = !self.letters.is_empty() || !self.orders.is_empty();
+        let is_telling = !self.letters.is_empty() || !self.said.is_empty();
         let is_counting = self.queue.uncounted().next().is_some();
         is_due || is_deciding || is_asking || is_telling || is_counting || !self.log.is_empty()
     }

@@ -43,10 +43,30 @@ fn model(name: &'static str, toml: &str, orders: &[i64], budget: Budget) -> Setu
     }
 }
 
-/// The models, each with how deep a test explores it.
-pub fn models() -> Vec<(Setup, usize)> {
+/// Variants.
+pub fn variants() -> Vec<(Setup, usize)> {
+    let none = Budget::default();
+    let crash = Budget { crashes: 1, ..none };
+    let fall = Budget { falls: 1, recounts: 1, ..none };
+    let all = Budget { falls: 1, recounts: 1, crashes: 1, silences: 1, lost_hints: 1, ticks: 1, ..none };
+    let eager = |setup: Setup| Setup { slow_dispatcher: false, ..setup };
     vec![
-        (model("supersede two", TWO_STEPS, &[1, 2], BUDGET), 15),
-        (model("supersede three", ONE_STEP, &[1, 2, 3], Budget { falls: 0, lost_hints: 0, ..BUDGET }), 15),
+        (model("v two none", TWO_STEPS, &[1, 2], none), 60),
+        (model("v two crash", TWO_STEPS, &[1, 2], crash), 60),
+        (model("v two one fall", ONE_STEP, &[1, 2], fall), 60),
+        (model("v two one crash", ONE_STEP, &[1, 2], Budget { crashes: 1, recounts: 1, ..none }), 60),
+        (eager(model("v eager two all", TWO_STEPS, &[1, 2], all)), 60),
+        (eager(model("v eager three crash", ONE_STEP, &[1, 2, 3], crash)), 60),
+        (model("v three none", ONE_STEP, &[1, 2, 3], none), 60),
     ]
+}
+
+/// Two runs of two steps, and the depth to which a test explores it.
+pub fn two() -> (Setup, usize) {
+    (model("supersede two", TWO_STEPS, &[1, 2], BUDGET), 14)
+}
+
+/// Three runs of one step.
+pub fn three() -> (Setup, usize) {
+    (model("supersede three", ONE_STEP, &[1, 2, 3], Budget { falls: 0, lost_hints: 0, ..BUDGET }), 14)
 }

@@ -42,12 +42,20 @@ fn model(name: &'static str, toml: &str, words: &'static [Word], budget: Budget)
     }
 }
 
-/// The models, each with how deep a test explores it.
-pub fn models() -> Vec<(Setup, usize)> {
-    use Word::{Cancel, Done, Fail, Pause, Repeat, Restart, Resume};
-    vec![
-        (model("wait once", ONCE, &[Cancel, Pause, Resume, Repeat, Done, Fail], BUDGET), 15),
-        (model("wait keyed", KEYED, &[Cancel, Pause, Resume, Restart], BUDGET), 15),
-        (model("wait listening", LISTENING, &[Cancel, Pause, Resume, Done], BUDGET), 17),
-    ]
+/// The attempt is made once, and the depth to which a test explores it.
+pub fn once() -> (Setup, usize) {
+    use Word::{Cancel, Done, Fail, Pause, Repeat, Resume};
+    (model("wait once", ONCE, &[Cancel, Pause, Resume, Repeat, Done, Fail], BUDGET), 14)
+}
+
+/// The attempt may be repeated.
+pub fn keyed() -> (Setup, usize) {
+    use Word::{Cancel, Pause, Restart, Resume};
+    (model("wait keyed", KEYED, &[Cancel, Pause, Resume, Restart], BUDGET), 14)
+}
+
+/// There is none.
+pub fn listening() -> (Setup, usize) {
+    use Word::{Cancel, Done, Pause, Resume};
+    (model("wait listening", LISTENING, &[Cancel, Pause, Resume, Done], BUDGET), 14)
 }

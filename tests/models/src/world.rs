@@ -21,6 +21,7 @@ use crate::seen::{Seen, print};
 use crate::setup::{Budget, EVENT, LISTENED, SOURCE, Setup, WORKFLOW};
 
 /// A state of the model.
+#[allow(clippy::derived_hash_with_manual_eq, reason = "states are equal when what is hashed of them is")]
 #[derive(Clone, Debug, Hash)]
 pub struct World {
     /// The time.
