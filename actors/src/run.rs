@@ -45,6 +45,22 @@ pub struct RunRecord {
     /// It begins then at the soonest: until then a newer one may take its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub begins_at: Option<Timestamp>,
+    /// The run that has started it and waits for its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Box<Parent>>,
+}
+
+/// The run that has started another one, and waits for its end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Parent {
+    /// The run.
+    pub run: RunId,
+    /// Its workflow.
+    pub workflow: String,
+    /// The step that waits.
+    pub step: String,
+    /// The wait. Once it is resolved otherwise than by the end, nobody wants that any more.
+    pub wait: WaitId,
 }
 
 /// An event as the templates of a run see it: as `event` and `facts`.
@@ -197,12 +213,15 @@ pub struct RunHead {
     /// Whether it failed because trying it is what does harm.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub poison: bool,
+    /// Whether another run has started it: what becomes of a failure is that one's affair.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub child: bool,
 }
 
 impl RunHead {
     /// The head of a run that was just started.
     pub fn of(run: &RunRecord) -> Self {
-        Self { wake: run.begins_at, ..Self::queued(run.started_at) }
+        Self { wake: run.begins_at, child: run.parent.is_some(), ..Self::queued(run.started_at) }
     }
 
     /// The head of a run that was started at this time.
@@ -219,14 +238,16 @@ impl RunHead {
             ended_at: None,
             dismissed: false,
             poison: false,
+            child: false,
         }
     }
 
-    /// Since when it is a dead letter: it failed for good, nobody has restarted it, and nobody has dismissed it.
+    /// Since when it is a dead letter: it failed for good, no other run has started it, nobody has restarted it, and
+    /// nobody has dismissed it.
     pub fn dead_since(&self) -> Option<Timestamp> {
         let failed = matches!(self.status, RunStatus::Failed | RunStatus::TimedOut);
         // Heads of former versions do not say when the run ended; then nothing has happened since.
-        (failed && !self.dismissed).then(|| self.ended_at.unwrap_or(self.updated_at))
+        (failed && !self.dismissed && !self.child).then(|| self.ended_at.unwrap_or(self.updated_at))
     }
 
     /// Whether an attempt of it is in flight, as far as the journal knows.
@@ -297,7 +318,7 @@ pub enum What {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         event: Option<EventId>,
     },
-    /// The attempt did its part, and a callback is waited for.
+    /// The attempt did its part, and a callback is waited for, or the end of a run.
     Waiting {
         /// The step.
         step: String,
@@ -310,6 +331,9 @@ pub enum What {
         /// What the attempt gave.
         #[serde(default, skip_serializing_if = "Json::is_null")]
         output: Json,
+        /// The run that was started with it, if it is the end of that which is waited for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        run: Option<RunId>,
     },
     /// An attempt failed.
     Failed {

@@ -44,7 +44,7 @@ fn bind(wait: &WaitRecord, key: &str) -> WaitChange {
 fn advance(run: &RunRecord, revision: u32, waits: Vec<WaitChange>) -> Transition {
     let head = RunHead { status: RunStatus::Waiting, revision: revision + 1, ..RunHead::queued(START) };
     let entries = vec![entry(What::Begun { may_take_ms: 60_000 })];
-    Transition::Advance { run: run.reference(), revision, entries, head, waits }
+    Transition::Advance { run: run.reference(), revision, entries, head, waits, starts: vec![] }
 }
 
 /// An event that says so under these keys.
@@ -239,6 +239,7 @@ pub async fn waits_go_with_their_run_and_what_is_kept_for_runs_stays(store: Shel
         entries: vec![entry(ended)],
         head: over,
         waits: vec![WaitChange::Close(own.id), WaitChange::Close(other.id)],
+        starts: vec![],
     };
     let (first, second) = (vec![reserve(&own)], vec![reserve(&other)]);
     commit(&store, vec![advance(&runs[0], 0, first), advance(&runs[0], 1, second), end]).await;

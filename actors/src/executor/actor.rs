@@ -13,6 +13,7 @@ use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Supervised, W
 use tokio::sync::Notify;
 
 use super::attempts::{Attempts, Flight, State, notebook};
+use super::child;
 use super::deaths::Suspect;
 use super::decide::{Decision, Execute, Happening, Moment, decide};
 use super::loading::{Definitions, Loaded};
@@ -206,6 +207,7 @@ impl Executor {
             entries: decision.entries.clone(),
             head: decision.progress.head(now),
             waits: decision.waits.clone(),
+            starts: decision.starts.clone(),
         };
         let serial = decision.execute.as_ref().map(|execute| execute.serial);
         decision.execute.iter().for_each(|execute| self.calls(run, execute));
@@ -215,9 +217,13 @@ impl Executor {
         let committed = async move { log.commit(advance).await }.into_actor(self);
         ctx.spawn(committed.map(move |result, executor, ctx| match result {
             Ok(Answer::Applied) => executor.written(run, decision, (reply, flight), ctx),
-            Ok(Answer::Completed { .. }) => {
+            Ok(Answer::Completed { waits }) => {
                 executor.written(run, decision, (reply, flight), ctx);
-                executor.look_at_waits(run, ctx);
+                let (own, others): (Vec<_>, Vec<_>) = waits.into_iter().partition(|wait| wait.run == run);
+                executor.shared.executors.called(others);
+                if !own.is_empty() {
+                    executor.look_at_waits(run, ctx);
+                }
             }
             Ok(_) => {
                 if let Some(reply) = reply {
@@ -249,6 +255,8 @@ impl Executor {
         let settled = live.progress.lands(&decision.progress);
         // Its waits may have been completed before anybody here knew of them, or while an attempt was in flight.
         let looks = settled || !decision.waits.is_empty();
+        self.shared.executors.look(child::left(&live.definition, &live.progress, &decision));
+        self.shared.executors.started(decision.starts);
         live.progress = decision.progress;
         live.in_hand = false;
         self.never_left.remove(&run);
@@ -390,9 +398,9 @@ impl Handler<Letter<RunsStarted>> for Executor {
             match self.shared.definitions.get(&run.definition) {
                 Some(definition) => {
                     let progress = Progress::new(&run);
-                    let (definition, answered) = (Ok(definition), Vec::new());
+                    let (definition, heard) = (Ok(definition), Vec::new());
                     let head = RunHead::of(&run);
-                    self.adopt(Loaded { run, head, progress, definition, answered }, ctx);
+                    self.adopt(Loaded { run: Arc::new(run), head, progress, definition, heard }, ctx);
                 }
                 None => self.load(run.id, Duration::ZERO, ctx),
             }

@@ -5,15 +5,16 @@
 //! leaves the process, and a crash between the two makes it in doubt, not lost.
 //!
 //! Here is the life of the run as a whole; `step.rs` has that of a step, `waiting.rs` how it waits for a callback,
-//! `command.rs` what operators say.
+//! `child.rs` how it starts other runs, `command.rs` what operators say.
 
 use serde_json::{Map, Value as Json};
 
+use super::child;
 use super::command::Command;
 use super::outages::Outages;
 use super::port::Outcome;
 use super::progress::{Life, Progress, StepState};
-use crate::ids::{EventId, RunId, WaitId};
+use crate::ids::{RunId, WaitId};
 use crate::run::{Entry, RunRecord, RunStatus, What};
 use crate::time::Timestamp;
 use crate::wait::record::{Resolution, WaitChange};
@@ -39,8 +40,8 @@ pub enum Happening {
     DiedAlone(u32),
     /// The attempt with this serial is in the journal but was never made.
     NeverLeft(u32),
-    /// A wait was resolved: by this event, or by a poll, and this is what it says.
-    Called(WaitId, Option<EventId>, Outcome),
+    /// A wait was resolved by an event or the end of a run, or is by a poll, and this is what that says.
+    Called(WaitId, Resolution, Outcome),
     /// An operator says so.
     Told(Command),
 }
@@ -70,6 +71,8 @@ pub struct Decision {
     pub entries: Vec<Entry>,
     /// What it does with waits, in the same commit.
     pub waits: Vec<WaitChange>,
+    /// The runs that are started with it.
+    pub starts: Vec<RunRecord>,
     /// The attempt that is made then.
     pub execute: Option<Execute>,
     /// Why an operator's command cannot be followed, in words. Nothing is changed then.
@@ -103,13 +106,13 @@ pub fn decide(
     moment: Moment<'_>,
 ) -> Decision {
     let Moment { now, draining, outages } = moment;
-    let (entries, waits, answered, execute, refusal) = (Vec::new(), Vec::new(), None, None, None);
-    let progress = progress.clone();
+    let (entries, waits, starts, answered) = (Vec::new(), Vec::new(), Vec::new(), None);
+    let (execute, refusal, progress) = (None, None, progress.clone());
     let mut next =
-        Next { run, definition, now, draining, outages, entries, waits, answered, execute, refusal, progress };
+        Next { run, definition, now, draining, outages, entries, waits, starts, answered, execute, refusal, progress };
     next.follow(happening);
-    let Next { entries, waits, execute, refusal, progress, .. } = next;
-    Decision { entries, waits, execute, refusal, progress }
+    let Next { entries, waits, starts, execute, refusal, progress, .. } = next;
+    Decision { entries, waits, starts, execute, refusal, progress }
 }
 
 /// A decision in the making.
@@ -121,6 +124,7 @@ pub(super) struct Next<'a> {
     pub(super) outages: &'a Outages,
     pub(super) entries: Vec<Entry>,
     pub(super) waits: Vec<WaitChange>,
+    pub(super) starts: Vec<RunRecord>,
     /// A wait that is resolved already, by what this is about.
     pub(super) answered: Option<WaitId>,
     pub(super) execute: Option<Execute>,
@@ -144,7 +148,7 @@ impl<'a> Next<'a> {
             }),
             Happening::Told(command) => self.obey(command),
             _ if self.progress.is_over() => {}
-            Happening::Called(wait, event, outcome) => self.called(*wait, *event, outcome),
+            Happening::Called(wait, by, outcome) => self.called(*wait, *by, outcome),
             _ if self.progress.time_is_up(self.now) && self.is_active() => self.time_out(),
             // Whoever says so may not know yet that it is settling.
             Happening::Go if self.progress.life == Life::Queued && self.progress.wake(self.now).is_some() => {}
@@ -312,6 +316,9 @@ impl<'a> Next<'a> {
     }
 
     pub(super) fn write(&mut self, what: What) {
+        if matches!(what, What::Ended { .. }) {
+            self.waits.extend(child::returns(self.run));
+        }
         let entry = Entry { at: self.now, what };
         self.progress.add(&entry);
         self.entries.push(entry);

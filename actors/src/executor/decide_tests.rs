@@ -13,6 +13,7 @@ use crate::ids::EventId;
 use crate::run::Standing;
 use crate::wait::desk;
 use crate::wait::memory::MemoryShelves;
+use crate::workflow::child::Children;
 use crate::workflow::spec::Defaults;
 
 struct Nothing(&'static ActionInfo);
@@ -85,7 +86,7 @@ fn definition(toml: &str) -> Definition {
     let actions: Actions = Arc::new(
         all.map(|info| (info.name, Arc::new(Nothing(info)) as Arc<dyn Action>)).into_iter().collect::<BTreeMap<_, _>>(),
     );
-    Definition::compile("w", toml::from_str(toml).unwrap(), &Defaults::default(), &actions).unwrap()
+    Definition::compile("w", toml::from_str(toml).unwrap(), &Defaults::default(), (&actions, &Children::new())).unwrap()
 }
 
 fn record() -> RunRecord {
@@ -103,6 +104,7 @@ fn record() -> RunRecord {
         input: Map::new(),
         started_at: Timestamp::from_millis(0),
         seen: None,
+        parent: None,
         begins_at: None,
     }
 }

@@ -4,6 +4,7 @@
 pub mod actor;
 pub mod attempts;
 mod callbacks;
+mod child;
 mod circuits;
 pub mod command;
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::failure::ErrorClass;
 use super::outages::Outages;
 pub use super::step_state::{Flying, Pause, StepState, Tries};
+use crate::ids::{RunId, WaitId};
 use crate::run::{Entry, Reserved, Ruling, RunHead, RunRecord, RunStatus, Standing, What};
 use crate::time::Timestamp;
 use crate::workflow::definition::{Definition, Step, UNDO};
@@ -31,6 +32,8 @@ pub struct Progress {
     pub left: Option<Duration>,
     /// How it ends once the attempt in flight has ended, and why.
     pub leaving: Option<(RunStatus, String)>,
+    /// Whether another run has started it.
+    pub child: bool,
     /// Whether an operator has stopped it for a while.
     pub paused: bool,
     /// Why its definition cannot be executed.
@@ -83,6 +86,7 @@ impl Progress {
             revision: 0,
             left: None,
             leaving: None,
+            child: run.parent.is_some(),
             paused: false,
             blocked: None,
             delayed_ms: 0,
@@ -184,9 +188,9 @@ impl Progress {
             What::Decided { step, ruling: Ruling::Repeat, .. } => {
                 (step, StepState::Again(Tries { wait: None, ..tries(step) }))
             }
-            What::Waiting { step, wait, keys, .. } => {
+            What::Waiting { step, wait, keys, run, .. } => {
                 let tries = Tries { wait: Some(*wait), ..tries(step) };
-                (step, StepState::Waiting { keys: keys.clone(), until: wait.until, tries })
+                (step, StepState::Waiting { keys: keys.clone(), run: *run, until: wait.until, tries })
             }
             What::Held { step, service, .. } => {
                 (step, StepState::Held { service: service.clone(), tries: Tries { deaths: 0, ..tries(step) } })
@@ -286,6 +290,14 @@ impl Progress {
         let is_over = self.is_over();
         let idle = self.steps.iter().filter(|(_, state)| !matches!(state, StepState::Attempting(_)));
         idle.filter_map(move |(step, state)| Some((step, state.wait().filter(|_| !is_over)?)))
+    }
+
+    /// The runs that it has started and waits for, each with the step and its wait.
+    pub fn children(&self) -> impl Iterator<Item = (&String, RunId, WaitId)> {
+        self.steps.iter().filter_map(|(step, state)| match state {
+            StepState::Waiting { run: Some(run), tries, .. } => Some((step, *run, tries.wait?.id)),
+            _ => None,
+        })
     }
 
     /// The attempts in flight, by step.
@@ -404,10 +416,23 @@ impl Progress {
         let (status, step, reason) = self.shown();
         let (wake, in_doubt) = (self.wake(Timestamp::default()), self.is_in_doubt());
         let (revision, delayed_ms) = (self.revision, self.delayed_ms);
-        let (ended_at, dismissed) = (self.ended_at, self.dismissed);
+        let (ended_at, dismissed, child) = (self.ended_at, self.dismissed, self.child);
         let culprit = self.culprit.as_ref().and_then(|step| self.steps.get(step));
         let poison = self.is_over() && matches!(culprit, Some(StepState::Failed(failure)) if failure.poison);
-        RunHead { status, revision, step, reason, wake, updated_at, delayed_ms, in_doubt, ended_at, dismissed, poison }
+        RunHead {
+            status,
+            revision,
+            step,
+            reason,
+            wake,
+            updated_at,
+            delayed_ms,
+            in_doubt,
+            ended_at,
+            dismissed,
+            poison,
+            child,
+        }
     }
 
     fn shown(&self) -> (RunStatus, Option<String>, Option<String>) {
@@ -441,6 +466,9 @@ impl Progress {
             (_, Life::Queued, ..) => (RunStatus::Queued, None, None),
             (_, _, Some((step, StepState::InDoubt { reason, .. })), _) => {
                 (RunStatus::NeedsDecision, Some(step.clone()), Some(reason.clone()))
+            }
+            (_, _, _, Some((step, StepState::Waiting { run: Some(run), .. }))) => {
+                (RunStatus::Waiting, Some(step.clone()), Some(format!("for the end of {run}")))
             }
             (_, _, _, Some((step, StepState::Waiting { keys, .. }))) => {
                 (RunStatus::Waiting, Some(step.clone()), Some(format!("to be called back as {}", keys.join(" or "))))

@@ -9,6 +9,7 @@ use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 
 use super::actor::{Executor, Live, STORE_PAUSE};
 use super::attempts::State;
+use super::child;
 use super::decide::Happening;
 use super::loading::{Loaded, load_missing, load_one};
 use super::progress::{Flying, Progress, StepState};
@@ -169,7 +170,7 @@ impl Executor {
     /// had its effect stays in doubt.
     fn tell_blocked(
         &mut self,
-        (run, mut progress): (RunRecord, Progress),
+        (run, mut progress): (Arc<RunRecord>, Progress),
         reason: &str,
         task: Task,
         ctx: &mut Context<Self>,
@@ -177,7 +178,7 @@ impl Executor {
         let Some(why) = task.cancels().filter(|_| !progress.is_over()) else { return task.lost(reason) };
         let (now, revision) = (self.shared.clock.now(), progress.revision);
         let waits = progress.steps.values().filter_map(StepState::wait);
-        let waits = waits.map(|wait| WaitChange::Close(wait.id)).collect();
+        let waits = waits.map(|wait| WaitChange::Close(wait.id)).chain(child::returns(&run)).collect();
         let doubt = progress.in_flight().map(|(step, flying)| What::Parked {
             step: step.clone(),
             attempt: flying.tries.attempts,
@@ -187,12 +188,16 @@ impl Executor {
         let entries: Vec<Entry> = doubt.chain([end]).map(|what| Entry { at: now, what }).collect();
         entries.iter().for_each(|entry| progress.add(entry));
         let head = progress.head(now);
-        let advance = Transition::Advance { run: run.reference(), revision, entries, head, waits };
+        let advance = Transition::Advance { run: run.reference(), revision, entries, head, waits, starts: Vec::new() };
         let log = self.shared.log.clone();
         ctx.spawn(async move { log.commit(advance).await }.into_actor(self).map(move |result, executor, ctx| {
             executor.forget(run.id, ctx);
             match result {
                 Ok(Answer::Applied) => task.done(),
+                Ok(Answer::Completed { waits }) => {
+                    executor.shared.executors.called(waits);
+                    task.done();
+                }
                 Ok(_) => task.unknown("something else happened to the run at the same time; try again"),
                 Err(error) => task.unknown(&error.to_string()),
             }
@@ -217,7 +222,7 @@ impl Executor {
         if self.live.contains_key(&run) {
             return;
         }
-        let Loaded { run: record, progress, definition, answered, .. } = loaded;
+        let Loaded { run: record, progress, definition, heard, .. } = loaded;
         let place = definition.and_then(|definition| match definition.place_of(&record) {
             Ok(place) => Ok((definition, place)),
             Err(error) => Err(format!("concurrency: {error}")),
@@ -240,9 +245,9 @@ impl Executor {
             burst,
         };
         // What was said before is looked at before its time is.
-        let waiting: VecDeque<Task> = answered.into_iter().map(|answer| Happening::from(answer).into()).collect();
+        let waiting: VecDeque<Task> = heard.into_iter().map(Task::from).collect();
         let (in_hand, told) = (false, None);
-        let live = Live { run: Arc::new(record), definition, ticket, progress, in_hand, waiting, told };
+        let live = Live { run: record, definition, ticket, progress, in_hand, waiting, told };
         self.live.insert(run, live);
         self.work(run, ctx);
         self.report(run, ctx);
@@ -290,7 +295,7 @@ impl Executor {
     }
 
     /// A run whose definition cannot be executed says so, and waits for a process that can.
-    fn block(&mut self, run: RunRecord, mut progress: Progress, reason: String, ctx: &mut Context<Self>) {
+    fn block(&mut self, run: Arc<RunRecord>, mut progress: Progress, reason: String, ctx: &mut Context<Self>) {
         if progress.is_over() || progress.blocked.as_ref() == Some(&reason) {
             self.forget(run.id, ctx);
             return;
@@ -300,8 +305,8 @@ impl Executor {
         let entry = Entry { at: now, what: What::Blocked { reason } };
         progress.add(&entry);
         let head = RunHead { wake: None, ..progress.head(now) };
-        let (entries, waits) = (vec![entry], Vec::new());
-        let advance = Transition::Advance { run: run.reference(), revision, entries, head, waits };
+        let (entries, waits, starts) = (vec![entry], Vec::new(), Vec::new());
+        let advance = Transition::Advance { run: run.reference(), revision, entries, head, waits, starts };
         let (log, id) = (self.shared.log.clone(), run.id);
         ctx.spawn(async move { log.commit(advance).await }.into_actor(self).map(move |result, executor, ctx| {
             match result {

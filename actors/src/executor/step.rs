@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value as Json, json};
 
+use super::child;
 use super::decide::{Execute, Next, step_key};
 use super::failure::{ErrorClass, Failure};
 use super::outages::culprit;
@@ -12,7 +13,7 @@ use super::port::{OnDoubt, Outcome, Success};
 use super::progress::{Pause, StepState};
 use crate::run::{RunStatus, What};
 use crate::time::parse_span;
-use crate::workflow::definition::{DELAY, Step, WAIT_FOR_EVENT};
+use crate::workflow::definition::{DELAY, RUN_WORKFLOW, Step, WAIT_FOR_EVENT};
 use crate::workflow::retry;
 use crate::workflow::spec::OnFailure;
 
@@ -45,6 +46,7 @@ impl Next<'_> {
             Err(error) => self.give_up(step, 0, Failure::new(ErrorClass::Validation, error.to_string())),
             Ok(with) if step.action == DELAY => self.delay(step, &with),
             Ok(with) if step.action == WAIT_FOR_EVENT => self.wait_for_event(step, &with),
+            Ok(with) if step.action == RUN_WORKFLOW => self.run_workflow(step, with),
             Ok(with) if !self.draining => match self.outages.of(step.services) {
                 Some(service) => self.hold(step, service, None),
                 None => self.attempt(step, with),
@@ -80,6 +82,7 @@ impl Next<'_> {
         let (name, attempt) = (step.name.clone(), tries.attempts + 1);
         let (serial, until) = (self.progress.revision, self.now.plus(step.timeout));
         let wait = self.reserve(step);
+        self.waits.extend(child::is_wanted(self.run).filter(|_| !self.progress.is_undoing()));
         self.write(What::Attempted { step: name.clone(), attempt, key: key.clone(), until, wait });
         self.execute = Some(Execute { step: name, attempt, serial, key, with, until });
     }

@@ -3,6 +3,7 @@
 use serde_json::Value as Json;
 
 use super::failure::Failure;
+use crate::ids::RunId;
 use crate::run::Reserved;
 use crate::time::Timestamp;
 
@@ -48,6 +49,8 @@ pub enum StepState {
     Waiting {
         /// By which keys that is known.
         keys: Vec<String>,
+        /// The run that it has started, if it is the end of that which it waits for.
+        run: Option<RunId>,
         /// Until when.
         until: Timestamp,
         /// How often it was tried, and its wait.

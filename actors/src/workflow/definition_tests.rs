@@ -7,6 +7,7 @@ use super::*;
 use crate::executor::port::{Accepts, Action, ActionInfo, Attempt, Effect, Outcome, Parameter, Working};
 use crate::ids::{EventId, RunId};
 use crate::time::Timestamp;
+use crate::workflow::child::Children;
 
 /// Does nothing; one that takes `effect` does what that says.
 struct Nothing(&'static ActionInfo);
@@ -78,7 +79,7 @@ fn actions() -> Actions {
 
 fn compile(toml: &str) -> Result<Definition, String> {
     let spec = toml::from_str(toml).map_err(|error| error.to_string())?;
-    Definition::compile("w", spec, &Defaults::default(), &actions())
+    Definition::compile("w", spec, &Defaults::default(), (&actions(), &Children::new()))
         .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
 }
 
@@ -107,6 +108,7 @@ fn run(input: Json) -> RunRecord {
         input: input.as_object().unwrap().clone(),
         started_at: Timestamp::from_millis(7),
         seen: None,
+        parent: None,
         begins_at: None,
     }
 }
@@ -139,7 +141,7 @@ fn the_content_is_what_is_pinned() {
     assert_ne!(other.hash, definition.hash);
     let defaults = Defaults { step_timeout: "31s".into(), ..Defaults::default() };
     let spec = toml::from_str(GOOD).unwrap();
-    let other = Definition::compile("w", spec, &defaults, &actions()).unwrap();
+    let other = Definition::compile("w", spec, &defaults, (&actions(), &Children::new())).unwrap();
     assert_ne!(other.hash, definition.hash, "what the configuration decides is pinned with it");
     for pinned in ["assume_done", "300000ms", "{{ input.number }}"] {
         assert!(definition.content.contains(pinned), "what an action decides is pinned with it: {pinned}");

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::definition::{UNDO, WAIT_FOR_EVENT};
+use super::child::RUN_INFO;
+use super::definition::{RUN_WORKFLOW, UNDO, WAIT_FOR_EVENT};
 use super::waits::WAIT_INFO;
 use crate::executor::failure::ErrorClass;
 use crate::executor::port::{Action, ActionInfo, Actions, OnDoubt, Written};
@@ -257,6 +258,8 @@ impl StepSpec {
             self.resolve_action(action.as_ref());
         } else if self.action == WAIT_FOR_EVENT {
             self.resolve_info(&WAIT_INFO);
+        } else if self.action == RUN_WORKFLOW {
+            self.resolve_info(&RUN_INFO);
         }
         self.timeout.get_or_insert_with(|| defaults.step_timeout.clone());
         if let Some(undo) = self.undo.take() {

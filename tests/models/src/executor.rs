@@ -319,7 +319,7 @@ impl Executor<'_> {
         let Ok(found) = self.world.shelves.copy().wait(wait);
         match found?.state {
             WaitState::Resolved { by: Resolution::Callback(event), .. } => {
-                Some(Happening::Called(wait, Some(event), Ok(Success::Done(json!({ "ok": true })))))
+                Some(Happening::Called(wait, Resolution::Callback(event), Ok(Success::Done(json!({ "ok": true })))))
             }
             _ => None,
         }

@@ -77,6 +77,8 @@ pub enum Input {
 pub struct Canonical {
     pub name: &'static str,
     pub workflow: &'static str,
+    /// The workflow `v`, which its runs may run.
+    pub child: Option<&'static str>,
     /// By step: what the provider does with the first calls; then all is fine.
     pub plans: &'static [(&'static str, &'static [Plan])],
     pub inputs: Vec<(i64, Input)>,
@@ -131,7 +133,7 @@ steps = [{ name = "a", action = "look" }, { name = "b", action = "tell" }]"#;
 /// Runs that are called back, or are not. Times are in milliseconds; an attempt takes ten.
 fn waiting() -> Vec<Canonical> {
     use RunStatus::{Cancelled, Failed, Succeeded, Superseded};
-    let story = |name, workflow, plans, ends| Canonical { name, workflow, plans, inputs: once([]), ends };
+    let story = |name, workflow, plans, ends| Canonical { name, workflow, child: None, plans, inputs: once([]), ends };
     let listen = |name, at| {
         let inputs = vec![(0, Input::Start(1)), (at, Input::Call(9, "codegen:run:x".into()))];
         Canonical { inputs, ..story(name, LISTENING, &[], &[Succeeded]) }
@@ -175,12 +177,67 @@ fn waiting() -> Vec<Canonical> {
     ]
 }
 
+pub const PARENT: &str = r#"steps = [{ name = "a", action = "set" }, { name = "r", action = "run_workflow", deadline = "1m", with = { workflow = "v", input = { x = "{{ steps.a.output.ok }}" } } }, { name = "b", action = "tell", when = "steps.r.output.outputs.x.ok" }]"#;
+pub const PARENT_ELSE: &str = r#"steps = [{ name = "r", action = "run_workflow", deadline = "1m", on_failure = "continue", with = { workflow = "v", input = { x = true } } }, { name = "b", action = "tell" }]"#;
+pub const CHILD: &str = r#"steps = [{ name = "x", action = "put", when = "input.x" }, { name = "p", action = "delay", with = { duration = "5s" } }, { name = "y", action = "tell" }]"#;
+pub const BUSY_CHILD: &str = r#"steps = [{ name = "p", action = "delay", with = { duration = "2s" } }, { name = "x", action = "tell" }, { name = "q", action = "delay", with = { duration = "9s" } }, { name = "y", action = "tell", when = "input.x" }]"#;
+pub const SLOW_CHILD: &str = r#"steps = [{ name = "x", action = "order", deadline = "3m", retry = { max_attempts = 2, base_delay = "45s", jitter = 0.0 } }, { name = "y", action = "tell" }]"#;
+
+/// Runs that start others, and what becomes of these. Times are in milliseconds; an attempt takes ten.
+fn families() -> Vec<Canonical> {
+    use RunStatus::{Cancelled, Failed, Succeeded};
+    let story = |name, (workflow, child), inputs, ends| Canonical {
+        name,
+        workflow,
+        child: Some(child),
+        plans: &[],
+        inputs,
+        ends,
+    };
+    const GONE: Plan = Plan::Refused(ErrorClass::NotFound);
+    vec![
+        story("a child", (PARENT, CHILD), once([]), &[Succeeded, Succeeded]),
+        Canonical {
+            plans: &[("x", &[GONE; 9])],
+            ..story("a child fails", (PARENT, CHILD), once([]), &[Failed, Failed])
+        },
+        Canonical {
+            plans: &[("x", &[GONE; 9])],
+            ..story("a child fails, and its parent goes on", (PARENT_ELSE, CHILD), once([]), &[Succeeded, Failed])
+        },
+        story("cancelled with its child", (PARENT, CHILD), once([(2_000, cancel())]), &[Cancelled, Cancelled]),
+        story(
+            "cancelled with its child in flight",
+            (PARENT, BUSY_CHILD),
+            once([(2_015, cancel())]),
+            &[Cancelled, Cancelled],
+        ),
+        story(
+            "a child is cancelled",
+            (PARENT_ELSE, CHILD),
+            vec![(0, Input::Start(1)), (2_000, Input::Say(1, cancel()))],
+            &[Succeeded, Cancelled],
+        ),
+        story("a child is too slow", (PARENT_ELSE, SLOW_CHILD), once([]), &[Succeeded, Cancelled]),
+        story(
+            "a child is run again",
+            (PARENT, CHILD),
+            vec![
+                (0, Input::Start(1)),
+                (2_000, Input::Say(1, cancel())),
+                (60_000, Input::Say(0, Command::Restart { step: "r".into() })),
+            ],
+            &[Succeeded, Cancelled, Succeeded],
+        ),
+    ]
+}
+
 /// The stories. Times are in milliseconds; an attempt takes ten.
 pub fn stories() -> Vec<Canonical> {
     use RunStatus::{Cancelled, Failed, Succeeded, Superseded};
     const NETWORK: Plan = Plan::Refused(ErrorClass::Network);
     const GONE: Plan = Plan::Refused(ErrorClass::NotFound);
-    let story = |name, workflow, inputs, ends| Canonical { name, workflow, plans: &[], inputs, ends };
+    let story = |name, workflow, inputs, ends| Canonical { name, workflow, child: None, plans: &[], inputs, ends };
     let several =
         |orders: &[(i64, i64)]| orders.iter().map(|(at, order)| (*at, Input::Start(*order))).collect::<Vec<_>>();
     let mut all = vec![
@@ -217,6 +274,7 @@ pub fn stories() -> Vec<Canonical> {
         story("in turn", IN_TURN, several(&[(0, 1), (1, 2), (2, 3)]), &[Succeeded, Succeeded, Succeeded]),
     ];
     all.extend(waiting());
+    all.extend(families());
     all.extend([
         Canonical { plans: &[("c", &[GONE; 9])], ..story("undone", UNDONE, once([]), &[Failed]) },
         Canonical {
