@@ -243,7 +243,10 @@ pub(super) fn entry_line(entry: &Value) -> String {
             let keys = entry.get("keys").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
             let keys = keys.collect::<Vec<_>>().join(" or ");
             let until = entry.pointer("/wait/until").and_then(Value::as_str).unwrap_or("-");
-            format!("{step}: waits until {until} to be called back as {keys}")
+            match entry.get("run").and_then(Value::as_str) {
+                Some(run) => format!("{step}: has started {run}, and waits until {until} for its end"),
+                None => format!("{step}: waits until {until} to be called back as {keys}"),
+            }
         }
         "attempted" => format!("{step}: attempt {attempt}"),
         "noted" => format!("{step}: {}", entry.get("note").cloned().unwrap_or_default()),
@@ -314,6 +317,8 @@ mod tests {
         check(failed, "attempt 3 to route it failed: x");
         let waiting = json!({"at": "t", "entry": "waiting", "step": "a", "keys": ["x:y:1"], "wait": {"until": "u"}});
         check(waiting, "a: waits until u to be called back as x:y:1");
+        let parent = json!({"at": "t", "entry": "waiting", "step": "a", "run": "run_1", "wait": {"until": "u"}});
+        check(parent, "a: has started run_1, and waits until u for its end");
         check(json!({"at": "t", "entry": "succeeded", "step": "a", "output": {"x": 1}}), "a: done {\"x\":1}");
         check(json!({"at": "t", "entry": "succeeded", "step": "a", "output": null}), "a: done");
         check(json!({"at": "t", "entry": "succeeded", "step": "a", "assumed": true}), "a: taken as done; nobody knows");

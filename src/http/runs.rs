@@ -107,6 +107,7 @@ pub(super) fn summary(run: &RunRecord, head: &RunHead) -> Value {
         "event": run.event,
         "route": run.route,
         "priority": run.priority,
+        "parent": run.parent.as_ref().map(|parent| json!({ "run": parent.run, "workflow": parent.workflow, "step": parent.step })),
         "startedAt": run.started_at.to_rfc3339(),
         "updatedAt": head.updated_at.to_rfc3339(),
         "wakeAt": head.wake.map(Timestamp::to_rfc3339),

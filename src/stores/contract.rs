@@ -440,6 +440,8 @@ macro_rules! contract {
             definitions_are_kept,
             the_last_condition_of_a_circuit_is_kept,
             an_event_completes_the_waits_that_it_matches,
+            a_run_is_started_with_an_advance_and_its_end_completes_the_wait,
+            a_run_that_is_not_wanted_any_more_cannot_go_on,
             a_callback_that_came_early_completes_its_wait_when_that_is_bound,
             what_came_early_within_the_same_batch_is_found_too,
             a_change_of_waits_that_does_not_hold_changes_nothing,

@@ -81,15 +81,19 @@ steps = [
 ]
 "#;
 
-fn definition(toml: &str) -> Definition {
+pub(crate) fn actions() -> Actions {
     let all: [&'static ActionInfo; 4] = [&LOOK, &LOOK_THERE, &TELL, &TRIGGER];
-    let actions: Actions = Arc::new(
+    Arc::new(
         all.map(|info| (info.name, Arc::new(Nothing(info)) as Arc<dyn Action>)).into_iter().collect::<BTreeMap<_, _>>(),
-    );
-    Definition::compile("w", toml::from_str(toml).unwrap(), &Defaults::default(), (&actions, &Children::new())).unwrap()
+    )
 }
 
-fn record() -> RunRecord {
+fn definition(toml: &str) -> Definition {
+    let children = Children::new();
+    Definition::compile("w", toml::from_str(toml).unwrap(), &Defaults::default(), (&actions(), &children)).unwrap()
+}
+
+pub(crate) fn record() -> RunRecord {
     let event = EventId::first_at(Timestamp::from_millis(1));
     RunRecord {
         id: RunId::derive("w", event, "r", 0),

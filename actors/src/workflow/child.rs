@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::compiler::Compiler;
 use super::definition::{Definition, DefinitionError, RUN_WORKFLOW, Spot};
+use super::recipe;
 use super::spec::{StepSpec, WorkflowSpec};
 use crate::executor::port::{Accepts, ActionInfo, EffectClass, OnDoubt, Parameter};
 
@@ -66,13 +67,16 @@ const NOTHING: &str = "{{ {} }}";
 
 /// The workflows that the steps of one run.
 pub(super) fn run_by(spec: &WorkflowSpec) -> impl Iterator<Item = &str> {
-    spec.steps.iter().filter(|step| step.action == RUN_WORKFLOW).filter_map(|step| step.with.get("workflow")?.as_str())
+    let named =
+        spec.steps.iter().filter(|step| step.action == RUN_WORKFLOW).filter_map(|step| step.with.get("workflow"));
+    named.filter(|name| !recipe::is_template(name)).filter_map(|name| name.as_str())
 }
 
 impl Compiler<'_> {
     /// The workflow that the step runs; nothing when it does not.
     pub(super) fn child(&mut self, spec: &StepSpec) -> Option<Child> {
-        let name = spec.with.get("workflow").filter(|_| spec.action == RUN_WORKFLOW)?.as_str()?;
+        let written = spec.with.get("workflow").filter(|_| spec.action == RUN_WORKFLOW)?;
+        let name = written.as_str()?;
         let at = Spot::of_step(&spec.name, "with.workflow");
         match self.children.get(name) {
             Some(Ok(child)) => {
@@ -83,7 +87,9 @@ impl Compiler<'_> {
                 return Some(child.clone());
             }
             Some(Err(reason)) => self.wrong(&at, reason.clone()),
-            None if name.contains("{{") => self.wrong(&at, "must be written out: what is run is known before any run"),
+            None if recipe::is_template(written) => {
+                self.wrong(&at, "must be written out: what is run is known before any run")
+            }
             None => self.wrong(&at, format!("there is no workflow `{name}`")),
         }
         None

@@ -190,6 +190,18 @@ fn every_kind_of_mistake_is_named_with_its_place() {
             "step `wait`, on_timeout.goto: there is no step `tel`",
         ),
         (
+            "a run of what there is not",
+            "action = \"send_notification\"",
+            "action = \"run_workflow\"\ndeadline = \"1m\"\nwith = { workflow = \"v\" }\n[[workflows.w.steps]]\nname = \"more\"\naction = \"send_notification\"",
+            "line 21: workflow `w`, step `tell`, with.workflow: there is no workflow `v`; there are pr_validation, w",
+        ),
+        (
+            "a run of itself",
+            "action = \"send_notification\"",
+            "action = \"run_workflow\"\ndeadline = \"1m\"\nwith = { workflow = \"w\" }\n[[workflows.w.steps]]\nname = \"more\"\naction = \"send_notification\"",
+            "line 21: workflow `w`, step `tell`, with.workflow: it would run itself for ever: w → w",
+        ),
+        (
             "no attempt at all",
             "max_attempts = 3",
             "max_attempts = 0",

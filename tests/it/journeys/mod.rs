@@ -3,6 +3,7 @@
 mod auditor;
 mod bad_input;
 mod breakers;
+mod children;
 mod control;
 mod dead_letters;
 mod debounce;
