@@ -259,8 +259,12 @@ pub enum What {
         /// When the next one comes; without it there is none.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         retry_at: Option<Timestamp>,
+        /// Whether its effect may have happened, and is looked for before there is another attempt, if there is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        unclear: Option<Unclear>,
     },
-    /// The attempt will be repeated: the process ended with it in flight, or it never left.
+    /// The process ended with the attempt in flight, it never left, or its service was not well meanwhile: it will be
+    /// repeated, or first looked for.
     Interrupted {
         /// The step.
         step: String,
@@ -269,6 +273,25 @@ pub enum What {
         /// Whether the process died while nothing else was at work.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         alone: bool,
+        /// When it is looked whether its effect has happened; without it nobody looks.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        look_at: Option<Timestamp>,
+    },
+    /// It is looked whether the effect of an attempt has happened.
+    Looking {
+        /// The step.
+        step: String,
+        /// The attempt.
+        attempt: u32,
+        /// When that is dropped if it has not ended.
+        until: Timestamp,
+    },
+    /// The attempt was looked for, and its effect has not happened.
+    Absent {
+        /// The step.
+        step: String,
+        /// The attempt.
+        attempt: u32,
     },
     /// A service that the step calls is not well: it goes on when that may be called again, and nothing of its
     /// budget is used up.
@@ -283,6 +306,9 @@ pub enum What {
         /// Why that failed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         error: Option<Failure>,
+        /// Whether its effect may have happened, and is looked for before there is another attempt.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        unclear: Option<Unclear>,
     },
     /// A delay began.
     Delayed {
@@ -367,6 +393,16 @@ pub enum What {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
+}
+
+/// What follows when the effect of an attempt is looked for, and has not happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unclear {
+    /// Another attempt.
+    Repeat,
+    /// It was the last one: the step has failed.
+    Fail,
 }
 
 /// A wait of a step.

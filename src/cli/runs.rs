@@ -258,6 +258,11 @@ pub(super) fn entry_line(entry: &Value) -> String {
         "failed" => {
             let error = entry.pointer("/error/message").and_then(Value::as_str).unwrap_or("-");
             match entry.get("retry_at").and_then(Value::as_str) {
+                Some(at) if entry.get("unclear").is_some() => {
+                    format!(
+                        "{step}: attempt {attempt} failed, and may have had its effect; that is looked for at {at}: {error}"
+                    )
+                }
                 Some(at) => format!("{step}: attempt {attempt} failed, the next one comes at {at}: {error}"),
                 None => format!("{step}: failed for good: {error}"),
             }
@@ -265,6 +270,14 @@ pub(super) fn entry_line(entry: &Value) -> String {
         "interrupted" if entry.get("alone").is_some() => {
             format!("{step}: the process died with attempt {attempt} in flight and nothing else; it is repeated")
         }
+        "interrupted" if entry.get("look_at").is_some() => {
+            format!(
+                "{step}: attempt {attempt} may have had its effect; that is looked for at {}",
+                text(entry, "look_at")
+            )
+        }
+        "looking" => format!("{step}: looks whether attempt {attempt} had its effect"),
+        "absent" => format!("{step}: attempt {attempt} had no effect"),
         "interrupted" => format!("{step}: the process ended with attempt {attempt} in flight; it is repeated"),
         "supersede_asked" => format!("makes way after the attempt in flight: {}", text(entry, "reason")),
         "skipped" => format!("{step}: skipped"),

@@ -122,7 +122,7 @@ pub(super) fn entry(entry: &Entry) -> Value {
     if let Some(fields) = shown.as_object_mut() {
         fields.insert("at".to_owned(), entry.at.to_rfc3339().into());
     }
-    for time in ["/until", "/retry_at", "/wait/until"] {
+    for time in ["/until", "/retry_at", "/look_at", "/wait/until"] {
         if let Some(shown) = shown.pointer_mut(time)
             && let Some(millis) = shown.as_i64()
         {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Supervised, WrapFuture};
 use tokio::sync::Notify;
 
-use super::attempts::{Attempts, Flight, State, notebook};
+use super::attempts::{Attempts, Flight, Job, State, notebook};
 use super::child;
 use super::deaths::Suspect;
 use super::decide::{Decision, Execute, Happening, Moment, decide};
@@ -291,7 +291,7 @@ impl Executor {
     }
 
     fn execute(&mut self, run: RunId, execute: Execute, flight: Flight) {
-        let Execute { step, attempt, serial, key, with, .. } = execute;
+        let Execute { step, attempt, look, serial, key, with, .. } = execute;
         let Some(step) = self.live.get(&run).and_then(|live| live.definition.step(&step)) else { return };
         let Some(action) = self.shared.actions.get(step.action.as_str()) else { return };
         let Ok(doors) = self.shared.executors.of(&self.workflow) else { return };
@@ -306,7 +306,8 @@ impl Executor {
             timeout: step.timeout,
             notebook: notebook(self.shared.executors.clone(), self.workflow.clone(), run, serial),
         };
-        self.attempts.begin(action, attempt, flight, doors.ended);
+        let job = if look { Job::Look } else { Job::Execute };
+        self.attempts.begin(action, (job, attempt), flight, doors.ended);
     }
 
     /// Tells dispatcher and timer how a run stands, unless they know.
@@ -387,6 +388,8 @@ impl Supervised for Executor {
         (self.complete, self.counting, self.census_due, self.fell) = (false, false, false, true);
         self.gathering = None;
         self.outdated.clear();
+        // It may have started runs of others, and fallen before it could say so.
+        self.shared.executors.look_again();
     }
 }
 

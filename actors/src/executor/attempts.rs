@@ -58,6 +58,15 @@ impl Drop for Flight {
     }
 }
 
+/// What is done of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Job {
+    /// It is made.
+    Execute,
+    /// It is looked whether it has happened.
+    Look,
+}
+
 /// How an attempt is.
 #[derive(Debug, PartialEq)]
 pub enum State {
@@ -81,11 +90,23 @@ impl Attempts {
     }
 
     /// Makes an attempt; when it has ended, `ended` is told.
-    pub fn begin(&mut self, action: &Arc<dyn Action>, attempt: Attempt, flight: Flight, ended: Door<AttemptEnded>) {
+    pub fn begin(
+        &mut self,
+        action: &Arc<dyn Action>,
+        (job, attempt): (Job, Attempt),
+        flight: Flight,
+        ended: Door<AttemptEnded>,
+    ) {
         let (run, serial, limit) = (attempt.run, attempt.serial, attempt.timeout);
         let action = Arc::clone(action);
         // Already making the future is the action's, and may fall.
-        let task = self.runtime.spawn(within(limit, async move { action.execute(attempt).await }));
+        let work = async move {
+            match job {
+                Job::Execute => action.execute(attempt).await,
+                Job::Look => action.look(attempt).await,
+            }
+        };
+        let task = self.runtime.spawn(within(limit, work));
         let abort = task.abort_handle();
         let outcome = Arc::new(Mutex::new(None));
         let left = Arc::clone(&outcome);

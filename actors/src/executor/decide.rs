@@ -53,6 +53,8 @@ pub struct Execute {
     pub step: String,
     /// Number of the attempt.
     pub attempt: u32,
+    /// Whether its effect is only looked for.
+    pub look: bool,
     /// Where its entry stands in the journal.
     pub serial: u32,
     /// The same for every attempt of the step, until the run is restarted.
@@ -285,6 +287,11 @@ impl<'a> Next<'a> {
 
     /// It is over, or first undoes what it has done. A run that makes way for a newer one has no further effect.
     fn finish(&mut self, status: RunStatus, reason: Option<String>) {
+        let unclear = self.progress.unclear().map(|(step, attempt)| (step.clone(), attempt));
+        for (step, attempt) in unclear.collect::<Vec<_>>() {
+            let reason = "the run ended before anybody had looked whether the attempt had its effect".to_owned();
+            self.write(What::Parked { step, attempt, reason });
+        }
         let fails = matches!(status, RunStatus::Failed | RunStatus::TimedOut | RunStatus::Cancelled);
         let undoes = fails && self.progress.life == Life::Begun && self.progress.next_undo(self.definition).is_some();
         if !undoes {
@@ -293,7 +300,7 @@ impl<'a> Next<'a> {
         // Only what changes nothing outside is in flight when somebody ends the run at once.
         let flying = self.progress.in_flight().map(|(step, flying)| (step.clone(), flying.tries.attempts));
         for (step, attempt) in flying.collect::<Vec<_>>() {
-            self.write(What::Interrupted { step, attempt, alone: false });
+            self.write(What::Interrupted { step, attempt, alone: false, look_at: None });
         }
         self.write(What::Undoing { status, reason });
     }

@@ -62,6 +62,16 @@ static TRIGGER: ActionInfo = ActionInfo {
     }),
     services: &["codegen"],
 };
+/// Makes something that can be seen afterwards.
+static MAKE: ActionInfo = ActionInfo {
+    name: "make",
+    class: EffectClass::Probe,
+    on_doubt: OnDoubt::Repeat,
+    parameters: &[],
+    timeout: None,
+    waits: None,
+    services: &["codegen"],
+};
 static TELL: ActionInfo = ActionInfo {
     name: "tell",
     class: EffectClass::Once,
@@ -82,7 +92,7 @@ steps = [
 "#;
 
 pub(crate) fn actions() -> Actions {
-    let all: [&'static ActionInfo; 4] = [&LOOK, &LOOK_THERE, &TELL, &TRIGGER];
+    let all: [&'static ActionInfo; 5] = [&LOOK, &LOOK_THERE, &MAKE, &TELL, &TRIGGER];
     Arc::new(
         all.map(|info| (info.name, Arc::new(Nothing(info)) as Arc<dyn Action>)).into_iter().collect::<BTreeMap<_, _>>(),
     )

@@ -13,6 +13,7 @@ pub mod deaths;
 pub mod decide;
 pub mod failure;
 pub mod loading;
+mod looking;
 pub mod messages;
 #[cfg(test)]
 mod outage_tests;

@@ -8,7 +8,7 @@ use super::failure::ErrorClass;
 use super::outages::Outages;
 pub use super::step_state::{Flying, Pause, StepState, Tries};
 use crate::ids::{RunId, WaitId};
-use crate::run::{Entry, Reserved, Ruling, RunHead, RunRecord, RunStatus, Standing, What};
+use crate::run::{Entry, Reserved, Ruling, RunHead, RunRecord, RunStatus, Standing, Unclear, What};
 use crate::time::Timestamp;
 use crate::workflow::definition::{Definition, Step, UNDO};
 
@@ -159,9 +159,14 @@ impl Progress {
         let tries = |step: &str| self.steps.get(step).map(StepState::tries).unwrap_or_default();
         let (step, state) = match what {
             What::Attempted { step, attempt, until, wait, .. } => {
-                let tries = Tries { attempts: *attempt, wait: *wait, ..tries(step) };
+                let tries = Tries { attempts: *attempt, wait: *wait, unclear: None, ..tries(step) };
                 (step, StepState::Attempting(Flying { serial, until: *until, notes: Vec::new(), tries }))
             }
+            What::Looking { step, until, .. } => {
+                let tries = tries(step);
+                (step, StepState::Attempting(Flying { serial, until: *until, notes: Vec::new(), tries }))
+            }
+            What::Absent { step, .. } => (step, StepState::Again(Tries { unclear: None, ..tries(step) })),
             What::Noted { step, note, .. } => {
                 let StepState::Attempting(mut flying) = self.steps.get(step)?.clone() else { return None };
                 flying.notes.push(note.clone());
@@ -170,30 +175,35 @@ impl Progress {
             What::Succeeded { step, output, .. } | What::Decided { step, ruling: Ruling::Done { output }, .. } => {
                 (step, StepState::Done { output: output.clone() })
             }
-            What::Failed { step, error, retry_at, .. } => {
+            What::Failed { step, error, retry_at, unclear, .. } => {
                 let before = tries(step);
                 // A callback that says so has ended its wait; the next attempt has another.
                 let is_flying = matches!(self.steps.get(step), Some(StepState::Attempting(_)));
-                let wait = before.wait.filter(|_| is_flying);
+                let (wait, unclear) = (before.wait.filter(|_| is_flying), *unclear);
                 let falls = before.falls + u32::from(error.class == ErrorClass::Internal);
-                let tries = Tries { failures: before.failures + 1, falls, deaths: 0, wait, ..before };
+                let tries = Tries { failures: before.failures + 1, falls, deaths: 0, wait, unclear, ..before };
                 let retry = |until| StepState::Pausing { until, pause: Pause::Retry, tries };
                 (step, retry_at.map_or_else(|| StepState::Failed(error.clone()), retry))
             }
-            What::Interrupted { step, alone, .. } => {
+            What::Interrupted { step, alone, look_at, .. } => {
                 let before = tries(step);
                 // A death among others counts against no one.
-                (step, StepState::Again(Tries { deaths: before.deaths + u32::from(*alone), ..before }))
+                let tries = Tries { deaths: before.deaths + u32::from(*alone), ..before };
+                let unclear = before.unclear.or(Some(Unclear::Repeat));
+                let look = |until| StepState::Pausing { until, pause: Pause::Retry, tries: Tries { unclear, ..tries } };
+                (step, look_at.map_or(StepState::Again(tries), look))
             }
             What::Decided { step, ruling: Ruling::Repeat, .. } => {
-                (step, StepState::Again(Tries { wait: None, ..tries(step) }))
+                (step, StepState::Again(Tries { wait: None, unclear: None, ..tries(step) }))
             }
             What::Waiting { step, wait, keys, run, .. } => {
                 let tries = Tries { wait: Some(*wait), ..tries(step) };
                 (step, StepState::Waiting { keys: keys.clone(), run: *run, until: wait.until, tries })
             }
-            What::Held { step, service, .. } => {
-                (step, StepState::Held { service: service.clone(), tries: Tries { deaths: 0, ..tries(step) } })
+            What::Held { step, service, unclear, .. } => {
+                let before = tries(step);
+                let tries = Tries { deaths: 0, unclear: unclear.or(before.unclear), ..before };
+                (step, StepState::Held { service: service.clone(), tries })
             }
             What::Delayed { step, until } => {
                 (step, StepState::Pausing { until: *until, pause: Pause::Delay, tries: Tries::default() })
@@ -401,6 +411,14 @@ impl Progress {
         self.steps.values().any(|step| matches!(step, StepState::Held { service: by, .. } if by == service))
     }
 
+    /// The steps of which nobody knows whether their last attempt had its effect, and has looked: each with its number.
+    pub fn unclear(&self) -> impl Iterator<Item = (&String, u32)> {
+        let unclear = self.steps.iter().filter(|(_, state)| {
+            !state.is_settled() && !matches!(state, StepState::InDoubt { .. }) && state.tries().unclear.is_some()
+        });
+        unclear.map(|(step, state)| (step, state.tries().attempts))
+    }
+
     /// Whether an operator must rule about an attempt.
     pub fn is_in_doubt(&self) -> bool {
         self.steps.values().any(|step| matches!(step, StepState::InDoubt { .. }))
@@ -475,6 +493,10 @@ impl Progress {
             }
             (_, _, _, Some((step, StepState::Held { service, .. }))) => {
                 (RunStatus::Waiting, Some(step.clone()), Some(format!("the circuit of `{service}` is open")))
+            }
+            (_, _, _, Some((step, state))) if state.tries().unclear.is_some() => {
+                let why = "nobody knows whether its effect has happened; it is looked for";
+                (RunStatus::Waiting, Some(step.clone()), Some(why.to_owned()))
             }
             (_, _, _, Some((step, _))) => (RunStatus::Waiting, Some(step.clone()), None),
             _ => (RunStatus::Running, None, None),

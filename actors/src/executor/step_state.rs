@@ -4,7 +4,7 @@ use serde_json::Value as Json;
 
 use super::failure::Failure;
 use crate::ids::RunId;
-use crate::run::Reserved;
+use crate::run::{Reserved, Unclear};
 use crate::time::Timestamp;
 
 /// How often a step was tried.
@@ -20,6 +20,8 @@ pub struct Tries {
     pub deaths: u32,
     /// The wait that is reserved for the callback of any of them.
     pub wait: Option<Reserved>,
+    /// Of the last of them nobody knows whether its effect has happened: it is looked for before there is another one.
+    pub unclear: Option<Unclear>,
 }
 
 /// Where a step stands. One that nothing has happened to yet has no state.
@@ -27,7 +29,7 @@ pub struct Tries {
 pub enum StepState {
     /// It is attempted again as soon as the run goes on.
     Again(Tries),
-    /// An attempt is in flight, or was when the process ended.
+    /// An attempt is in flight, or the look for an unclear one; or was when the process ended.
     Attempting(Flying),
     /// It waits for a time.
     Pausing {
@@ -77,7 +79,7 @@ pub enum StepState {
     Failed(Failure),
 }
 
-/// An attempt in flight.
+/// An attempt in flight, or the look for one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Flying {
     /// Where its entry stands in the journal: no other attempt of the run has the same.

@@ -95,7 +95,7 @@ impl Next<'_> {
                 let (step, output) = (step.name.clone(), output.clone());
                 self.write(What::Succeeded { step, attempt, output, assumed: false, event });
             }
-            Ok(Success::Superseded(_)) => self.ended(step, attempt, outcome),
+            Ok(Success::Superseded(_) | Success::Absent) => self.ended(step, attempt, outcome),
             Err(failure) => self.retry(step, attempt, failure.clone()),
         }
         self.go_on(false);

@@ -50,6 +50,13 @@ impl Does<'_> {
             Self::Action(action) => action.info(),
         }
     }
+
+    fn settles(&self) -> Duration {
+        match self {
+            Self::Engine(_) => Duration::ZERO,
+            Self::Action(action) => action.settles(),
+        }
+    }
 }
 
 /// What a step writes, with the defaults of its action: what an earlier version pinned may lack a parameter that
@@ -212,7 +219,7 @@ impl<'a> Compiler<'a> {
         let (waits, child) = (self.waits(spec, action.info()), self.child(spec));
         let retry = self.retry(&at("retry"), &spec.retry.clone().unwrap_or_default());
         let on_failure = spec.on_failure.clone();
-        let (class, services) = (effect.class, action.info().services);
+        let (class, services, settles) = (effect.class, action.info().services, action.settles());
         Some(Step {
             name: spec.name.clone(),
             action: spec.action.clone(),
@@ -220,6 +227,7 @@ impl<'a> Compiler<'a> {
             retry,
             class,
             on_doubt,
+            settles,
             needs,
             on_failure,
             waits,

@@ -118,6 +118,8 @@ pub struct Step {
     pub class: EffectClass,
     /// What happens in doubt.
     pub on_doubt: OnDoubt,
+    /// How long after an attempt its effect can be seen, if it is to be looked for.
+    pub settles: Duration,
     /// The steps that come right before it.
     pub needs: Vec<String>,
     /// What becomes of the run when it fails for good.

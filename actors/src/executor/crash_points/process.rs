@@ -250,7 +250,11 @@ impl Process {
                 .filter(|(other, progress)| **other != number && progress.in_flight().next().is_some());
             let limit = if definition.concurrency.is_some() { 0 } else { 1 };
             assert!(beside.count() <= limit, "{}: too many at work", world.story.name);
-            let outcome = world.call(number, execute.serial, (&execute.step, &execute.key))?;
+            let outcome = if execute.look {
+                world.look(number, execute.serial, (&execute.step, &execute.key))
+            } else {
+                world.call(number, execute.serial, (&execute.step, &execute.key))?
+            };
             world.point()?; // the effect has happened, nobody has written down what came of it
             self.flying.push((world.now.plus(Duration::from_millis(10)), number, execute.serial, outcome));
         }

@@ -33,14 +33,16 @@ const fn trigger(name: &'static str, class: EffectClass, on_doubt: OnDoubt) -> A
 pub const SOURCE: &str = "codegen";
 pub const EVENT: &str = "generation";
 
-/// One for each effect class, and two of what must never happen twice; then two that are called back.
-pub static ACTIONS: [ActionInfo; 7] = [
+/// One for each effect class, and two of what must never happen twice; then three that are called back.
+pub static ACTIONS: [ActionInfo; 9] = [
     action("look", EffectClass::Pure, OnDoubt::Repeat),
     action("set", EffectClass::Idempotent, OnDoubt::Repeat),
     action("put", EffectClass::Keyed, OnDoubt::Repeat),
+    action("make", EffectClass::Probe, OnDoubt::Repeat),
     action("tell", EffectClass::Once, OnDoubt::AssumeDone),
     action("send", EffectClass::Once, OnDoubt::Park),
     trigger("order", EffectClass::Keyed, OnDoubt::Repeat),
+    trigger("begin", EffectClass::Probe, OnDoubt::Repeat),
     trigger("launch", EffectClass::Once, OnDoubt::Park),
 ];
 
@@ -52,6 +54,8 @@ pub enum Plan {
     Refused(ErrorClass),
     /// It is done, and nobody is told.
     Unanswered,
+    /// It is not done, and nobody is told.
+    Lost,
     /// It is done, and the process dies of it.
     Kills,
     /// What it has begun calls back after so many milliseconds.
@@ -61,6 +65,9 @@ pub enum Plan {
     /// Only what it has begun since a restart calls back.
     CallsBackSinceRestart(i64),
 }
+
+/// So many milliseconds after something is done it can be seen.
+pub const SEEN_AFTER: i64 = 3_000;
 
 /// What happens from outside, at its time.
 #[derive(Clone)]
@@ -124,6 +131,9 @@ pub const SUPERSEDED_WAITING: &str = r#"
 concurrency = { group = "g", key = "k", on_newer = "cancel", order_by = "input.order" }
 steps = [{ name = "a", action = "order", deadline = "1m" }, { name = "b", action = "tell" }]"#;
 
+pub const LOOKED_FOR: &str = r#"steps = [{ name = "a", action = "make", retry = { max_attempts = 3, base_delay = "1s", jitter = 0.0 } }, { name = "b", action = "tell", when = "steps.a.output.ok" }]"#;
+pub const BEGUN: &str = r#"steps = [{ name = "a", action = "begin", deadline = "1m", retry = { max_attempts = 3, base_delay = "1s", jitter = 0.0 } }, { name = "b", action = "tell", when = "steps.a.output.ok" }]"#;
+
 pub const UNDONE: &str = r#"steps = [{ name = "a", action = "set", undo = { action = "put" } }, { name = "b", action = "tell", undo = { action = "tell" } }, { name = "c", action = "set", retry = { max_attempts = 1 } }]"#;
 pub const DEBOUNCED: &str = r#"
 debounce = { key = "k", quiet = "5s" }
@@ -151,6 +161,8 @@ fn waiting() -> Vec<Canonical> {
             &[Succeeded],
         ),
         story("two callbacks", BOTH, &[("a", &[Plan::CallsBack(3)]), ("b", &[Plan::CallsBack(20_000)])], &[Succeeded]),
+        story("begun, found, called back", BEGUN, &[("a", &[Plan::CallsBackUnanswered(20_000)])], &[Succeeded]),
+        story("begun, called back before it is found", BEGUN, &[("a", &[Plan::CallsBackUnanswered(3)])], &[Succeeded]),
         listen("an event on the way", 2_000),
         listen("an event in time", 20_000),
         Canonical {
@@ -269,6 +281,20 @@ pub fn stories() -> Vec<Canonical> {
         },
         Canonical { plans: &[("b", &[Plan::Kills; 9])], ..story("poison", POISON, once([]), &[Failed]) },
         Canonical { plans: &[("a", &[Plan::Kills])], ..story("poison, once", PARKING, once([]), &[Succeeded]) },
+        story("looked for", LOOKED_FOR, once([]), &[Succeeded]),
+        Canonical {
+            plans: &[("a", &[Plan::Unanswered])],
+            ..story("looked for and found", LOOKED_FOR, once([]), &[Succeeded])
+        },
+        Canonical {
+            plans: &[("a", &[Plan::Lost, Plan::Lost, Plan::Unanswered])],
+            ..story("looked for and found at last", LOOKED_FOR, once([]), &[Succeeded])
+        },
+        Canonical { plans: &[("a", &[Plan::Lost; 9])], ..story("looked for in vain", LOOKED_FOR, once([]), &[Failed]) },
+        Canonical {
+            plans: &[("a", &[Plan::Lost])],
+            ..story("cancelled while it is looked for", LOOKED_FOR, once([(2_000, cancel())]), &[Cancelled])
+        },
         story("superseded", SUPERSEDE, several(&[(0, 1), (5, 2)]), &[Superseded, Succeeded]),
         story("a late older one", SUPERSEDE, several(&[(0, 2), (5, 1)]), &[Succeeded, Superseded]),
         story("in turn", IN_TURN, several(&[(0, 1), (1, 2), (2, 3)]), &[Succeeded, Succeeded, Succeeded]),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::process::Process;
-use super::stories::{Canonical, Input, Plan, actions};
+use super::stories::{Canonical, Input, Plan, SEEN_AFTER, actions};
 use crate::executor::child;
 use crate::executor::decide::Happening;
 use crate::executor::failure::{ErrorClass, Failure};
@@ -22,7 +22,7 @@ use crate::wait::desk::Shelves;
 use crate::wait::memory::MemoryShelves;
 use crate::wait::record::{Resolution, WaitRecord, WaitState};
 use crate::workflow::catalog::Catalog;
-use crate::workflow::definition::Definition;
+use crate::workflow::definition::{Definition, Step};
 use crate::workflow::spec::Defaults;
 
 /// The process has ended.
@@ -34,6 +34,7 @@ pub struct Call {
     pub step: String,
     pub key: String,
     pub executed: bool,
+    pub at: Timestamp,
 }
 
 /// What outlives a process.
@@ -123,9 +124,9 @@ impl<'a> World<'a> {
         let before = self.calls.iter().filter(|call| call.step == step && call.run == run).count();
         let plans = self.story.plans.iter().find(|(of, _)| *of == step).map_or(&[][..], |(_, plans)| plans);
         let plan = plans.get(before).copied().unwrap_or(Plan::Fine);
-        let executed = !matches!(plan, Plan::Refused(_));
+        let executed = !matches!(plan, Plan::Refused(_) | Plan::Lost);
         let known = self.calls.iter().any(|call| call.key == key && call.executed);
-        self.calls.push(Call { run, step: step.to_owned(), key: key.to_owned(), executed });
+        self.calls.push(Call { run, step: step.to_owned(), key: key.to_owned(), executed, at: self.now });
         let waits = self.definition_of(number).step(step).is_some_and(|step| step.waits.is_some());
         let own = format!("codegen:run:{key}");
         if waits {
@@ -135,7 +136,7 @@ impl<'a> World<'a> {
         let calls_back = match plan {
             Plan::CallsBack(after) | Plan::CallsBackUnanswered(after) => Some(after),
             Plan::CallsBackSinceRestart(after) => key.ends_with("/1").then_some(after),
-            Plan::Fine | Plan::Refused(_) | Plan::Unanswered | Plan::Kills => None,
+            Plan::Fine | Plan::Refused(_) | Plan::Unanswered | Plan::Lost | Plan::Kills => None,
         };
         if let Some(after) = calls_back {
             // Whoever recognises the key begins nothing again.
@@ -146,7 +147,7 @@ impl<'a> World<'a> {
         Ok(match plan {
             Plan::Kills => return Err(Crash),
             Plan::Refused(class) => Err(Failure::new(class, "by plan")),
-            Plan::Unanswered | Plan::CallsBackUnanswered(_) => {
+            Plan::Unanswered | Plan::Lost | Plan::CallsBackUnanswered(_) => {
                 Err(Failure::new(ErrorClass::Timeout, "by plan").in_doubt())
             }
             _ if waits => Ok(Success::Waiting { keys: vec![own], output: json!({}) }),
@@ -154,6 +155,19 @@ impl<'a> World<'a> {
                 Ok(Success::Done(json!({ "ok": true })))
             }
         })
+    }
+
+    /// Whether what has this key is there. What was done just now cannot be seen yet.
+    pub fn look(&self, number: usize, serial: u32, (step, key): (&str, &str)) -> Outcome {
+        let (_, journal) = &self.image[number];
+        let recorded = matches!(journal.get(serial as usize), Some(Entry { what: What::Looking { step: of, .. }, .. }) if of == step);
+        assert!(recorded, "{}: a look for {step} that is not in the flushed journal", self.story.name);
+        let seen = |call: &Call| call.key == key && call.executed && call.at.millis() + SEEN_AFTER <= self.now.millis();
+        match (self.calls.iter().any(seen), self.definition_of(number).step(step).unwrap().waits.is_some()) {
+            (false, _) => Ok(Success::Absent),
+            (true, true) => Ok(Success::Waiting { keys: vec![format!("codegen:run:{key}")], output: json!({}) }),
+            (true, false) => Ok(Success::Done(json!({ "ok": true }))),
+        }
     }
 
     fn schedule(&mut self, at: i64, input: Input) {
@@ -248,7 +262,8 @@ pub fn check(world: &World<'_>) {
             );
         }
         let undos = definition.steps.iter().filter_map(|step| step.undo.as_deref());
-        for step in definition.steps.iter().chain(undos).filter(|step| step.class == EffectClass::Once) {
+        let not_twice = |step: &&Step| matches!(step.class, EffectClass::Once | EffectClass::Probe);
+        for step in definition.steps.iter().chain(undos).filter(not_twice) {
             let of = |call: &&Call| call.run == record.id && call.step == step.name && call.executed;
             let mut executed: Vec<&str> = world.calls.iter().filter(of).map(|call| call.key.as_str()).collect();
             let all = executed.len();
