@@ -26,6 +26,7 @@ mod recovery;
 mod redrive;
 mod step;
 mod step_state;
+mod summary;
 mod task;
 mod telling;
 #[cfg(test)]
