@@ -325,13 +325,20 @@ pub enum What {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         past: Option<String>,
     },
-    /// A newer run takes its place as soon as the attempt in flight has ended.
+    /// A newer run takes its place as soon as the attempts in flight have ended.
     SupersedeAsked {
         /// By what, in words.
         reason: String,
     },
-    /// An operator ends it as soon as the attempt in flight has ended.
+    /// An operator ends it as soon as the attempts in flight have ended.
     CancelAsked {
+        /// In words.
+        reason: String,
+    },
+    /// It ends so as soon as the attempts in flight have ended.
+    EndAsked {
+        /// How.
+        status: RunStatus,
         /// In words.
         reason: String,
     },

@@ -281,6 +281,7 @@ pub(super) fn entry_line(entry: &Value) -> String {
         "interrupted" => format!("{step}: the process ended with attempt {attempt} in flight; it is repeated"),
         "supersede_asked" => format!("makes way after the attempt in flight: {}", text(entry, "reason")),
         "skipped" => format!("{step}: skipped"),
+        "end_asked" => format!("{} after what is in flight: {}", text(entry, "status"), text(entry, "reason")),
         "cancel_asked" => format!("ends after the attempt in flight: {}", text(entry, "reason")),
         "paused" => "paused".to_owned(),
         "resumed" => "resumed".to_owned(),

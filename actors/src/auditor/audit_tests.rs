@@ -3,8 +3,8 @@
 use super::*;
 use crate::executor::command::Command;
 use crate::executor::decide::Happening;
-use crate::executor::decide::tests::{STEPS, Story, failure};
 use crate::executor::failure::ErrorClass;
+use crate::executor::story::{STEPS, Story, failure};
 use crate::run::{Reserved, What};
 
 const GRACE: Duration = Duration::from_secs(60);

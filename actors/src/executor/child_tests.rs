@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::event::{Facts, SourceName};
-use crate::executor::decide::tests::{actions, record};
 use crate::executor::decide::{Moment, decide};
 use crate::executor::outages::Outages;
+use crate::executor::story::{actions, record};
 use crate::ids::WaitId;
 use crate::run::{Entry, RunHead, SeenEvent};
 use crate::time::Timestamp;
@@ -61,7 +61,7 @@ fn a_child_is_of_the_same_event_and_pinned_with_its_parent() {
         ..run
     };
     assert_eq!(*child, expect);
-    assert_eq!(decision.execute, None, "it takes no attempt");
+    assert_eq!(decision.executes, [], "it takes no attempt");
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn an_attempt_of_a_child_depends_on_its_parent_and_its_end_says_so() {
         decide(child, family.get("v").unwrap(), progress, happening, moment)
     };
     let begun = happens(&Progress::new(child), &Happening::Go, 4_000);
-    let serial = begun.execute.as_ref().unwrap().serial;
+    let serial = begun.executes[0].serial;
     assert_eq!(begun.waits, [WaitChange::Want { wait, run: child.id }]);
     let ended = happens(&begun.progress, &Happening::Ended(serial, Ok(Success::Done(Json::Null))), 4_010);
     assert!(ended.progress.is_over());

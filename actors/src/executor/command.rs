@@ -69,9 +69,9 @@ impl Next<'_> {
     fn cancel(&mut self, reason: &str) {
         let class = |step: &String| self.definition.step(step).map(|step| step.class);
         if self.progress.in_flight().all(|(step, _)| class(step) == Some(EffectClass::Pure)) {
-            self.end(RunStatus::Cancelled, Some(reason.to_owned()));
+            self.end_at_once(RunStatus::Cancelled, Some(reason.to_owned()));
         } else {
-            self.leave(RunStatus::Cancelled, reason);
+            self.end(RunStatus::Cancelled, Some(reason.to_owned()));
         }
     }
 

@@ -58,7 +58,7 @@ impl Next<'_> {
         let key = step_key(self.run.id, &step.name, self.progress.generation);
         let (name, serial, until) = (step.name.clone(), self.progress.revision, self.now.plus(step.timeout));
         self.write(What::Looking { step: name.clone(), attempt, until });
-        self.execute = Some(Execute { step: name, attempt, look: true, serial, key, with, until });
+        self.executes.push(Execute { step: name, attempt, look: true, serial, key, with, until });
     }
 
     /// It was looked.

@@ -7,9 +7,9 @@ use serde_json::json;
 use super::*;
 use crate::executor::command::Command;
 use crate::executor::decide::Happening;
-use crate::executor::decide::tests::{Story, failure};
 use crate::executor::outages::Outages;
 use crate::executor::progress::StepState;
+use crate::executor::story::{Story, failure};
 use crate::run::{Ruling, RunStatus, Standing};
 
 const MAKING: &str = r#"

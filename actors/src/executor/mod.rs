@@ -18,6 +18,8 @@ pub mod messages;
 #[cfg(test)]
 mod outage_tests;
 pub mod outages;
+#[cfg(test)]
+mod parallel_tests;
 pub mod parameter;
 mod poison;
 pub mod port;
@@ -26,6 +28,8 @@ mod recovery;
 mod redrive;
 mod step;
 mod step_state;
+#[cfg(test)]
+pub(crate) mod story;
 mod summary;
 mod task;
 mod telling;

@@ -30,7 +30,7 @@ pub struct Progress {
     /// How much of its time was left at the last entry, once it has begun. Attempts and declared pauses
     /// use it up; waiting for a turn, or for a person, does not.
     pub left: Option<Duration>,
-    /// How it ends once the attempt in flight has ended, and why.
+    /// How it ends once the attempts in flight have ended, and why.
     pub leaving: Option<(RunStatus, String)>,
     /// Whether another run has started it.
     pub child: bool,
@@ -119,6 +119,7 @@ impl Progress {
             }
             What::SupersedeAsked { reason } => self.leaving = Some((RunStatus::Superseded, reason.clone())),
             What::CancelAsked { reason } => self.leaving = Some((RunStatus::Cancelled, reason.clone())),
+            What::EndAsked { status, reason } => self.leaving = Some((*status, reason.clone())),
             What::Paused => self.paused = true,
             What::Resumed => self.paused = false,
             What::Blocked { reason } => self.blocked = Some(reason.clone()),
@@ -217,6 +218,7 @@ impl Progress {
             | What::Begun { .. }
             | What::SupersedeAsked { .. }
             | What::CancelAsked { .. }
+            | What::EndAsked { .. }
             | What::Paused
             | What::Resumed
             | What::Blocked { .. }
@@ -319,11 +321,11 @@ impl Progress {
         })
     }
 
-    /// Whether an attempt that is in flight here is so no more when the run stands as `after`: its outcome is
-    /// durable, or nobody wants it.
-    pub fn lands(&self, after: &Self) -> bool {
-        let is_flying = |serial| after.in_flight().any(|(_, flying)| flying.serial == serial);
-        self.in_flight().any(|(_, flying)| !is_flying(flying.serial))
+    /// Serials of the attempts that are in flight here and no more when the run stands as `after`: their outcome is
+    /// durable, or nobody wants them.
+    pub fn landed(&self, after: &Self) -> Vec<u32> {
+        let is_flying = |serial: &u32| after.in_flight().any(|(_, flying)| flying.serial == *serial);
+        self.in_flight().map(|(_, flying)| flying.serial).filter(|serial| !is_flying(serial)).collect()
     }
 
     /// Whether nothing more will happen, unless it is restarted.

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 
+use serde_json::Value as Json;
+
 use super::actor::{Executor, Live, STORE_PAUSE};
 use super::attempts::State;
 use super::child;
@@ -24,8 +26,8 @@ use crate::wait::record::WaitChange;
 impl Executor {
     /// Tells the dispatcher that it will not hear of a run again.
     fn forget(&mut self, run: RunId, ctx: &mut Context<Self>) {
-        self.attempts.settle(run);
-        self.never_left.remove(&run);
+        self.attempts.settle_of(run, |_| false);
+        self.never_left.retain(|(of, _)| *of != run);
         let gone = self.shared.gone.clone();
         ctx.spawn(async move { _ = gone.ask(Gone(run)).await }.into_actor(self));
     }
@@ -254,44 +256,54 @@ impl Executor {
         self.resume(run, ctx);
     }
 
-    /// An attempt that was in flight when the journal ended: at work here, ended here, never made, or in
+    /// The attempts that were in flight when the journal ended: each at work here, ended here, never made, or in
     /// doubt.
     fn resume(&mut self, run: RunId, ctx: &mut Context<Self>) {
-        let never_left = self.never_left.remove(&run);
         let now = self.shared.clock.now();
         let Some(live) = self.live.get(&run) else { return };
         // It may have been up before anybody was here to see it.
         let time_is_up = live.progress.time_is_up(now);
-        let flying = live.progress.in_flight().next().map(|(step, flying)| (step.clone(), flying.clone()));
-        let Some((step, Flying { serial, notes, .. })) = flying else {
-            self.attempts.settle(run);
-            if time_is_up {
-                self.take(run, Happening::Woke.into(), ctx);
-            }
-            return;
-        };
-        match self.attempts.state(run, serial) {
-            State::AtWork if time_is_up => self.take(run, Happening::Woke.into(), ctx),
-            State::AtWork => {}
-            State::Ended(outcome) => self.ended(run, serial, outcome, ctx),
-            State::Unknown if never_left == Some(serial) => {
-                self.take(run, Happening::NeverLeft(serial).into(), ctx);
-            }
-            State::Unknown => {
-                let action = live.definition.step(&step).and_then(|step| self.shared.actions.get(step.action.as_str()));
-                let clean_up = action.filter(|_| !notes.is_empty()).map(|action| self.attempts.clean_up(action, notes));
-                let clean_up = async move {
-                    if let Some(clean_up) = clean_up {
-                        clean_up.await;
-                    }
-                };
-                let died_alone = self.shared.suspect.is_some_and(|suspect| suspect.is(run, serial));
-                let happening = if died_alone { Happening::DiedAlone(serial) } else { Happening::Recovered(serial) };
-                ctx.spawn(clean_up.into_actor(self).map(move |(), executor, ctx| {
-                    executor.take(run, happening.into(), ctx);
-                }));
+        let flying: Vec<(String, Flying)> =
+            live.progress.in_flight().map(|(step, flying)| (step.clone(), flying.clone())).collect();
+        let is_flying = |serial| flying.iter().any(|(_, flying)| flying.serial == serial);
+        self.attempts.settle_of(run, is_flying);
+        let is_alone = flying.len() == 1;
+        for (step, Flying { serial, notes, .. }) in flying {
+            let never_left = self.never_left.remove(&(run, serial));
+            match self.attempts.state(run, serial) {
+                State::AtWork => {}
+                State::Ended(outcome) => self.ended(run, serial, outcome, ctx),
+                State::Unknown if never_left => self.take(run, Happening::NeverLeft(serial).into(), ctx),
+                State::Unknown => self.resolve((run, serial), (&step, notes), is_alone, ctx),
             }
         }
+        self.never_left.retain(|(of, _)| *of != run);
+        if time_is_up {
+            self.take(run, Happening::Woke.into(), ctx);
+        }
+    }
+
+    /// Nobody here makes this attempt: what a former process has left of it is cleaned up, and then it is in doubt.
+    fn resolve(
+        &mut self,
+        (run, serial): (RunId, u32),
+        (step, notes): (&str, Vec<Json>),
+        is_alone: bool,
+        ctx: &mut Context<Self>,
+    ) {
+        let step = self.live.get(&run).and_then(|live| live.definition.step(step));
+        let action = step.and_then(|step| self.shared.actions.get(step.action.as_str()));
+        let clean_up = action.filter(|_| !notes.is_empty()).map(|action| self.attempts.clean_up(action, notes));
+        let clean_up = async move {
+            if let Some(clean_up) = clean_up {
+                clean_up.await;
+            }
+        };
+        let died_alone = is_alone && self.shared.suspect.is_some_and(|suspect| suspect.is(run, serial));
+        let happening = if died_alone { Happening::DiedAlone(serial) } else { Happening::Recovered(serial) };
+        ctx.spawn(clean_up.into_actor(self).map(move |(), executor, ctx| {
+            executor.take(run, happening.into(), ctx);
+        }));
     }
 
     /// A run whose definition cannot be executed says so, and waits for a process that can.

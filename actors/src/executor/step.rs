@@ -93,7 +93,7 @@ impl Next<'_> {
         let wait = self.reserve(step);
         self.waits.extend(child::is_wanted(self.run).filter(|_| !self.progress.is_undoing()));
         self.write(What::Attempted { step: name.clone(), attempt, key: key.clone(), until, wait });
-        self.execute = Some(Execute { step: name, attempt, look: false, serial, key, with, until });
+        self.executes.push(Execute { step: name, attempt, look: false, serial, key, with, until });
     }
 
     /// Nobody calls this service now. An attempt that failed over it was none.
@@ -242,8 +242,11 @@ impl Next<'_> {
     /// stays so.
     fn go_to(&mut self, from: &Step, target: &str) {
         let after = self.definition.after(target);
+        // What is at work beside it comes to its end.
         let is_open = |name: &String| match self.progress.steps.get(name) {
-            Some(state) => !state.is_settled() && !matches!(state, StepState::InDoubt { .. }),
+            Some(state) => {
+                !state.is_settled() && !matches!(state, StepState::InDoubt { .. } | StepState::Attempting(_))
+            }
             None => true,
         };
         let names = self.definition.steps.iter().map(|step| step.name.clone());

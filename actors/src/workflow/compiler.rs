@@ -14,7 +14,7 @@ use super::definition::{
 use super::graph::Graph;
 use super::recipe::Recipe;
 use super::retry::RetryPolicy;
-use super::spec::{ConcurrencySpec, DebounceSpec, RetrySpec, StepSpec};
+use super::spec::{ConcurrencySpec, DebounceSpec, MOST_PARALLEL, RetrySpec, StepSpec};
 use super::waits::WAIT_INFO;
 use crate::event::Facts;
 use crate::executor::port::{
@@ -100,6 +100,10 @@ impl<'a> Compiler<'a> {
         if spec.steps.is_empty() {
             self.wrong(&Spot::of_workflow("steps"), "a workflow has at least one step");
         }
+        let parallelism = spec.parallelism.unwrap_or(1);
+        if !(1..=MOST_PARALLEL).contains(&parallelism) {
+            self.wrong(&Spot::of_workflow("parallelism"), format!("must be within 1 and {MOST_PARALLEL}"));
+        }
         let concurrency = spec.concurrency.as_ref().and_then(|spec| self.concurrency(spec));
         let debounce = spec.debounce.as_ref().and_then(|spec| self.debounce(spec));
         let graph = Graph::of(&spec.steps);
@@ -127,6 +131,7 @@ impl<'a> Compiler<'a> {
             hash,
             content,
             timeout,
+            parallelism,
             concurrency,
             debounce,
             inputs,

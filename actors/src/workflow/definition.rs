@@ -44,6 +44,8 @@ pub struct Definition {
     pub content: String,
     /// How long a run may take once it has begun.
     pub timeout: Duration,
+    /// How many steps of a run may be at work at once.
+    pub parallelism: usize,
     /// Which runs must not go on side by side.
     pub concurrency: Option<Concurrency>,
     /// Which runs are one if they come close together.

@@ -208,6 +208,12 @@ fn every_kind_of_mistake_is_named_with_its_place() {
             "line 13: workflow `w`, step `status`, retry: max_attempts counts the first one and is at least 1",
         ),
         (
+            "no step at a time",
+            "timeout = \"10m\"",
+            "timeout = \"10m\"\nparallelism = 0",
+            "line 3: workflow `w`, parallelism: must be within 1 and 64",
+        ),
+        (
             "a limit of none",
             "group = \"g\"",
             "limit = 0, group = \"g\"",

@@ -12,6 +12,7 @@ mod deliveries;
 mod full_disk;
 mod generic_actions;
 mod operators;
+mod parallel;
 mod process;
 mod retention;
 mod sources;

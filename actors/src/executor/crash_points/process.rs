@@ -59,11 +59,11 @@ impl Process {
         for number in 0..world.image.len() {
             self.load(world, number);
         }
-        let flying = self.progress.values().filter(|progress| progress.in_flight().next().is_some()).count();
+        let flying = self.progress.values().map(|progress| progress.in_flight().count()).sum::<usize>();
         for number in 0..world.image.len() {
             self.looks(world, number)?;
-            let serial = self.progress[&number].in_flight().next().map(|(_, flying)| flying.serial);
-            if let Some(serial) = serial {
+            let serials: Vec<u32> = self.progress[&number].in_flight().map(|(_, flying)| flying.serial).collect();
+            for serial in serials {
                 let died_alone = flying == 1;
                 let happening = if died_alone { Happening::DiedAlone(serial) } else { Happening::Recovered(serial) };
                 self.happens(world, number, &happening)?;
@@ -210,7 +210,7 @@ impl Process {
         let definition = world.definition_of(number);
         let decision = decide(&world.image[number].0, &definition, progress, happening, moment);
         let left = child::left(&definition, progress, &decision);
-        let Decision { entries, waits, starts, execute, progress, .. } = decision;
+        let Decision { entries, waits, starts, executes, progress, .. } = decision;
         let Ok(holds) = desk::holds(&mut world.shelves, &waits);
         if !holds {
             // A callback was faster: the run is read again, and what it says is looked at first.
@@ -232,10 +232,9 @@ impl Process {
             told = others.into_iter().map(|met| met.wait.run).chain(left.into_iter().map(|(_, run)| run)).collect();
             world.point()?; // flushed
             assert_eq!(Progress::of(&world.image[number].0, &world.image[number].1), progress);
-            if self.progress[&number].lands(&progress) {
-                self.flying.retain(|(_, of, ..)| *of != number);
-                looks = true;
-            }
+            let landed = self.progress[&number].landed(&progress);
+            self.flying.retain(|(_, of, serial, _)| *of != number || !landed.contains(serial));
+            looks |= !landed.is_empty();
             self.progress.insert(number, progress);
             for run in starts {
                 let number = world.number_of(run.id);
@@ -243,7 +242,7 @@ impl Process {
                 self.report(world, number);
             }
         }
-        if let Some(execute) = execute {
+        for execute in executes {
             let beside = self
                 .progress
                 .iter()

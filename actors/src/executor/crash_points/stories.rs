@@ -112,6 +112,9 @@ pub const PARKING: &str = r#"steps = [{ name = "a", action = "send" }, { name = 
 /// The budget is larger than what a poisonous step is given.
 pub const POISON: &str = r#"steps = [{ name = "a", action = "look" }, { name = "b", action = "set", retry = { max_attempts = 9, base_delay = "1s" } }, { name = "c", action = "tell" }]"#;
 pub const GRAPH: &str = r#"steps = [{ name = "a", action = "look", needs = [] }, { name = "b", action = "set", needs = ["a"] }, { name = "p", action = "delay", needs = ["a"], with = { duration = "2s" } }, { name = "c", action = "tell", needs = ["b", "p"], when = "steps.b.output.ok" }, { name = "n", action = "tell", needs = ["a"], when = "not steps.a.output.ok" }]"#;
+pub const FAN: &str = r#"parallelism = 3
+steps = [{ name = "a", action = "set", needs = [] }, { name = "b", action = "put", needs = [] }, { name = "c", action = "make", needs = [] }, { name = "d", action = "send", needs = [] }, { name = "e", action = "tell", needs = ["a", "b", "c", "d"] }]"#;
+pub const FAN_UNDONE: &str = r#"steps = [{ name = "a", action = "set", needs = [], undo = { action = "put" } }, { name = "b", action = "put", needs = [], undo = { action = "tell" } }, { name = "c", action = "set", needs = [], retry = { max_attempts = 1 } }]"#;
 pub const WAYS_ON: &str = r#"steps = [{ name = "a", action = "set", on_failure = "continue", retry = { max_attempts = 1 } }, { name = "b", action = "set", on_failure = { goto = "d" }, retry = { max_attempts = 1 } }, { name = "c", action = "tell" }, { name = "d", action = "tell" }]"#;
 pub const DOUBT_BESIDE: &str = r#"steps = [{ name = "a", action = "send", needs = [] }, { name = "p", action = "delay", needs = [], with = { duration = "1s" } }, { name = "b", action = "set", needs = ["p"], retry = { max_attempts = 1 } }, { name = "c", action = "put", needs = ["a", "b"] }]"#;
 pub const SUPERSEDE: &str = r#"
@@ -255,6 +258,14 @@ pub fn stories() -> Vec<Canonical> {
     let mut all = vec![
         story("sequence", SEQUENCE, once([]), &[Succeeded]),
         story("graph", GRAPH, once([]), &[Succeeded]),
+        story("side by side", FAN, once([]), &[Succeeded]),
+        Canonical {
+            plans: &[("a", &[NETWORK]), ("b", &[Plan::Unanswered]), ("c", &[Plan::Lost])],
+            ..story("side by side with trouble", FAN, once([]), &[Succeeded])
+        },
+        Canonical { plans: &[("b", &[GONE; 9])], ..story("one of several fails", FAN, once([]), &[Failed]) },
+        story("several are cancelled", FAN, once([(5, cancel())]), &[Cancelled]),
+        Canonical { plans: &[("c", &[GONE; 9])], ..story("several are undone", FAN_UNDONE, once([]), &[Failed]) },
         Canonical {
             plans: &[("a", &[NETWORK, Plan::Unanswered]), ("b", &[NETWORK])],
             ..story("retry", RETRY, once([]), &[Succeeded])

@@ -158,7 +158,7 @@ fn life(run: &RunRecord, definition: &Definition) -> Vec<Transition> {
             starts: Vec::new(),
         });
         progress = decision.progress;
-        let Some(execute) = decision.execute else { return life };
+        let Some(execute) = decision.executes.into_iter().next() else { return life };
         happening = Happening::Ended(execute.serial, Ok(Success::Done(output(&execute.step))));
     }
 }
