@@ -77,6 +77,17 @@ pub enum Idle {
     Retry,
 }
 
+impl Idle {
+    /// What such times are called.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Wait => "waits",
+            Self::Pause => "pauses",
+            Self::Retry => "pauses before another attempt",
+        }
+    }
+}
+
 /// When a run was idle, and what for: from and to, in milliseconds since the Unix epoch.
 pub fn idle(run: &Value) -> Vec<(Idle, i64, i64)> {
     let (mut since, mut found): (BTreeMap<&str, (Idle, i64)>, Vec<_>) = Default::default();

@@ -23,9 +23,9 @@ pub fn tell(evidence: &Evidence, kills: &[i64], checked: &[Checked], wrong: &[St
     println!("  {}", waits(evidence));
     println!("  {}", world(evidence));
     let across = across(evidence, kills);
-    for (idle, (cut, all)) in &across {
-        println!("  {idle:?}: of {all} the server was killed within {cut}");
-    }
+    let parts: Vec<String> =
+        across.iter().map(|(idle, (cut, all))| format!("{cut} of {all} {}", idle.name())).collect();
+    println!("  kills fell into {}", parts.join(", "));
     println!("promises:");
     for Checked { promise, looked_at, broken } in checked {
         println!("  {promise}: looked at {looked_at}, broken {}", broken.len());
