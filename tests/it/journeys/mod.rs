@@ -3,6 +3,7 @@
 mod auditor;
 mod bad_input;
 mod breakers;
+mod command_line;
 mod control;
 mod dead_letters;
 mod debounce;
