@@ -1,0 +1,57 @@
+//! As many seeds as there is time for on every day, and those that once found something.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use pointsman_simulation::{Seen, simulate};
+
+/// Seeds of every day.
+const SEEDS: u64 = 1_200;
+
+/// Seeds that failed once, with what they found.
+const FOUND: &str = include_str!("../seeds.txt");
+
+/// Seeds that are lived through twice.
+const TWICE: u64 = 20;
+
+fn seeds_that_failed_once() -> Vec<u64> {
+    let lines = FOUND.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
+    lines.map(|line| line.split_whitespace().next().unwrap().parse().unwrap()).collect()
+}
+
+/// On all cores: each thread takes the next.
+fn all(seeds: &[u64]) -> Vec<Seen> {
+    let (next, seen) = (AtomicU64::new(0), Mutex::new(Vec::new()));
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while let Some(seed) = seeds.get(usize::try_from(next.fetch_add(1, Ordering::Relaxed)).unwrap()) {
+                    let this = simulate(*seed, false);
+                    seen.lock().unwrap().push(this);
+                }
+            });
+        }
+    });
+    seen.into_inner().unwrap()
+}
+
+#[test]
+fn whatever_a_seed_brings_the_promises_hold() {
+    let seen = all(&(1..=SEEDS).chain(seeds_that_failed_once()).collect::<Vec<_>>());
+    let wrong: Vec<String> =
+        seen.iter().filter_map(|seen| Some(format!("seed {}: {}", seen.seed, seen.wrong.as_ref()?))).collect();
+    assert!(wrong.is_empty(), "look with scripts/simulate --seed S --trace\n{}", wrong.join("\n"));
+    let sum = |number: fn(&Seen) -> u64| seen.iter().map(number).sum::<u64>();
+    let (attempts, lives) = (sum(|seen| seen.attempts as u64), sum(|seen| u64::from(seen.lives)));
+    println!("{} seeds, {attempts} attempts, {lives} processes", seen.len());
+    // Otherwise hardly anything would have happened in them.
+    assert!(attempts > 10 * SEEDS && lives > SEEDS * 3 / 2, "{attempts} attempts, {lives} processes");
+}
+
+#[test]
+fn a_seed_brings_the_same_every_time() {
+    for seed in 1..=TWICE {
+        assert_eq!(simulate(seed, false).hash, simulate(seed, false).hash, "seed {seed}");
+    }
+}
