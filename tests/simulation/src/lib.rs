@@ -21,7 +21,8 @@ pub mod store;
 pub mod watched;
 pub mod world;
 
-use std::sync::Once;
+use std::cell::{Cell, RefCell};
+use std::sync::{Mutex, Once};
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -57,13 +58,15 @@ const MOST_LIVES: u32 = 40;
 
 /// Lives through a seed, and shows everything that happens if `shown`.
 pub fn simulate(seed: u64, shown: bool) -> Seen {
-    be_quiet_about_rehearsals();
+    notice_falls();
+    LIVES.set(true);
+    FELL.with_borrow_mut(|fell| *fell = None);
     let mut rng = Rng::with_seed(seed);
     let plan = Plan::of(&mut rng);
     if shown {
         println!("{plan:#?}");
     }
-    let (world, disk) = (World::new(plan, rng, shown), Disk::new());
+    let (world, disk) = (World::new(plan, rng, shown), Disk::default());
     let (mut pause, mut after_death) = (Duration::ZERO, false);
     loop {
         let end = one_process(&world, &disk, (pause, after_death));
@@ -75,6 +78,10 @@ pub fn simulate(seed: u64, shown: bool) -> Seen {
             break;
         }
         (pause, after_death) = (Duration::from_millis(100) + world.pause(30_000), end == End::Died);
+    }
+    LIVES.set(false);
+    if let Some(fell) = FELL.take() {
+        world.wrong(format!("something fell that nobody asked to: {fell}"));
     }
     if world.state().wrong.is_none() {
         let outside = Builder::new_current_thread().build().unwrap();
@@ -92,6 +99,24 @@ pub fn simulate(seed: u64, shown: bool) -> Seen {
         took: state.at(),
         wrong: state.wrong.clone(),
     }
+}
+
+/// Lives through all of these on so many threads, otherwise one for each core, and tells of each as it has ended.
+pub fn simulate_all(seeds: impl Iterator<Item = u64> + Send, threads: Option<usize>, tell: impl FnMut(Seen) + Send) {
+    let (seeds, tell) = (Mutex::new(seeds), Mutex::new(tell));
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads.unwrap_or(cores) {
+            scope.spawn(|| {
+                loop {
+                    let next = seeds.lock().unwrap().next();
+                    let Some(seed) = next else { return };
+                    let seen = simulate(seed, false);
+                    tell.lock().unwrap()(seen);
+                }
+            });
+        }
+    });
 }
 
 fn one_process(world: &World, disk: &Disk, (pause, after_death): (Duration, bool)) -> End {
@@ -115,14 +140,28 @@ fn one_process(world: &World, disk: &Disk, (pause, after_death): (Duration, bool
     end
 }
 
-/// A rehearsed fall is a panic that is caught; it says nothing that anybody wants to read.
-fn be_quiet_about_rehearsals() {
+thread_local! {
+    /// Whether a seed is lived through on this thread.
+    static LIVES: Cell<bool> = const { Cell::new(false) };
+    /// What fell on this thread, and was not asked to.
+    static FELL: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// A rehearsed fall is a panic that is caught, and says nothing that anybody wants to read. Any other fails its seed, also
+/// when the supervisor or the task around it has caught it.
+fn notice_falls() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let loud = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
-            let is_rehearsal = panic.payload_as_str().is_some_and(|said| said.starts_with("rehearsed fall"));
-            if !is_rehearsal {
+            let said = panic.payload_as_str().unwrap_or_default();
+            if said.starts_with("rehearsed fall") {
+                return;
+            }
+            if LIVES.get() {
+                let place = panic.location().map(ToString::to_string).unwrap_or_default();
+                FELL.with_borrow_mut(|fell| _ = fell.get_or_insert(format!("{place}: {said}")));
+            } else {
                 loud(panic);
             }
         }));

@@ -21,9 +21,10 @@ use tokio::sync::{mpsc, oneshot};
 use crate::world::World;
 
 /// What outlives processes.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Disk(Arc<Mutex<Contents>>);
 
+#[derive(Default)]
 struct Contents {
     /// What readers see.
     seen: Arc<MemoryStore>,
@@ -43,12 +44,6 @@ enum Step {
 }
 
 impl Disk {
-    /// An empty one.
-    pub fn new() -> Self {
-        let (flushed, written, doubtful) = (Vec::new(), Vec::new(), Vec::new());
-        Self(Arc::new(Mutex::new(Contents { seen: MemoryStore::new(), flushed, written, doubtful, broken: false })))
-    }
-
     fn contents(&self) -> MutexGuard<'_, Contents> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

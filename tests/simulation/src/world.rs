@@ -56,6 +56,8 @@ pub struct State {
     off: i64,
     points: u64,
     ids: u64,
+    /// When the clock was looked at last, and how often since then.
+    looks: (Duration, u32),
 }
 
 /// What the services were told.
@@ -96,6 +98,9 @@ impl Trace {
     }
 }
 
+/// Whoever looks at the clock so often while no time passes goes round in circles.
+const MOST_LOOKS: u32 = 100_000;
+
 impl World {
     /// The world of a plan. What is not in the plan is drawn from `rng`.
     pub fn new(plan: Plan, rng: Rng, shown: bool) -> Self {
@@ -115,6 +120,7 @@ impl World {
             off: 0,
             points: 0,
             ids: 0,
+            looks: (Duration::ZERO, 0),
         };
         Self(Arc::new(Inner { plan, state: Mutex::new(state), died: Notify::new() }))
     }
@@ -231,9 +237,18 @@ impl State {
 
 impl Clock for World {
     fn now(&self) -> Timestamp {
-        let state = self.state();
-        let at = i64::try_from(state.at().as_millis()).unwrap_or(i64::MAX);
-        Timestamp::from_millis(EPOCH + at + state.off)
+        let mut state = self.state();
+        let (at, off) = (state.at(), state.off);
+        let (before, looks) = &mut state.looks;
+        *looks = if *before == at { *looks + 1 } else { 0 };
+        *before = at;
+        let looks = *looks;
+        drop(state);
+        if looks == MOST_LOOKS {
+            self.wrong("it goes round in circles, and no time passes".to_owned());
+            self.die("it goes round in circles");
+        }
+        Timestamp::from_millis(EPOCH + i64::try_from(at.as_millis()).unwrap_or(i64::MAX) + off)
     }
 
     fn elapsed(&self) -> Duration {

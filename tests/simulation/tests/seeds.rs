@@ -1,9 +1,7 @@
 //! As many seeds as there is time for on every day, and those that once found something.
+#![allow(clippy::panic, reason = "all of this is a test")]
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use pointsman_simulation::{Seen, simulate};
+use pointsman_simulation::{Seen, simulate, simulate_all};
 
 /// Seeds of every day.
 const SEEDS: u64 = 1_200;
@@ -14,31 +12,18 @@ const FOUND: &str = include_str!("../seeds.txt");
 /// Seeds that are lived through twice.
 const TWICE: u64 = 20;
 
-fn seeds_that_failed_once() -> Vec<u64> {
+fn seeds_that_failed_once() -> impl Iterator<Item = u64> {
     let lines = FOUND.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
-    lines.map(|line| line.split_whitespace().next().unwrap().parse().unwrap()).collect()
-}
-
-/// On all cores: each thread takes the next.
-fn all(seeds: &[u64]) -> Vec<Seen> {
-    let (next, seen) = (AtomicU64::new(0), Mutex::new(Vec::new()));
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                while let Some(seed) = seeds.get(usize::try_from(next.fetch_add(1, Ordering::Relaxed)).unwrap()) {
-                    let this = simulate(*seed, false);
-                    seen.lock().unwrap().push(this);
-                }
-            });
-        }
-    });
-    seen.into_inner().unwrap()
+    lines.map(|line| {
+        let seed = line.split_whitespace().next().and_then(|word| word.parse().ok());
+        seed.unwrap_or_else(|| panic!("seeds.txt: `{line}` does not begin with a seed"))
+    })
 }
 
 #[test]
 fn whatever_a_seed_brings_the_promises_hold() {
-    let seen = all(&(1..=SEEDS).chain(seeds_that_failed_once()).collect::<Vec<_>>());
+    let mut seen = Vec::new();
+    simulate_all((1..=SEEDS).chain(seeds_that_failed_once()), None, |this| seen.push(this));
     let wrong: Vec<String> =
         seen.iter().filter_map(|seen| Some(format!("seed {}: {}", seen.seed, seen.wrong.as_ref()?))).collect();
     assert!(wrong.is_empty(), "look with scripts/simulate --seed S --trace\n{}", wrong.join("\n"));

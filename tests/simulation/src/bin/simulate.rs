@@ -2,12 +2,11 @@
 //! See `scripts/simulate`.
 
 use std::process::ExitCode;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use clap::Parser;
 use pointsman_actors::time::{Clock, SystemClock};
-use pointsman_simulation::{Seen, simulate};
+use pointsman_simulation::{Seen, simulate, simulate_all};
 
 /// Lives through the engine's whole life under seeds, each of which decides everything that goes wrong.
 #[derive(Parser)]
@@ -61,37 +60,27 @@ fn one(seed: u64, shown: bool) -> ExitCode {
 }
 
 fn many(arguments: &Arguments) -> ExitCode {
-    let (clock, cores) = (SystemClock::new(), std::thread::available_parallelism().map_or(1, usize::from));
-    let (next, end) = (AtomicU64::new(arguments.from), arguments.from.saturating_add(arguments.seeds));
-    let (failed, sums) = (Mutex::new(Vec::<Seen>::new()), Mutex::new((0_u64, 0_u64, 0_u64, 0_u64)));
-    std::thread::scope(|threads| {
-        for _ in 0..arguments.threads.unwrap_or(cores) {
-            threads.spawn(|| {
-                while let Some(seed) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|seed| *seed < end) {
-                    let seen = simulate(seed, false);
-                    let mut sums = sums.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                    sums.0 += 1;
-                    sums.1 += seen.attempts as u64;
-                    sums.2 += u64::from(seen.lives);
-                    sums.3 += seen.took.as_secs();
-                    if seen.wrong.is_some() {
-                        failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(seen);
-                    }
-                }
-            });
+    let clock = SystemClock::new();
+    let seeds = arguments.from..arguments.from.saturating_add(arguments.seeds);
+    let (mut failed, mut attempts, mut lives, mut lived) = (Vec::<Seen>::new(), 0, 0, Duration::ZERO);
+    simulate_all(seeds, arguments.threads, |seen| {
+        attempts += seen.attempts;
+        lives += seen.lives;
+        lived += seen.took;
+        if seen.wrong.is_some() {
+            failed.push(seen);
         }
     });
     let took = clock.elapsed().as_secs_f64();
-    let (seeds, attempts, lives, virtual_seconds) = *sums.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let mut failed = failed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     failed.sort_by_key(|seen| seen.seed);
     for seen in failed.iter().take(MOST_SHOWN) {
         println!("seed {}: {}", seen.seed, seen.wrong.as_deref().unwrap_or_default());
     }
     println!(
-        "{seeds} seeds in {took:.1} s, {:.0} a second: {attempts} attempts, {lives} processes, {:.0} hours of virtual time; {} failed",
-        seeds as f64 / took,
-        virtual_seconds as f64 / 3_600.0,
+        "{} seeds in {took:.1} s, {:.0} a second: {attempts} attempts, {lives} processes, {:.0} hours of virtual time; {} failed",
+        arguments.seeds,
+        arguments.seeds as f64 / took,
+        lived.as_secs_f64() / 3_600.0,
         failed.len()
     );
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
