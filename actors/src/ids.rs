@@ -73,6 +73,15 @@ impl RunId {
         Self(first_16(&hash.finalize()))
     }
 
+    /// The id of the run that `parent` starts with the entry at this place of its journal.
+    pub fn child_of(parent: Self, serial: u32) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(b"child");
+        hash.update(parent.0);
+        hash.update(serial.to_be_bytes());
+        Self(first_16(&hash.finalize()))
+    }
+
     /// The sixteen bytes that stores use as a key.
     pub fn bytes(&self) -> &[u8; 16] {
         &self.0

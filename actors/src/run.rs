@@ -3,9 +3,12 @@
 //! A run is three things in storage: its [`RunRecord`], which never changes; its journal, to which
 //! [`Entry`]s are only added; and its [`RunHead`], the sum of the journal that lists and timers need.
 
+mod status;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
+pub use self::status::{RunStatus, Standing};
 use crate::event::{Facts, SourceName};
 use crate::executor::failure::Failure;
 use crate::ids::{EventId, RunId, WaitId};
@@ -45,6 +48,22 @@ pub struct RunRecord {
     /// It begins then at the soonest: until then a newer one may take its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub begins_at: Option<Timestamp>,
+    /// The run that has started it and waits for its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Box<Parent>>,
+}
+
+/// The run that has started another one, and waits for its end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Parent {
+    /// The run.
+    pub run: RunId,
+    /// Its workflow.
+    pub workflow: String,
+    /// The step that waits.
+    pub step: String,
+    /// The wait. Once it is resolved otherwise than by the end, nobody wants that any more.
+    pub wait: WaitId,
 }
 
 /// An event as the templates of a run see it: as `event` and `facts`.
@@ -72,96 +91,6 @@ impl RunRecord {
     pub fn reference(&self) -> RunRef {
         RunRef { started_at: self.started_at, id: self.id }
     }
-}
-
-/// How a run is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RunStatus {
-    /// It has not begun.
-    Queued,
-    /// An attempt is in flight or about to be.
-    Running,
-    /// It waits for a time.
-    Waiting,
-    /// An operator has stopped it for a while.
-    Paused,
-    /// An attempt is in doubt and an operator must decide.
-    NeedsDecision,
-    /// Its definition cannot be executed by this process.
-    Blocked,
-    /// What it did cannot be undone, and an operator must say how to go on.
-    Stuck,
-    /// Every step is done.
-    Succeeded,
-    /// A step failed for good.
-    Failed,
-    /// Its time was up.
-    TimedOut,
-    /// An operator ended it.
-    Cancelled,
-    /// A newer run took its place.
-    Superseded,
-}
-
-impl RunStatus {
-    /// All of them.
-    pub const ALL: [Self; 12] = [
-        Self::Queued,
-        Self::Running,
-        Self::Waiting,
-        Self::Paused,
-        Self::NeedsDecision,
-        Self::Blocked,
-        Self::Stuck,
-        Self::Succeeded,
-        Self::Failed,
-        Self::TimedOut,
-        Self::Cancelled,
-        Self::Superseded,
-    ];
-
-    /// The stable name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Queued => "queued",
-            Self::Running => "running",
-            Self::Waiting => "waiting",
-            Self::Paused => "paused",
-            Self::NeedsDecision => "needs_decision",
-            Self::Blocked => "blocked",
-            Self::Stuck => "stuck",
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-            Self::TimedOut => "timed_out",
-            Self::Cancelled => "cancelled",
-            Self::Superseded => "superseded",
-        }
-    }
-
-    /// Whether nothing more will happen.
-    pub fn is_end(self) -> bool {
-        matches!(self, Self::Succeeded | Self::Failed | Self::TimedOut | Self::Cancelled | Self::Superseded)
-    }
-}
-
-/// How a run stands, as far as others are concerned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// It has not begun.
-    Queued,
-    /// It has begun and could go on.
-    Runnable,
-    /// It is at work.
-    Busy,
-    /// It waits for something else than a slot.
-    Parked,
-    /// It has not begun, and is not to begin yet: a newer one may still take its place.
-    Settling,
-    /// It has not begun, and is not to begin now.
-    Held,
-    /// It is over.
-    Over,
 }
 
 /// The sum of a run's journal, replaced with every addition to it.
@@ -197,12 +126,15 @@ pub struct RunHead {
     /// Whether it failed because trying it is what does harm.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub poison: bool,
+    /// Whether another run has started it: what becomes of a failure is that one's affair.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub child: bool,
 }
 
 impl RunHead {
     /// The head of a run that was just started.
     pub fn of(run: &RunRecord) -> Self {
-        Self { wake: run.begins_at, ..Self::queued(run.started_at) }
+        Self { wake: run.begins_at, child: run.parent.is_some(), ..Self::queued(run.started_at) }
     }
 
     /// The head of a run that was started at this time.
@@ -219,14 +151,16 @@ impl RunHead {
             ended_at: None,
             dismissed: false,
             poison: false,
+            child: false,
         }
     }
 
-    /// Since when it is a dead letter: it failed for good, nobody has restarted it, and nobody has dismissed it.
+    /// Since when it is a dead letter: it failed for good, no other run has started it, nobody has restarted it, and
+    /// nobody has dismissed it.
     pub fn dead_since(&self) -> Option<Timestamp> {
         let failed = matches!(self.status, RunStatus::Failed | RunStatus::TimedOut);
         // Heads of former versions do not say when the run ended; then nothing has happened since.
-        (failed && !self.dismissed).then(|| self.ended_at.unwrap_or(self.updated_at))
+        (failed && !self.dismissed && !self.child).then(|| self.ended_at.unwrap_or(self.updated_at))
     }
 
     /// Whether an attempt of it is in flight, as far as the journal knows.
@@ -297,7 +231,7 @@ pub enum What {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         event: Option<EventId>,
     },
-    /// The attempt did its part, and a callback is waited for.
+    /// The attempt did its part, and a callback is waited for, or the end of a run.
     Waiting {
         /// The step.
         step: String,
@@ -310,6 +244,9 @@ pub enum What {
         /// What the attempt gave.
         #[serde(default, skip_serializing_if = "Json::is_null")]
         output: Json,
+        /// The run that was started with it, if it is the end of that which is waited for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        run: Option<RunId>,
     },
     /// An attempt failed.
     Failed {
@@ -322,8 +259,12 @@ pub enum What {
         /// When the next one comes; without it there is none.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         retry_at: Option<Timestamp>,
+        /// Whether its effect may have happened, and is looked for before there is another attempt, if there is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        unclear: Option<Unclear>,
     },
-    /// The attempt will be repeated: the process ended with it in flight, or it never left.
+    /// The process ended with the attempt in flight, it never left, or its service was not well meanwhile: it will be
+    /// repeated, or first looked for.
     Interrupted {
         /// The step.
         step: String,
@@ -332,6 +273,25 @@ pub enum What {
         /// Whether the process died while nothing else was at work.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         alone: bool,
+        /// When it is looked whether its effect has happened; without it nobody looks.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        look_at: Option<Timestamp>,
+    },
+    /// It is looked whether the effect of an attempt has happened.
+    Looking {
+        /// The step.
+        step: String,
+        /// The attempt.
+        attempt: u32,
+        /// When that is dropped if it has not ended.
+        until: Timestamp,
+    },
+    /// The attempt was looked for, and its effect has not happened.
+    Absent {
+        /// The step.
+        step: String,
+        /// The attempt.
+        attempt: u32,
     },
     /// A service that the step calls is not well: it goes on when that may be called again, and nothing of its
     /// budget is used up.
@@ -346,6 +306,9 @@ pub enum What {
         /// Why that failed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         error: Option<Failure>,
+        /// Whether its effect may have happened, and is looked for before there is another attempt.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        unclear: Option<Unclear>,
     },
     /// A delay began.
     Delayed {
@@ -362,13 +325,20 @@ pub enum What {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         past: Option<String>,
     },
-    /// A newer run takes its place as soon as the attempt in flight has ended.
+    /// A newer run takes its place as soon as the attempts in flight have ended.
     SupersedeAsked {
         /// By what, in words.
         reason: String,
     },
-    /// An operator ends it as soon as the attempt in flight has ended.
+    /// An operator ends it as soon as the attempts in flight have ended.
     CancelAsked {
+        /// In words.
+        reason: String,
+    },
+    /// It ends so as soon as the attempts in flight have ended.
+    EndAsked {
+        /// How.
+        status: RunStatus,
         /// In words.
         reason: String,
     },
@@ -430,6 +400,16 @@ pub enum What {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
+}
+
+/// What follows when the effect of an attempt is looked for, and has not happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unclear {
+    /// Another attempt.
+    Repeat,
+    /// It was the last one: the step has failed.
+    Fail,
 }
 
 /// A wait of a step.

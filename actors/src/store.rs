@@ -131,6 +131,8 @@ pub enum Transition {
         head: RunHead,
         /// What it does with its waits. If one of these cannot be, nothing happens.
         waits: Vec<WaitChange>,
+        /// The runs that it starts.
+        starts: Vec<RunRecord>,
     },
     /// Something happens to an event after its verdict, if it can.
     Change {

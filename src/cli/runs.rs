@@ -243,7 +243,10 @@ pub(super) fn entry_line(entry: &Value) -> String {
             let keys = entry.get("keys").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
             let keys = keys.collect::<Vec<_>>().join(" or ");
             let until = entry.pointer("/wait/until").and_then(Value::as_str).unwrap_or("-");
-            format!("{step}: waits until {until} to be called back as {keys}")
+            match entry.get("run").and_then(Value::as_str) {
+                Some(run) => format!("{step}: has started {run}, and waits until {until} for its end"),
+                None => format!("{step}: waits until {until} to be called back as {keys}"),
+            }
         }
         "attempted" => format!("{step}: attempt {attempt}"),
         "noted" => format!("{step}: {}", entry.get("note").cloned().unwrap_or_default()),
@@ -255,6 +258,11 @@ pub(super) fn entry_line(entry: &Value) -> String {
         "failed" => {
             let error = entry.pointer("/error/message").and_then(Value::as_str).unwrap_or("-");
             match entry.get("retry_at").and_then(Value::as_str) {
+                Some(at) if entry.get("unclear").is_some() => {
+                    format!(
+                        "{step}: attempt {attempt} failed, and may have had its effect; that is looked for at {at}: {error}"
+                    )
+                }
                 Some(at) => format!("{step}: attempt {attempt} failed, the next one comes at {at}: {error}"),
                 None => format!("{step}: failed for good: {error}"),
             }
@@ -262,9 +270,18 @@ pub(super) fn entry_line(entry: &Value) -> String {
         "interrupted" if entry.get("alone").is_some() => {
             format!("{step}: the process died with attempt {attempt} in flight and nothing else; it is repeated")
         }
+        "interrupted" if entry.get("look_at").is_some() => {
+            format!(
+                "{step}: attempt {attempt} may have had its effect; that is looked for at {}",
+                text(entry, "look_at")
+            )
+        }
+        "looking" => format!("{step}: looks whether attempt {attempt} had its effect"),
+        "absent" => format!("{step}: attempt {attempt} had no effect"),
         "interrupted" => format!("{step}: the process ended with attempt {attempt} in flight; it is repeated"),
         "supersede_asked" => format!("makes way after the attempt in flight: {}", text(entry, "reason")),
         "skipped" => format!("{step}: skipped"),
+        "end_asked" => format!("{} after what is in flight: {}", text(entry, "status"), text(entry, "reason")),
         "cancel_asked" => format!("ends after the attempt in flight: {}", text(entry, "reason")),
         "paused" => "paused".to_owned(),
         "resumed" => "resumed".to_owned(),
@@ -314,6 +331,8 @@ mod tests {
         check(failed, "attempt 3 to route it failed: x");
         let waiting = json!({"at": "t", "entry": "waiting", "step": "a", "keys": ["x:y:1"], "wait": {"until": "u"}});
         check(waiting, "a: waits until u to be called back as x:y:1");
+        let parent = json!({"at": "t", "entry": "waiting", "step": "a", "run": "run_1", "wait": {"until": "u"}});
+        check(parent, "a: has started run_1, and waits until u for its end");
         check(json!({"at": "t", "entry": "succeeded", "step": "a", "output": {"x": 1}}), "a: done {\"x\":1}");
         check(json!({"at": "t", "entry": "succeeded", "step": "a", "output": null}), "a: done");
         check(json!({"at": "t", "entry": "succeeded", "step": "a", "assumed": true}), "a: taken as done; nobody knows");

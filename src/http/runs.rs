@@ -107,6 +107,7 @@ pub(super) fn summary(run: &RunRecord, head: &RunHead) -> Value {
         "event": run.event,
         "route": run.route,
         "priority": run.priority,
+        "parent": run.parent.as_ref().map(|parent| json!({ "run": parent.run, "workflow": parent.workflow, "step": parent.step })),
         "startedAt": run.started_at.to_rfc3339(),
         "updatedAt": head.updated_at.to_rfc3339(),
         "wakeAt": head.wake.map(Timestamp::to_rfc3339),
@@ -121,7 +122,7 @@ pub(super) fn entry(entry: &Entry) -> Value {
     if let Some(fields) = shown.as_object_mut() {
         fields.insert("at".to_owned(), entry.at.to_rfc3339().into());
     }
-    for time in ["/until", "/retry_at", "/wait/until"] {
+    for time in ["/until", "/retry_at", "/look_at", "/wait/until"] {
         if let Some(shown) = shown.pointer_mut(time)
             && let Some(millis) = shown.as_i64()
         {

@@ -82,9 +82,10 @@ fn shown(wait: &WaitRecord) -> Value {
         WaitState::Open => ("open", None, None),
         WaitState::Resolved { by, at } => ("resolved", Some(by), Some(at)),
     };
-    let event = match by {
-        Some(Resolution::Callback(event)) => Some(event),
-        _ => None,
+    let (event, end_of) = match by {
+        Some(Resolution::Callback(event)) => (Some(event), None),
+        Some(Resolution::Run(run)) => (None, Some(run)),
+        _ => (None, None),
     };
     json!({
         "id": wait.id,
@@ -99,6 +100,7 @@ fn shown(wait: &WaitRecord) -> Value {
         "resolvedBy": by.map(Resolution::name),
         "resolvedAt": at.map(Timestamp::to_rfc3339),
         "event": event,
+        "endOf": end_of,
     })
 }
 

@@ -118,6 +118,7 @@ fn run(event: EventId, workflow: &str, started_at: Timestamp) -> RunRecord {
         input: serde_json::Map::new(),
         started_at,
         seen: None,
+        parent: None,
         begins_at: None,
     }
 }
@@ -272,7 +273,7 @@ pub fn entry(what: What) -> Entry {
 fn advance(run: &RunRecord, revision: u32, entries: Vec<Entry>, status: RunStatus) -> Transition {
     let grown = revision + u32::try_from(entries.len()).unwrap();
     let head = RunHead { status, revision: grown, ..RunHead::queued(START) };
-    Transition::Advance { run: run.reference(), revision, entries, head, waits: Vec::new() }
+    Transition::Advance { run: run.reference(), revision, entries, head, waits: Vec::new(), starts: vec![] }
 }
 
 pub async fn an_event_and_its_runs_are_one_commit(store: Shelf) {
@@ -338,8 +339,14 @@ pub async fn open_runs_are_listed_by_their_start(store: Shelf) {
     let wake = Some(START.plus(Duration::from_secs(9)));
     let begun = entry(What::Begun { may_take_ms: 60_000 });
     let head = RunHead { status: RunStatus::Waiting, revision: 1, wake, ..RunHead::queued(START) };
-    let waiting =
-        Transition::Advance { run: all[1].reference(), revision: 0, entries: vec![begun], head, waits: vec![] };
+    let waiting = Transition::Advance {
+        run: all[1].reference(),
+        revision: 0,
+        entries: vec![begun],
+        head,
+        waits: vec![],
+        starts: vec![],
+    };
     store.commit(vec![waiting]).await.unwrap();
     let first = store.open_runs(None, 2).await.unwrap();
     let ids = |open: &[pointsman_actors::store::OpenRun]| open.iter().map(|open| open.run.id).collect::<Vec<_>>();
@@ -433,6 +440,8 @@ macro_rules! contract {
             definitions_are_kept,
             the_last_condition_of_a_circuit_is_kept,
             an_event_completes_the_waits_that_it_matches,
+            a_run_is_started_with_an_advance_and_its_end_completes_the_wait,
+            a_run_that_is_not_wanted_any_more_cannot_go_on,
             a_callback_that_came_early_completes_its_wait_when_that_is_bound,
             what_came_early_within_the_same_batch_is_found_too,
             a_change_of_waits_that_does_not_hold_changes_nothing,

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use pointsman_actors::event::Verdict;
-use pointsman_actors::ids::{EventId, WaitId};
+use pointsman_actors::ids::{EventId, RunId, WaitId};
 use pointsman_actors::retention::dossier::{Purge, Stretch};
 use pointsman_actors::run::{RunHead, RunRecord, RunStatus, What};
-use pointsman_actors::store::{Answer, Intake, Lease, Transition, WaitQuery};
+use pointsman_actors::store::{Answer, Intake, Lease, RunQuery, Transition, WaitQuery};
 use pointsman_actors::time::Timestamp;
 use pointsman_actors::wait::record::{Callback, Resolution, Topic, WaitChange, WaitRecord, WaitState};
 
@@ -44,7 +44,7 @@ fn bind(wait: &WaitRecord, key: &str) -> WaitChange {
 fn advance(run: &RunRecord, revision: u32, waits: Vec<WaitChange>) -> Transition {
     let head = RunHead { status: RunStatus::Waiting, revision: revision + 1, ..RunHead::queued(START) };
     let entries = vec![entry(What::Begun { may_take_ms: 60_000 })];
-    Transition::Advance { run: run.reference(), revision, entries, head, waits }
+    Transition::Advance { run: run.reference(), revision, entries, head, waits, starts: vec![] }
 }
 
 /// An event that says so under these keys.
@@ -239,6 +239,7 @@ pub async fn waits_go_with_their_run_and_what_is_kept_for_runs_stays(store: Shel
         entries: vec![entry(ended)],
         head: over,
         waits: vec![WaitChange::Close(own.id), WaitChange::Close(other.id)],
+        starts: vec![],
     };
     let (first, second) = (vec![reserve(&own)], vec![reserve(&other)]);
     commit(&store, vec![advance(&runs[0], 0, first), advance(&runs[0], 1, second), end]).await;
@@ -254,4 +255,49 @@ pub async fn waits_go_with_their_run_and_what_is_kept_for_runs_stays(store: Shel
     assert_eq!(listed.items, []);
     let (answer, event) = take_in(&store, says(&delivery(4), &[KEY], false)).await;
     assert_eq!((answer, verdict(&store, event).await.status()), (Answer::Stored, "unrouted"));
+}
+
+pub async fn a_run_is_started_with_an_advance_and_its_end_completes_the_wait(store: Shelf) {
+    let runs = start(&store, &delivery(1), &["parent"]).await;
+    let (parent, wait) = (&runs[0], WaitRecord { topics: Vec::new(), ..wait(&runs[0], 0, &["pointsman:run:x"]) });
+    let child = RunRecord { id: RunId::child_of(parent.id, 0), workflow: "child".into(), ..parent.clone() };
+    let starting = |revision| match advance(parent, revision, vec![reserve(&wait)]) {
+        Transition::Advance { run, revision, entries, head, waits, .. } => {
+            Transition::Advance { run, revision, entries, head, waits, starts: vec![child.clone()] }
+        }
+        other => other,
+    };
+    assert_eq!(commit(&store, vec![starting(7)]).await, [Answer::Stale]);
+    assert_eq!(store.run(child.id).await.unwrap(), None, "with nothing else");
+    let before = store.counts();
+    assert_eq!(commit(&store, vec![starting(0)]).await, [Answer::Applied]);
+    assert_eq!(store.run(child.id).await.unwrap().unwrap().record, child);
+    assert_eq!(store.counts().runs, before.runs + 1);
+    let open = store.open_runs(None, 9).await.unwrap();
+    assert!(open.iter().any(|open| open.run == child.reference() && open.workflow == "child"));
+    let of_event = RunQuery { event: Some(parent.event), limit: 9, ..RunQuery::default() };
+    assert_eq!(store.runs(of_event).await.unwrap().items.len(), 2, "it is of the same event");
+    let want = || WaitChange::Want { wait: wait.id, run: child.id };
+    let end = WaitChange::Return { wait: wait.id, run: child.id };
+    assert_eq!(commit(&store, vec![advance(&child, 0, vec![want()])]).await, [Answer::Applied]);
+    let ended = commit(&store, vec![advance(&child, 1, vec![end.clone()])]).await;
+    assert_eq!(ended, [completed(&[&wait])]);
+    let resolved = WaitState::Resolved { by: Resolution::Run(child.id), at: START };
+    assert_eq!((state(&store, &wait).await, numbers(&store)), (resolved, (0, 1)));
+    let again = commit(&store, vec![advance(&child, 2, vec![want()]), advance(&child, 3, vec![end])]).await;
+    assert_eq!(again, [Answer::Applied, Answer::Applied], "one that is begun again is wanted, and tells nobody");
+}
+
+pub async fn a_run_that_is_not_wanted_any_more_cannot_go_on(store: Shelf) {
+    let runs = start(&store, &delivery(1), &["parent", "child"]).await;
+    let wait = wait(&runs[0], 0, &["pointsman:run:x"]);
+    let child = runs[1].id;
+    let close = WaitChange::Close(wait.id);
+    commit(&store, vec![advance(&runs[0], 0, vec![reserve(&wait)]), advance(&runs[0], 1, vec![close])]).await;
+    let want = WaitChange::Want { wait: wait.id, run: child };
+    let end = WaitChange::Return { wait: wait.id, run: child };
+    assert_eq!(commit(&store, vec![advance(&runs[1], 0, vec![want])]).await, [Answer::Stale]);
+    assert_eq!(commit(&store, vec![advance(&runs[1], 0, vec![end])]).await, [Answer::Applied]);
+    let cancelled = WaitState::Resolved { by: Resolution::Cancel, at: START };
+    assert_eq!(state(&store, &wait).await, cancelled);
 }

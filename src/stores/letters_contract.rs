@@ -18,13 +18,20 @@ fn ends(run: &RunRecord, status: RunStatus, after: Duration) -> Transition {
     let reason = Some(format!("it has {}", status.name()));
     let entries = vec![Entry { at, what: What::Ended { status, reason: reason.clone() } }];
     let head = RunHead { status, revision: 1, reason, updated_at: at, ended_at: Some(at), ..RunHead::queued(START) };
-    Transition::Advance { run: run.reference(), revision: 0, entries, head, waits: vec![] }
+    Transition::Advance { run: run.reference(), revision: 0, entries, head, waits: vec![], starts: vec![] }
 }
 
 /// Something happens to a run that has ended.
 fn then(run: &RunRecord, what: What, head: RunHead) -> Transition {
     let head = RunHead { revision: 2, ..head };
-    Transition::Advance { run: run.reference(), revision: 1, entries: vec![entry(what)], head, waits: vec![] }
+    Transition::Advance {
+        run: run.reference(),
+        revision: 1,
+        entries: vec![entry(what)],
+        head,
+        waits: vec![],
+        starts: vec![],
+    }
 }
 
 fn restarted(run: &RunRecord) -> Transition {

@@ -21,7 +21,7 @@ use pointsman_actors::store::{
     Transition, WaitCursor, WaitQuery,
 };
 use pointsman_actors::time::Timestamp;
-use pointsman_actors::wait::desk::{self, Called, Early, Shelves};
+use pointsman_actors::wait::desk::{self, Called, Met, Shelves};
 use pointsman_actors::wait::memory::MemoryShelves;
 use pointsman_actors::wait::record::{WaitChange, WaitRecord, WaitRef};
 
@@ -178,8 +178,12 @@ impl State {
                 }
                 Ok(answer)
             }
-            Transition::Advance { run, revision, entries, head, waits } => {
-                self.advance((run, revision), entries, head, &waits)
+            Transition::Advance { run, revision, entries, head, waits, starts } => {
+                let answer = self.advance((run, revision), entries, head, &waits)?;
+                if answer != Answer::Stale {
+                    starts.into_iter().for_each(|run| self.start(run));
+                }
+                Ok(answer)
             }
             Transition::Change { event, at, change } => self.change(event, at, change),
             Transition::Mark { letter, change } => Ok(self.mark(letter, &change)),
@@ -225,14 +229,14 @@ impl State {
         stored.journal.extend(entries);
         stored.head = head;
         self.letter_moved(LetterId::Run(run.id), before, after);
-        let Ok(early) = desk::change(&mut self.waits, waits, at);
-        for Early { wait, event } in &early {
-            if let Some(record) = self.events.get_mut(event) {
+        let Ok(met) = desk::change(&mut self.waits, waits, at);
+        for Met { wait, event } in &met {
+            if let Some(record) = event.and_then(|event| self.events.get_mut(&event)) {
                 *record = record.map_verdict(|verdict| verdict.completing(&[wait.wait])).map_err(broken)?;
             }
         }
         self.count_waits();
-        Ok(completed(early.into_iter().map(|early| early.wait).collect(), Answer::Applied))
+        Ok(completed(met.into_iter().map(|met| met.wait).collect(), Answer::Applied))
     }
 
     fn count_waits(&mut self) {

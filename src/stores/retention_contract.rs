@@ -19,14 +19,14 @@ fn ended(run: &RunRecord, status: RunStatus, after: Duration) -> Transition {
     let at = START.plus(after);
     let entries = vec![entry(What::Begun { may_take_ms: 1 }), Entry { at, what: What::Ended { status, reason: None } }];
     let head = RunHead { status, revision: 2, updated_at: at, ..RunHead::queued(START) };
-    Transition::Advance { run: run.reference(), revision: 0, entries, head, waits: vec![] }
+    Transition::Advance { run: run.reference(), revision: 0, entries, head, waits: vec![], starts: vec![] }
 }
 
 /// The run, which has ended, is begun again.
 fn restarted(run: &RunRecord) -> Transition {
     let again = entry(What::Restarted { steps: Vec::new(), generation: 1 });
     let head = RunHead { revision: 3, ..RunHead::queued(START) };
-    Transition::Advance { run: run.reference(), revision: 2, entries: vec![again], head, waits: vec![] }
+    Transition::Advance { run: run.reference(), revision: 2, entries: vec![again], head, waits: vec![], starts: vec![] }
 }
 
 fn purge(event: EventId) -> Transition {
@@ -85,8 +85,14 @@ pub async fn what_is_not_finished_stays(store: Shelf) {
     batch(&store, vec![ended(&half[0], RunStatus::Succeeded, MINUTE)]).await;
     let head = RunHead { status: RunStatus::Cancelled, revision: 1, in_doubt: true, ..RunHead::queued(START) };
     let over = entry(What::Ended { status: RunStatus::Cancelled, reason: None });
-    let end =
-        Transition::Advance { run: doubtful[0].reference(), revision: 0, entries: vec![over], head, waits: vec![] };
+    let end = Transition::Advance {
+        run: doubtful[0].reference(),
+        revision: 0,
+        entries: vec![over],
+        head,
+        waits: vec![],
+        starts: vec![],
+    };
     assert_eq!(batch(&store, vec![end]).await, [Answer::Applied]);
     let before = store.counts();
     assert!(dossiers(&store).await.iter().all(|dossier| dossier.over_since.is_none()));

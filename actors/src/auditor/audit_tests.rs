@@ -3,8 +3,8 @@
 use super::*;
 use crate::executor::command::Command;
 use crate::executor::decide::Happening;
-use crate::executor::decide::tests::{STEPS, Story, failure};
 use crate::executor::failure::ErrorClass;
+use crate::executor::story::{STEPS, Story, failure};
 use crate::run::{Reserved, What};
 
 const GRACE: Duration = Duration::from_secs(60);
@@ -79,7 +79,8 @@ fn a_step_that_stands_as_none_can_is_found() {
     lost.happens(&Happening::Go);
     let until = Timestamp::from_millis(i64::MAX);
     let wait = Reserved { id: crate::ids::WaitId::from_bytes([1; 16]), until };
-    let what = What::Waiting { step: "call".into(), attempt: 1, wait, keys: vec![], output: serde_json::Value::Null };
+    let output = serde_json::Value::Null;
+    let what = What::Waiting { step: "call".into(), attempt: 1, wait, keys: vec![], output, run: None };
     lost.progress.add(&crate::run::Entry { at: lost.now, what });
     check(&lost, 10, "");
     let mut differs = Audit::new(lost.now, GRACE, 5);

@@ -273,7 +273,8 @@ impl Work {
                 (progress.revision, Entry { at: now, what: What::Dismissed { reason: reason.to_owned() } });
             progress.add(&entry);
             let (run, entries, head) = (stored.record.reference(), vec![entry], progress.head(now));
-            let advance = Transition::Advance { run, revision, entries, head, waits: Vec::new() };
+            let (waits, starts) = (Vec::new(), Vec::new());
+            let advance = Transition::Advance { run, revision, entries, head, waits, starts };
             if self.shared.log.commit(advance).await.map_err(|error| not_known(&error))? == Answer::Applied {
                 return Ok(());
             }

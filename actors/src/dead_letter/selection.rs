@@ -58,6 +58,7 @@ mod tests {
             input: serde_json::Map::new(),
             started_at: at,
             seen: None,
+            parent: None,
             begins_at: None,
         };
         let head = RunHead { status: RunStatus::Failed, in_doubt, ..RunHead::queued(at) };

@@ -32,6 +32,7 @@ fn replay(generation: u32, request: Option<&str>) -> Change {
         input: serde_json::Map::new(),
         started_at: at(1),
         seen: None,
+        parent: None,
         begins_at: None,
     };
     Change::Replay { generation, request: request.map(str::to_owned), runs: vec![run] }

@@ -268,8 +268,9 @@ impl Transition {
             Self::Settle { runs, .. } => 256 + weight_of_runs(runs),
             Self::Change { change: Change::Replay { runs, .. }, .. } => ROW + weight_of_runs(runs),
             Self::Change { .. } | Self::Mark { .. } => ROW,
-            Self::Advance { entries, waits, .. } => {
-                256 + ROW * waits.len() + entries.iter().map(|entry| ROW + carried(entry)).sum::<usize>()
+            Self::Advance { entries, waits, starts, .. } => {
+                let entries: usize = entries.iter().map(|entry| ROW + carried(entry)).sum();
+                256 + ROW * waits.len() + entries + weight_of_runs(starts)
             }
             Self::KeepDefinition { content, .. } => content.len(),
             Self::KeepBreaker(_) => ROW,

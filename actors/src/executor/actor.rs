@@ -4,7 +4,7 @@
 //! Nothing here is the truth. A fall, a failed commit, or one that somebody else was faster with: the
 //! run is read again from storage and goes on from there.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -12,7 +12,8 @@ use std::time::Duration;
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Supervised, WrapFuture};
 use tokio::sync::Notify;
 
-use super::attempts::{Attempts, Flight, State, notebook};
+use super::attempts::{Attempts, Flight, Job, State, notebook};
+use super::child;
 use super::deaths::Suspect;
 use super::decide::{Decision, Execute, Happening, Moment, decide};
 use super::loading::{Definitions, Loaded};
@@ -83,7 +84,7 @@ pub struct Executor {
     pub(super) outdated: HashSet<RunId>,
     /// Attempts whose entry may be in the journal but that were never made, by their serial: the commit
     /// failed, and nobody knows how far it came.
-    pub(super) never_left: HashMap<RunId, u32>,
+    pub(super) never_left: HashSet<(RunId, u32)>,
     /// Whether all open runs of the workflow are here.
     pub(super) complete: bool,
     /// Many are taken up at once: how they stand is told of all together, when they are here.
@@ -140,7 +141,7 @@ impl Live {
 impl Executor {
     /// The executor of `workflow`, looking into storage when `missed` is told.
     pub fn new(workflow: &str, shared: Shared, attempts: Attempts, missed: Arc<Notify>) -> Self {
-        let (live, loading, never_left) = (BTreeMap::new(), HashSet::new(), HashMap::new());
+        let (live, loading, never_left) = (BTreeMap::new(), HashSet::new(), HashSet::new());
         Self {
             workflow: workflow.to_owned(),
             shared,
@@ -213,18 +214,23 @@ impl Executor {
             entries: decision.entries.clone(),
             head: decision.progress.head(now),
             waits: decision.waits.clone(),
+            starts: decision.starts.clone(),
         };
-        let serial = decision.execute.as_ref().map(|execute| execute.serial);
-        decision.execute.iter().for_each(|execute| self.calls(run, execute));
-        // From here on a process that ends waits for it.
-        let flight = serial.map(|_| self.attempts.announce());
+        let serials: Vec<u32> = decision.executes.iter().map(|execute| execute.serial).collect();
+        decision.executes.iter().for_each(|execute| self.calls(run, execute));
+        // From here on a process that ends waits for them.
+        let flights: Vec<Flight> = serials.iter().map(|_| self.attempts.announce()).collect();
         let log = self.shared.log.clone();
         let committed = async move { log.commit(advance).await }.into_actor(self);
         ctx.spawn(committed.map(move |result, executor, ctx| match result {
-            Ok(Answer::Applied) => executor.written(run, decision, (reply, flight), ctx),
-            Ok(Answer::Completed { .. }) => {
-                executor.written(run, decision, (reply, flight), ctx);
-                executor.look_at_waits(run, ctx);
+            Ok(Answer::Applied) => executor.written(run, decision, (reply, flights), ctx),
+            Ok(Answer::Completed { waits }) => {
+                executor.written(run, decision, (reply, flights), ctx);
+                let (own, others): (Vec<_>, Vec<_>) = waits.into_iter().partition(|wait| wait.run == run);
+                executor.shared.executors.called(others);
+                if !own.is_empty() {
+                    executor.look_at_waits(run, ctx);
+                }
             }
             Ok(_) => {
                 if let Some(reply) = reply {
@@ -237,7 +243,7 @@ impl Executor {
                 if let Some(reply) = reply {
                     reply.unknown(&error.to_string());
                 }
-                executor.never_left.extend(serial.map(|serial| (run, serial)));
+                executor.never_left.extend(serials.into_iter().map(|serial| (run, serial)));
                 executor.read_again(run, STORE_PAUSE, ctx);
             }
         }));
@@ -248,21 +254,21 @@ impl Executor {
         &mut self,
         run: RunId,
         decision: Decision,
-        (reply, flight): (Option<Reply>, Option<Flight>),
+        (reply, flights): (Option<Reply>, Vec<Flight>),
         ctx: &mut Context<Self>,
     ) {
         let Some(live) = self.live.get_mut(&run) else { return };
         telling::log(&live.run, &decision.entries);
-        let settled = live.progress.lands(&decision.progress);
+        let landed = live.progress.landed(&decision.progress);
         // Its waits may have been completed before anybody here knew of them, or while an attempt was in flight.
-        let looks = settled || !decision.waits.is_empty();
+        let looks = !landed.is_empty() || !decision.waits.is_empty();
+        self.shared.executors.look(child::left(&live.definition, &live.progress, &decision));
+        self.shared.executors.started(decision.starts);
         live.progress = decision.progress;
         live.in_hand = false;
-        self.never_left.remove(&run);
-        if settled {
-            self.attempts.settle(run);
-        }
-        if let Some((execute, flight)) = decision.execute.zip(flight) {
+        self.never_left.retain(|(of, _)| *of != run);
+        landed.into_iter().for_each(|serial| self.attempts.settle(run, serial));
+        for (execute, flight) in decision.executes.into_iter().zip(flights) {
             self.execute(run, execute, flight);
         }
         if let Some(reply) = reply {
@@ -290,7 +296,7 @@ impl Executor {
     }
 
     fn execute(&mut self, run: RunId, execute: Execute, flight: Flight) {
-        let Execute { step, attempt, serial, key, with, .. } = execute;
+        let Execute { step, attempt, look, serial, key, with, .. } = execute;
         let Some(step) = self.live.get(&run).and_then(|live| live.definition.step(&step)) else { return };
         let Some(action) = self.shared.actions.get(step.action.as_str()) else { return };
         let Ok(doors) = self.shared.executors.of(&self.workflow) else { return };
@@ -305,7 +311,8 @@ impl Executor {
             timeout: step.timeout,
             notebook: notebook(self.shared.executors.clone(), self.workflow.clone(), run, serial),
         };
-        self.attempts.begin(action, attempt, flight, doors.ended);
+        let job = if look { Job::Look } else { Job::Execute };
+        self.attempts.begin(action, (job, attempt), flight, doors.ended);
     }
 
     /// Tells dispatcher and timer how a run stands, unless they know.
@@ -389,6 +396,8 @@ impl Supervised for Executor {
         (self.complete, self.counting, self.census_due, self.fell) = (false, false, false, true);
         self.gathering = None;
         self.outdated.clear();
+        // It may have started runs of others, and fallen before it could say so.
+        self.shared.executors.look_again();
     }
 }
 
@@ -400,9 +409,9 @@ impl Handler<Letter<RunsStarted>> for Executor {
             match self.shared.definitions.get(&run.definition) {
                 Some(definition) => {
                     let progress = Progress::new(&run);
-                    let (definition, answered) = (Ok(definition), Vec::new());
+                    let (definition, heard) = (Ok(definition), Vec::new());
                     let head = RunHead::of(&run);
-                    self.adopt(Loaded { run, head, progress, definition, answered }, ctx);
+                    self.adopt(Loaded { run: Arc::new(run), head, progress, definition, heard }, ctx);
                 }
                 None => self.load(run.id, Duration::ZERO, ctx),
             }

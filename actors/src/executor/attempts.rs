@@ -20,12 +20,11 @@ use crate::mailbox::Door;
 /// The attempts of one executor that are not settled, at most one for each run.
 pub struct Attempts {
     runtime: Handle,
-    slots: BTreeMap<RunId, Slot>,
+    slots: BTreeMap<(RunId, u32), Slot>,
     in_flight: InFlight,
 }
 
 struct Slot {
-    serial: u32,
     outcome: Arc<Mutex<Option<Outcome>>>,
     abort: AbortHandle,
     _flight: Flight,
@@ -58,6 +57,15 @@ impl Drop for Flight {
     }
 }
 
+/// What is done of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Job {
+    /// It is made.
+    Execute,
+    /// It is looked whether it has happened.
+    Look,
+}
+
 /// How an attempt is.
 #[derive(Debug, PartialEq)]
 pub enum State {
@@ -81,11 +89,23 @@ impl Attempts {
     }
 
     /// Makes an attempt; when it has ended, `ended` is told.
-    pub fn begin(&mut self, action: &Arc<dyn Action>, attempt: Attempt, flight: Flight, ended: Door<AttemptEnded>) {
+    pub fn begin(
+        &mut self,
+        action: &Arc<dyn Action>,
+        (job, attempt): (Job, Attempt),
+        flight: Flight,
+        ended: Door<AttemptEnded>,
+    ) {
         let (run, serial, limit) = (attempt.run, attempt.serial, attempt.timeout);
         let action = Arc::clone(action);
         // Already making the future is the action's, and may fall.
-        let task = self.runtime.spawn(within(limit, async move { action.execute(attempt).await }));
+        let work = async move {
+            match job {
+                Job::Execute => action.execute(attempt).await,
+                Job::Look => action.look(attempt).await,
+            }
+        };
+        let task = self.runtime.spawn(within(limit, work));
         let abort = task.abort_handle();
         let outcome = Arc::new(Mutex::new(None));
         let left = Arc::clone(&outcome);
@@ -100,7 +120,7 @@ impl Attempts {
             // An executor that was given up asks for nothing any more.
             let _ = ended.ask(AttemptEnded { run, serial }).await;
         });
-        if let Some(before) = self.slots.insert(run, Slot { serial, outcome, abort, _flight: flight }) {
+        if let Some(before) = self.slots.insert((run, serial), Slot { outcome, abort, _flight: flight }) {
             before.abort.abort();
         }
     }
@@ -118,7 +138,7 @@ impl Attempts {
 
     /// How this attempt is.
     pub fn state(&self, run: RunId, serial: u32) -> State {
-        match self.slots.get(&run).filter(|slot| slot.serial == serial) {
+        match self.slots.get(&(run, serial)) {
             None => State::Unknown,
             Some(slot) => match &*slot.outcome.lock().unwrap_or_else(PoisonError::into_inner) {
                 Some(outcome) => State::Ended(outcome.clone()),
@@ -128,16 +148,23 @@ impl Attempts {
     }
 
     /// Its outcome is durable, or nobody wants it any more: it is dropped if it is still at work.
-    pub fn settle(&mut self, run: RunId) {
-        if let Some(slot) = self.slots.remove(&run) {
+    pub fn settle(&mut self, run: RunId, serial: u32) {
+        if let Some(slot) = self.slots.remove(&(run, serial)) {
             slot.abort.abort();
         }
     }
 
+    /// Settles those of a run that nobody wants any more.
+    pub fn settle_of(&mut self, run: RunId, wanted: impl Fn(u32) -> bool) {
+        let of_run = self.slots.range((run, 0)..=(run, u32::MAX)).map(|((_, serial), _)| *serial);
+        let unwanted: Vec<u32> = of_run.filter(|serial| !wanted(*serial)).collect();
+        unwanted.into_iter().for_each(|serial| self.settle(run, serial));
+    }
+
     /// Settles those of runs that nobody wants any more.
     pub fn settle_all_but(&mut self, wanted: impl Fn(RunId) -> bool) {
-        let unwanted: Vec<RunId> = self.slots.keys().copied().filter(|run| !wanted(*run)).collect();
-        unwanted.into_iter().for_each(|run| self.settle(run));
+        let unwanted: Vec<_> = self.slots.keys().copied().filter(|(run, _)| !wanted(*run)).collect();
+        unwanted.into_iter().for_each(|(run, serial)| self.settle(run, serial));
     }
 }
 

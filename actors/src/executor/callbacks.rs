@@ -1,5 +1,6 @@
-//! How an executor learns that waits of its runs were completed: the store knows, and is asked when a run is
-//! taken up, whenever somebody says so, and when an attempt has ended that left a wait open.
+//! How an executor learns that waits of its runs were completed, or that the run which has started one of its own waits
+//! for it no longer: the store knows, and is asked when a run is taken up, whenever somebody says so, and when an attempt
+//! has ended.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use actix::{ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
 use serde_json::json;
 
 use super::actor::{Executor, STORE_PAUSE};
+use super::child;
 use super::decide::Happening;
 use super::failure::{ErrorClass, Failure};
 use super::messages::CalledBack;
@@ -17,55 +19,80 @@ use super::progress::Progress;
 use crate::event::Event;
 use crate::ids::{EventId, RunId, WaitId};
 use crate::mailbox::Letter;
+use crate::run::RunRecord;
 use crate::store::{Store, StoreError};
-use crate::wait::record::{Resolution, WaitState};
+use crate::wait::record::{Resolution, WaitRecord, WaitState};
 use crate::workflow::definition::Definition;
 
-/// A wait that an event has completed.
-pub struct Answered {
-    wait: WaitId,
-    event: EventId,
-    outcome: Outcome,
+/// What a run must ask its waits.
+pub struct Questions {
+    /// Those that its journal has as open, each with the action that has it; a step that only waits has none.
+    waits: Vec<(WaitId, Option<Arc<dyn Action>>)>,
+    /// Itself, if it is to hear when its parent waits for it no longer.
+    child: Option<Arc<RunRecord>>,
 }
 
-impl From<Answered> for Happening {
-    fn from(answered: Answered) -> Self {
-        let Answered { wait, event, outcome } = answered;
-        Self::Called(wait, Some(event), outcome)
+impl Questions {
+    /// Of a run that stands so.
+    pub fn of(run: &Arc<RunRecord>, progress: &Progress, definition: &Definition, actions: &Actions) -> Self {
+        let action = |step: &String| Some(Arc::clone(actions.get(definition.step(step)?.action.as_str())?));
+        let waits = progress.open_waits().map(|(step, wait)| (wait.id, action(step))).collect();
+        let may_be_unwanted = !progress.is_over() && !progress.is_undoing() && progress.leaving.is_none();
+        let child = (may_be_unwanted && run.parent.is_some()).then(|| Arc::clone(run));
+        Self { waits, child }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.waits.is_empty() && self.child.is_none()
     }
 }
 
-/// Waits that the journal of a run has as open, each with the action that has it; a step that only waits has none.
-pub type Questions = Vec<(WaitId, Option<Arc<dyn Action>>)>;
-
-/// What is to be asked of a run that stands so.
-pub fn questions(progress: &Progress, definition: &Definition, actions: &Actions) -> Questions {
-    let action = |step: &String| Some(Arc::clone(actions.get(definition.step(step)?.action.as_str())?));
-    progress.open_waits().map(|(step, wait)| (wait.id, action(step))).collect()
-}
-
-/// Those of them that were completed. What else resolves a wait stands in the journal with it.
-pub async fn answers(store: &dyn Store, questions: Questions) -> Result<Vec<Answered>, StoreError> {
+/// What the run hears: of its waits that were completed, and of its parent's. What else resolves a wait of its own stands
+/// in the journal with it.
+pub async fn answers(store: &dyn Store, questions: Questions) -> Result<Vec<Happening>, StoreError> {
     let mut answers = Vec::new();
-    for (wait, action) in questions {
-        let state = match store.wait(wait).await {
-            Ok(found) => found.map(|wait| wait.state),
-            Err(StoreError::Damaged { id, reason }) => {
-                tracing::error!(wait = %id, reason, "the record of a wait is damaged; its run goes on at the deadline");
-                None
-            }
-            Err(error) => return Err(error),
+    for (wait, action) in questions.waits {
+        let Some(WaitState::Resolved { by, .. }) = read(store, wait).await?.map(|wait| wait.state) else { continue };
+        let outcome = match by {
+            Resolution::Callback(event) => Some(heard(store, event, action.as_deref()).await?),
+            Resolution::Run(run) => Some(returned(store, run).await?),
+            Resolution::Poll | Resolution::Timeout | Resolution::Cancel => None,
         };
-        let Some(WaitState::Resolved { by: Resolution::Callback(event), .. }) = state else { continue };
-        let outcome = match store.event(event).await {
-            Ok(Some(found)) => says(action.as_deref(), &found),
-            Ok(None) => unreadable(event, "it is not in the log any more"),
-            Err(StoreError::Damaged { reason, .. }) => unreadable(event, &reason),
-            Err(error) => return Err(error),
-        };
-        answers.push(Answered { wait, event, outcome });
+        answers.extend(outcome.map(|outcome| Happening::Called(wait, by, outcome)));
+    }
+    if let Some((child, parent)) = questions.child.as_ref().and_then(|child| Some((child, child.parent.as_ref()?))) {
+        answers.extend(read(store, parent.wait).await?.and_then(|wait| child::hears(child, &wait)));
     }
     Ok(answers)
+}
+
+async fn read(store: &dyn Store, wait: WaitId) -> Result<Option<WaitRecord>, StoreError> {
+    match store.wait(wait).await {
+        Err(StoreError::Damaged { id, reason }) => {
+            tracing::error!(wait = %id, reason, "the record of a wait is damaged; its run goes on at the deadline");
+            Ok(None)
+        }
+        found => found,
+    }
+}
+
+async fn heard(store: &dyn Store, event: EventId, action: Option<&dyn Action>) -> Result<Outcome, StoreError> {
+    match store.event(event).await {
+        Ok(Some(found)) => Ok(says(action, &found)),
+        Ok(None) => Ok(unreadable(event, "it is not in the log any more")),
+        Err(StoreError::Damaged { reason, .. }) => Ok(unreadable(event, &reason)),
+        Err(error) => Err(error),
+    }
+}
+
+async fn returned(store: &dyn Store, run: RunId) -> Result<Outcome, StoreError> {
+    let lost = |reason: &str| Err(Failure::new(ErrorClass::RunFailed, format!("{run} cannot be read: {reason}")));
+    match store.run(run).await {
+        Ok(Some(found)) => Ok(child::outcome(&found)),
+        Ok(None) => Ok(lost("it is not in the store any more")),
+        Err(StoreError::Damaged { reason, .. }) => Ok(lost(&reason)),
+        Err(error) => Err(error),
+    }
 }
 
 /// What an event says of its step is the action's word. A fall in it is a failure of the step.
@@ -83,7 +110,7 @@ impl Executor {
     /// Looks whether waits of a run were completed.
     pub(super) fn look_at_waits(&self, run: RunId, ctx: &mut Context<Self>) {
         let Some(live) = self.live.get(&run) else { return };
-        let questions = questions(&live.progress, &live.definition, &self.shared.actions);
+        let questions = Questions::of(&live.run, &live.progress, &live.definition, &self.shared.actions);
         if questions.is_empty() {
             return;
         }
@@ -91,7 +118,7 @@ impl Executor {
         let answers = async move { answers(store.as_ref(), questions).await };
         ctx.spawn(answers.into_actor(self).map(move |answers, executor, ctx| match answers {
             Ok(answers) => answers.into_iter().for_each(|answer| {
-                executor.take(run, Happening::from(answer).into(), ctx);
+                executor.take(run, answer.into(), ctx);
             }),
             Err(error) => {
                 tracing::warn!(%run, %error, "waits could not be read; trying again");

@@ -51,7 +51,15 @@ impl Executor {
             progress.is_some_and(|progress| by.map_or_else(|| progress.is_held(), |by| progress.is_held_by(by)))
         };
         let held: Vec<RunId> = self.live.keys().filter(is_held).copied().collect();
-        held.into_iter().for_each(|run| self.report(run, ctx));
+        for run in held {
+            // One that is at work has its slot, and can go on with it.
+            let is_at_work = self.live.get(&run).is_some_and(|live| live.progress.in_flight().next().is_some());
+            if is_at_work {
+                self.take(run, Happening::Woke.into(), ctx);
+            } else {
+                self.report(run, ctx);
+            }
+        }
     }
 }
 

@@ -69,9 +69,9 @@ impl Next<'_> {
     fn cancel(&mut self, reason: &str) {
         let class = |step: &String| self.definition.step(step).map(|step| step.class);
         if self.progress.in_flight().all(|(step, _)| class(step) == Some(EffectClass::Pure)) {
-            self.end(RunStatus::Cancelled, Some(reason.to_owned()));
+            self.end_at_once(RunStatus::Cancelled, Some(reason.to_owned()));
         } else {
-            self.leave(RunStatus::Cancelled, reason);
+            self.end(RunStatus::Cancelled, Some(reason.to_owned()));
         }
     }
 
@@ -154,6 +154,10 @@ impl Next<'_> {
         let comes_again = |name: &String| from.contains(name.as_str()) || after.contains(name);
         let names = || definition.steps.iter().map(|step| step.name.clone());
         let is_in_doubt = |name: &String| matches!(self.progress.steps.get(name), Some(StepState::InDoubt { .. }));
+        let unclear = self.progress.unclear().map(|(name, _)| name.clone()).find(comes_again);
+        if let Some(unclear) = unclear {
+            return self.refuse(format!("it is being looked whether `{unclear}` had its effect; wait"));
+        }
         if let Some(doubtful) = names().find(|name| comes_again(name) && is_in_doubt(name)) {
             return self.refuse(format!("nobody knows whether `{doubtful}` had its effect; decide about that first"));
         }

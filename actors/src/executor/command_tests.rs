@@ -5,10 +5,10 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::*;
-use crate::executor::decide::tests::{SLOW, STEPS, Story, failure, steps_of};
 use crate::executor::decide::{Execute, Happening, Moment, decide};
 use crate::executor::progress::StepState;
 use crate::executor::step::tests::beside_a_doubt;
+use crate::executor::story::{SLOW, STEPS, Story, failure, steps_of};
 use crate::run::Standing;
 
 impl Story {
@@ -160,7 +160,8 @@ fn what_is_in_doubt_is_ruled_about_before_it_is_done_again() {
 
 #[test]
 fn what_a_failure_led_past_comes_again_with_it() {
-    let toml = r#"steps = [
+    let toml = r#"parallelism = 1
+    steps = [
       { name = "a", action = "look", needs = [], on_failure = { goto = "z" }, retry = { max_attempts = 1 } },
       { name = "x", action = "tell", needs = [] },
       { name = "z", action = "tell", needs = ["a"] },

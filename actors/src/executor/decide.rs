@@ -5,15 +5,18 @@
 //! leaves the process, and a crash between the two makes it in doubt, not lost.
 //!
 //! Here is the life of the run as a whole; `step.rs` has that of a step, `waiting.rs` how it waits for a callback,
-//! `command.rs` what operators say.
+//! `child.rs` how it starts other runs, `command.rs` what operators say.
+
+use std::collections::BTreeSet;
 
 use serde_json::{Map, Value as Json};
 
+use super::child;
 use super::command::Command;
 use super::outages::Outages;
 use super::port::Outcome;
 use super::progress::{Life, Progress, StepState};
-use crate::ids::{EventId, RunId, WaitId};
+use crate::ids::{RunId, WaitId};
 use crate::run::{Entry, RunRecord, RunStatus, What};
 use crate::time::Timestamp;
 use crate::wait::record::{Resolution, WaitChange};
@@ -39,8 +42,8 @@ pub enum Happening {
     DiedAlone(u32),
     /// The attempt with this serial is in the journal but was never made.
     NeverLeft(u32),
-    /// A wait was resolved: by this event, or by a poll, and this is what it says.
-    Called(WaitId, Option<EventId>, Outcome),
+    /// A wait was resolved by an event or the end of a run, or is by a poll, and this is what that says.
+    Called(WaitId, Resolution, Outcome),
     /// An operator says so.
     Told(Command),
 }
@@ -52,6 +55,8 @@ pub struct Execute {
     pub step: String,
     /// Number of the attempt.
     pub attempt: u32,
+    /// Whether its effect is only looked for.
+    pub look: bool,
     /// Where its entry stands in the journal.
     pub serial: u32,
     /// The same for every attempt of the step, until the run is restarted.
@@ -66,12 +71,14 @@ pub struct Execute {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
     /// What is added to the journal; nothing when nothing changes. An attempt that
-    /// [is not in flight](Progress::lands) after it is dropped.
+    /// [is not in flight](Progress::landed) after it is dropped.
     pub entries: Vec<Entry>,
     /// What it does with waits, in the same commit.
     pub waits: Vec<WaitChange>,
-    /// The attempt that is made then.
-    pub execute: Option<Execute>,
+    /// The runs that are started with it.
+    pub starts: Vec<RunRecord>,
+    /// The attempts that are made then.
+    pub executes: Vec<Execute>,
     /// Why an operator's command cannot be followed, in words. Nothing is changed then.
     pub refusal: Option<String>,
     /// Where the run stands then.
@@ -103,13 +110,13 @@ pub fn decide(
     moment: Moment<'_>,
 ) -> Decision {
     let Moment { now, draining, outages } = moment;
-    let (entries, waits, answered, execute, refusal) = (Vec::new(), Vec::new(), None, None, None);
-    let progress = progress.clone();
+    let (entries, waits, starts, answered) = (Vec::new(), Vec::new(), Vec::new(), None);
+    let (executes, refusal, progress) = (Vec::new(), None, progress.clone());
     let mut next =
-        Next { run, definition, now, draining, outages, entries, waits, answered, execute, refusal, progress };
+        Next { run, definition, now, draining, outages, entries, waits, starts, answered, executes, refusal, progress };
     next.follow(happening);
-    let Next { entries, waits, execute, refusal, progress, .. } = next;
-    Decision { entries, waits, execute, refusal, progress }
+    let Next { entries, waits, starts, executes, refusal, progress, .. } = next;
+    Decision { entries, waits, starts, executes, refusal, progress }
 }
 
 /// A decision in the making.
@@ -121,9 +128,10 @@ pub(super) struct Next<'a> {
     pub(super) outages: &'a Outages,
     pub(super) entries: Vec<Entry>,
     pub(super) waits: Vec<WaitChange>,
+    pub(super) starts: Vec<RunRecord>,
     /// A wait that is resolved already, by what this is about.
     pub(super) answered: Option<WaitId>,
-    pub(super) execute: Option<Execute>,
+    pub(super) executes: Vec<Execute>,
     pub(super) refusal: Option<String>,
     pub(super) progress: Progress,
 }
@@ -144,7 +152,7 @@ impl<'a> Next<'a> {
             }),
             Happening::Told(command) => self.obey(command),
             _ if self.progress.is_over() => {}
-            Happening::Called(wait, event, outcome) => self.called(*wait, *event, outcome),
+            Happening::Called(wait, by, outcome) => self.called(*wait, *by, outcome),
             _ if self.progress.time_is_up(self.now) && self.is_active() => self.time_out(),
             // Whoever says so may not know yet that it is settling.
             Happening::Go if self.progress.life == Life::Queued && self.progress.wake(self.now).is_some() => {}
@@ -156,7 +164,7 @@ impl<'a> Next<'a> {
             Happening::Go => self.go_on(true),
             // It is on its way out.
             Happening::Superseded(_) if self.progress.is_undoing() => {}
-            Happening::Superseded(reason) => self.leave(RunStatus::Superseded, reason),
+            Happening::Superseded(reason) => self.end(RunStatus::Superseded, Some(reason.clone())),
             // A wait that nobody called back needs no slot to end.
             Happening::Woke => self.go_on(false),
         }
@@ -185,15 +193,18 @@ impl<'a> Next<'a> {
         })
     }
 
-    /// What can be done now: the steps that are ready, one attempt at a time, or the end. Without a slot
+    /// What can be done now: the steps that are ready, as many at once as the definition says, or the end. Without a slot
     /// only what needs none.
     pub(super) fn go_on(&mut self, has_slot: bool) {
-        if self.progress.is_over() || self.progress.in_flight().next().is_some() {
+        if self.progress.is_over() {
             return;
         }
-        self.unblock();
-        if let Some((status, reason)) = self.progress.leaving.clone() {
-            self.end(status, Some(reason));
+        let at_work = self.progress.in_flight().next().is_some();
+        if !at_work {
+            self.unblock();
+            if let Some((status, reason)) = self.progress.leaving.clone() {
+                self.end(status, Some(reason));
+            }
         }
         if self.progress.is_over() || self.progress.paused || self.progress.life == Life::Queued {
             return;
@@ -201,37 +212,48 @@ impl<'a> Next<'a> {
         if self.progress.is_undoing() {
             return self.undo(has_slot);
         }
+        // Whoever is at work has a slot.
+        self.begin_what_is_ready(has_slot || at_work);
+        if !self.progress.is_over() && !self.progress.is_undoing() && self.all_settled() {
+            self.end(RunStatus::Succeeded, None);
+        }
+    }
+
+    fn begin_what_is_ready(&mut self, has_slot: bool) {
         let definition = self.definition;
-        while let Some(step) = definition.steps.iter().find(|step| {
-            let is_ready = self.progress.is_ready(definition, &step.name, (self.now, self.outages));
-            is_ready && (has_slot || !self.needs_slot(step))
-        }) {
+        let mut cannot = BTreeSet::new();
+        while self.progress.leaving.is_none() && !self.progress.is_over() {
+            let has_room = has_slot && self.progress.in_flight().count() < definition.parallelism;
+            let next = definition.steps.iter().find(|step| {
+                let is_ready = self.progress.is_ready(definition, &step.name, (self.now, self.outages));
+                is_ready && (has_room || !self.needs_slot(step)) && !cannot.contains(step.name.as_str())
+            });
+            let Some(step) = next else { return };
             if self.progress.time_is_up(self.now) {
-                self.time_out();
-                return;
+                return self.time_out();
             }
             let before = self.entries.len();
             self.begin(step);
             if self.progress.is_undoing() {
                 return self.undo(has_slot);
             }
-            if self.execute.is_some() || self.progress.is_over() || self.entries.len() == before {
-                return;
+            if self.entries.len() == before {
+                cannot.insert(step.name.as_str());
             }
-        }
-        if self.all_settled() {
-            self.end(RunStatus::Succeeded, None);
         }
     }
 
-    /// It ends so, as soon as the attempt in flight has ended.
-    pub(super) fn leave(&mut self, status: RunStatus, reason: &str) {
-        let reason = reason.to_owned();
+    /// It ends so, as soon as the attempts in flight have ended.
+    pub(super) fn end(&mut self, status: RunStatus, reason: Option<String>) {
         if self.progress.in_flight().next().is_none() {
-            self.end(status, Some(reason));
-        } else if self.progress.leaving.is_none() {
-            let cancelled = status == RunStatus::Cancelled;
-            self.write(if cancelled { What::CancelAsked { reason } } else { What::SupersedeAsked { reason } });
+            return self.end_at_once(status, reason);
+        }
+        let reason = reason.unwrap_or_default();
+        match status {
+            _ if self.progress.leaving.is_some() => {}
+            RunStatus::Cancelled => self.write(What::CancelAsked { reason }),
+            RunStatus::Superseded => self.write(What::SupersedeAsked { reason }),
+            status => self.write(What::EndAsked { status, reason }),
         }
     }
 
@@ -272,7 +294,7 @@ impl<'a> Next<'a> {
     }
 
     /// The run is over, and waits for nothing any more.
-    pub(super) fn end(&mut self, status: RunStatus, reason: Option<String>) {
+    pub(super) fn end_at_once(&mut self, status: RunStatus, reason: Option<String>) {
         let open = self.progress.steps.values().filter_map(StepState::wait);
         let open = open.filter(|wait| self.answered != Some(wait.id));
         self.waits.extend(open.map(|wait| WaitChange::Close(wait.id)));
@@ -281,6 +303,11 @@ impl<'a> Next<'a> {
 
     /// It is over, or first undoes what it has done. A run that makes way for a newer one has no further effect.
     fn finish(&mut self, status: RunStatus, reason: Option<String>) {
+        let unclear = self.progress.unclear().map(|(step, attempt)| (step.clone(), attempt));
+        for (step, attempt) in unclear.collect::<Vec<_>>() {
+            let reason = "the run ended before anybody had looked whether the attempt had its effect".to_owned();
+            self.write(What::Parked { step, attempt, reason });
+        }
         let fails = matches!(status, RunStatus::Failed | RunStatus::TimedOut | RunStatus::Cancelled);
         let undoes = fails && self.progress.life == Life::Begun && self.progress.next_undo(self.definition).is_some();
         if !undoes {
@@ -289,13 +316,16 @@ impl<'a> Next<'a> {
         // Only what changes nothing outside is in flight when somebody ends the run at once.
         let flying = self.progress.in_flight().map(|(step, flying)| (step.clone(), flying.tries.attempts));
         for (step, attempt) in flying.collect::<Vec<_>>() {
-            self.write(What::Interrupted { step, attempt, alone: false });
+            self.write(What::Interrupted { step, attempt, alone: false, look_at: None });
         }
         self.write(What::Undoing { status, reason });
     }
 
     /// Undoes what is next, or ends.
     fn undo(&mut self, has_slot: bool) {
+        if self.progress.in_flight().next().is_some() {
+            return;
+        }
         while let Life::Undoing { status, reason } = self.progress.life.clone() {
             let Some(step) = self.progress.next_undo(self.definition) else {
                 return self.write(What::Ended { status, reason });
@@ -305,13 +335,16 @@ impl<'a> Next<'a> {
             if is_ready && has_slot {
                 self.begin(step);
             }
-            if self.execute.is_some() || self.entries.len() == before {
+            if !self.executes.is_empty() || self.entries.len() == before {
                 return;
             }
         }
     }
 
     pub(super) fn write(&mut self, what: What) {
+        if matches!(what, What::Ended { .. }) {
+            self.waits.extend(child::returns(self.run));
+        }
         let entry = Entry { at: self.now, what };
         self.progress.add(&entry);
         self.entries.push(entry);
@@ -320,4 +353,4 @@ impl<'a> Next<'a> {
 
 #[cfg(test)]
 #[path = "decide_tests.rs"]
-pub(crate) mod tests;
+mod tests;

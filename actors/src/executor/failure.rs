@@ -31,11 +31,13 @@ pub enum ErrorClass {
     NotFound,
     /// It is there already.
     Duplicate,
+    /// A run that the step has started did not succeed.
+    RunFailed,
 }
 
 impl ErrorClass {
     /// All classes.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Network,
         Self::Timeout,
         Self::RateLimit,
@@ -47,6 +49,7 @@ impl ErrorClass {
         Self::Authorization,
         Self::NotFound,
         Self::Duplicate,
+        Self::RunFailed,
     ];
 
     /// Whether trying again can help, when the definition does not say.
@@ -58,7 +61,12 @@ impl ErrorClass {
             | Self::ServiceUnavailable
             | Self::Temporary
             | Self::Internal => true,
-            Self::Validation | Self::Authentication | Self::Authorization | Self::NotFound | Self::Duplicate => false,
+            Self::Validation
+            | Self::Authentication
+            | Self::Authorization
+            | Self::NotFound
+            | Self::Duplicate
+            | Self::RunFailed => false,
         }
     }
 
@@ -81,6 +89,7 @@ impl ErrorClass {
             Self::Authorization => "authorization",
             Self::NotFound => "not_found",
             Self::Duplicate => "duplicate",
+            Self::RunFailed => "run_failed",
         }
     }
 }

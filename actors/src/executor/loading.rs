@@ -3,8 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::callbacks::{Answered, answers, questions};
+use super::callbacks::{Questions, answers};
 use super::deaths::Suspect;
+use super::decide::Happening;
 use super::port::Actions;
 use super::progress::Progress;
 use crate::ids::RunId;
@@ -19,15 +20,15 @@ const PAGE: usize = 512;
 /// A run as it was read.
 pub struct Loaded {
     /// What it was started with.
-    pub run: RunRecord,
+    pub run: Arc<RunRecord>,
     /// The sum of its journal, as it is stored.
     pub head: RunHead,
     /// Where it stands.
     pub progress: Progress,
     /// What it is pinned to, or why that cannot be executed.
     pub definition: Result<Arc<Definition>, String>,
-    /// Waits of it that were completed, and stand open in its journal.
-    pub answered: Vec<Answered>,
+    /// What it has not heard yet of its waits, and of its parent's.
+    pub heard: Vec<Happening>,
 }
 
 /// Definitions by the hash of their content: those of the configuration, and older ones that runs are
@@ -91,9 +92,12 @@ pub async fn load_one(
     let Some(stored) = store.run(run).await? else { return Ok(None) };
     let progress = Progress::of(&stored.record, &stored.journal);
     let definition = definitions.find(store, actions, &stored.record.definition).await?;
-    let questions = definition.as_ref().map(|definition| questions(&progress, definition, actions));
-    let answered = answers(store, questions.unwrap_or_default()).await?;
-    Ok(Some(Loaded { run: stored.record, head: stored.head, progress, definition, answered }))
+    let run = Arc::new(stored.record);
+    let heard = match &definition {
+        Ok(definition) => answers(store, Questions::of(&run, &progress, definition, actions)).await?,
+        Err(_) => Vec::new(),
+    };
+    Ok(Some(Loaded { run, head: stored.head, progress, definition, heard }))
 }
 
 /// Reads the open runs of a workflow that are not `known`. One whose record is damaged is left out and

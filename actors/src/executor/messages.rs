@@ -67,7 +67,7 @@ pub struct Control {
     pub reply: oneshot::Sender<Result<(), Refused>>,
 }
 
-/// A wait of a run was completed; the store knows by what.
+/// A wait of a run was completed, or one that another run has for it; the store knows by what.
 #[derive(Message, Clone, Debug)]
 #[rtype(result = "()")]
 pub struct CalledBack(pub RunId);
@@ -170,9 +170,15 @@ impl Executors {
 
     /// Tells of waits that were completed. An executor that has no room finds them in storage.
     pub fn called(&self, waits: Vec<WaitRef>) {
-        for wait in waits {
-            let Ok(executor) = self.of(&wait.workflow) else { continue };
-            if executor.called.offer(CalledBack(wait.run)).is_err() {
+        self.look(waits.into_iter().map(|wait| (wait.workflow, wait.run)).collect());
+    }
+
+    /// Has runs look at their waits, and at their parents', each in its workflow. An executor that has no room looks at
+    /// all of its own.
+    pub fn look(&self, runs: Vec<(String, RunId)>) {
+        for (workflow, run) in runs {
+            let Ok(executor) = self.of(&workflow) else { continue };
+            if executor.called.offer(CalledBack(run)).is_err() {
                 executor.missed.notify_one();
             }
         }

@@ -4,6 +4,7 @@
 pub mod actor;
 pub mod attempts;
 mod callbacks;
+mod child;
 mod circuits;
 pub mod command;
 #[cfg(test)]
@@ -12,10 +13,13 @@ pub mod deaths;
 pub mod decide;
 pub mod failure;
 pub mod loading;
+mod looking;
 pub mod messages;
 #[cfg(test)]
 mod outage_tests;
 pub mod outages;
+#[cfg(test)]
+mod parallel_tests;
 pub mod parameter;
 mod poison;
 pub mod port;
@@ -24,6 +28,9 @@ mod recovery;
 mod redrive;
 mod step;
 mod step_state;
+#[cfg(test)]
+pub(crate) mod story;
+mod summary;
 mod task;
 mod telling;
 #[cfg(test)]

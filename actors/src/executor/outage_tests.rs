@@ -5,12 +5,12 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::circuit_breaker::circuit::{Circuit, Condition, Policy};
-use crate::executor::decide::tests::{Story, failure};
 use crate::executor::decide::{Execute, Happening};
 use crate::executor::failure::ErrorClass;
 use crate::executor::outages::Outages;
 use crate::executor::port::{Outcome, Success};
 use crate::executor::progress::Life;
+use crate::executor::story::{Story, failure};
 use crate::run::{RunStatus, Standing, What};
 use crate::time::Timestamp;
 

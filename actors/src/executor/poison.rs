@@ -7,8 +7,7 @@
 use super::decide::Next;
 use super::failure::{ErrorClass, Failure};
 use super::port::OnDoubt;
-use super::progress::{StepState, Tries};
-use crate::run::What;
+use super::progress::Tries;
 use crate::workflow::definition::Step;
 
 /// Deaths in a row that are no accident any more.
@@ -31,9 +30,9 @@ impl Next<'_> {
             return self.recovered(step, attempt);
         }
         self.unblock();
-        let deaths = self.progress.steps.get(&step.name).map(StepState::tries).unwrap_or_default().deaths + 1;
+        let deaths = self.tries(step).deaths + 1;
         if deaths < DEATHS {
-            self.write(What::Interrupted { step: step.name.clone(), attempt, alone: true });
+            self.interrupt(step, attempt, true);
         } else {
             let message =
                 format!("poison: the process died {deaths} times in a row while nothing but this step was at work");

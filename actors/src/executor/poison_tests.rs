@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::executor::decide::Happening;
-use crate::executor::decide::tests::{STEPS, Story, failure, steps_of};
+use crate::executor::story::{STEPS, Story, failure, steps_of};
 use crate::run::RunStatus;
 
 /// The budget allows far more than three.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 
-use super::failure::Failure;
+use super::failure::{ErrorClass, Failure};
 pub use super::parameter::{Accepts, Misfit, Parameter, Written};
 use crate::event::{Event, EventMeta};
 use crate::ids::RunId;
@@ -24,6 +24,9 @@ pub enum EffectClass {
     Idempotent,
     /// The provider recognises the key of the step: it is repeated with the same key.
     Keyed,
+    /// It leaves a mark that can be [looked for](Action::look): it is, after a while, and repeated when it has not
+    /// happened.
+    Probe,
     /// It must never happen twice.
     Once,
 }
@@ -104,6 +107,8 @@ pub enum Success {
     },
     /// What the run speaks about is no longer the newest: the run ends as superseded, and nothing was done.
     Superseded(String),
+    /// It was looked for, and has not happened.
+    Absent,
 }
 
 /// What an attempt ends with.
@@ -182,6 +187,18 @@ pub trait Action: Send + Sync + 'static {
 
     /// Does it. Dropping the future ends the work, and with it every process that it started.
     fn execute(&self, attempt: Attempt) -> Working<Outcome>;
+
+    /// Looks whether the effect of this attempt has happened, of which nobody knows: what it gave then, or
+    /// [`Success::Absent`]. Only of the class [`EffectClass::Probe`]. Changes nothing.
+    fn look(&self, attempt: Attempt) -> Working<Outcome> {
+        let message = format!("`{}` cannot look whether it has happened", attempt.step);
+        Box::pin(std::future::ready(Err(Failure::new(ErrorClass::Internal, message))))
+    }
+
+    /// How long after an attempt its effect can be seen, if it has happened.
+    fn settles(&self) -> Duration {
+        Duration::from_secs(5)
+    }
 
     /// What a callback says of the step: by default that it is done, with what the event tells.
     fn called(&self, event: &Event) -> Outcome {

@@ -7,9 +7,10 @@ use std::time::Duration;
 use super::failure::ErrorClass;
 use super::outages::Outages;
 pub use super::step_state::{Flying, Pause, StepState, Tries};
-use crate::run::{Entry, Reserved, Ruling, RunHead, RunRecord, RunStatus, Standing, What};
+use crate::ids::{RunId, WaitId};
+use crate::run::{Entry, Reserved, Ruling, RunRecord, RunStatus, Standing, Unclear, What};
 use crate::time::Timestamp;
-use crate::workflow::definition::{Definition, Step, UNDO};
+use crate::workflow::definition::{Definition, Step};
 
 /// Where a run stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,8 +30,10 @@ pub struct Progress {
     /// How much of its time was left at the last entry, once it has begun. Attempts and declared pauses
     /// use it up; waiting for a turn, or for a person, does not.
     pub left: Option<Duration>,
-    /// How it ends once the attempt in flight has ended, and why.
+    /// How it ends once the attempts in flight have ended, and why.
     pub leaving: Option<(RunStatus, String)>,
+    /// Whether another run has started it.
+    pub child: bool,
     /// Whether an operator has stopped it for a while.
     pub paused: bool,
     /// Why its definition cannot be executed.
@@ -83,6 +86,7 @@ impl Progress {
             revision: 0,
             left: None,
             leaving: None,
+            child: run.parent.is_some(),
             paused: false,
             blocked: None,
             delayed_ms: 0,
@@ -115,6 +119,7 @@ impl Progress {
             }
             What::SupersedeAsked { reason } => self.leaving = Some((RunStatus::Superseded, reason.clone())),
             What::CancelAsked { reason } => self.leaving = Some((RunStatus::Cancelled, reason.clone())),
+            What::EndAsked { status, reason } => self.leaving = Some((*status, reason.clone())),
             What::Paused => self.paused = true,
             What::Resumed => self.paused = false,
             What::Blocked { reason } => self.blocked = Some(reason.clone()),
@@ -155,9 +160,14 @@ impl Progress {
         let tries = |step: &str| self.steps.get(step).map(StepState::tries).unwrap_or_default();
         let (step, state) = match what {
             What::Attempted { step, attempt, until, wait, .. } => {
-                let tries = Tries { attempts: *attempt, wait: *wait, ..tries(step) };
+                let tries = Tries { attempts: *attempt, wait: *wait, unclear: None, ..tries(step) };
                 (step, StepState::Attempting(Flying { serial, until: *until, notes: Vec::new(), tries }))
             }
+            What::Looking { step, until, .. } => {
+                let tries = tries(step);
+                (step, StepState::Attempting(Flying { serial, until: *until, notes: Vec::new(), tries }))
+            }
+            What::Absent { step, .. } => (step, StepState::Again(Tries { unclear: None, ..tries(step) })),
             What::Noted { step, note, .. } => {
                 let StepState::Attempting(mut flying) = self.steps.get(step)?.clone() else { return None };
                 flying.notes.push(note.clone());
@@ -166,30 +176,35 @@ impl Progress {
             What::Succeeded { step, output, .. } | What::Decided { step, ruling: Ruling::Done { output }, .. } => {
                 (step, StepState::Done { output: output.clone() })
             }
-            What::Failed { step, error, retry_at, .. } => {
+            What::Failed { step, error, retry_at, unclear, .. } => {
                 let before = tries(step);
                 // A callback that says so has ended its wait; the next attempt has another.
                 let is_flying = matches!(self.steps.get(step), Some(StepState::Attempting(_)));
-                let wait = before.wait.filter(|_| is_flying);
+                let (wait, unclear) = (before.wait.filter(|_| is_flying), *unclear);
                 let falls = before.falls + u32::from(error.class == ErrorClass::Internal);
-                let tries = Tries { failures: before.failures + 1, falls, deaths: 0, wait, ..before };
+                let tries = Tries { failures: before.failures + 1, falls, deaths: 0, wait, unclear, ..before };
                 let retry = |until| StepState::Pausing { until, pause: Pause::Retry, tries };
                 (step, retry_at.map_or_else(|| StepState::Failed(error.clone()), retry))
             }
-            What::Interrupted { step, alone, .. } => {
+            What::Interrupted { step, alone, look_at, .. } => {
                 let before = tries(step);
                 // A death among others counts against no one.
-                (step, StepState::Again(Tries { deaths: before.deaths + u32::from(*alone), ..before }))
+                let tries = Tries { deaths: before.deaths + u32::from(*alone), ..before };
+                let unclear = before.unclear.or(Some(Unclear::Repeat));
+                let look = |until| StepState::Pausing { until, pause: Pause::Retry, tries: Tries { unclear, ..tries } };
+                (step, look_at.map_or(StepState::Again(tries), look))
             }
             What::Decided { step, ruling: Ruling::Repeat, .. } => {
-                (step, StepState::Again(Tries { wait: None, ..tries(step) }))
+                (step, StepState::Again(Tries { wait: None, unclear: None, ..tries(step) }))
             }
-            What::Waiting { step, wait, keys, .. } => {
+            What::Waiting { step, wait, keys, run, .. } => {
                 let tries = Tries { wait: Some(*wait), ..tries(step) };
-                (step, StepState::Waiting { keys: keys.clone(), until: wait.until, tries })
+                (step, StepState::Waiting { keys: keys.clone(), run: *run, until: wait.until, tries })
             }
-            What::Held { step, service, .. } => {
-                (step, StepState::Held { service: service.clone(), tries: Tries { deaths: 0, ..tries(step) } })
+            What::Held { step, service, unclear, .. } => {
+                let before = tries(step);
+                let tries = Tries { deaths: 0, unclear: unclear.or(before.unclear), ..before };
+                (step, StepState::Held { service: service.clone(), tries })
             }
             What::Delayed { step, until } => {
                 (step, StepState::Pausing { until: *until, pause: Pause::Delay, tries: Tries::default() })
@@ -203,6 +218,7 @@ impl Progress {
             | What::Begun { .. }
             | What::SupersedeAsked { .. }
             | What::CancelAsked { .. }
+            | What::EndAsked { .. }
             | What::Paused
             | What::Resumed
             | What::Blocked { .. }
@@ -288,6 +304,14 @@ impl Progress {
         idle.filter_map(move |(step, state)| Some((step, state.wait().filter(|_| !is_over)?)))
     }
 
+    /// The runs that it has started and waits for, each with the step and its wait.
+    pub fn children(&self) -> impl Iterator<Item = (&String, RunId, WaitId)> {
+        self.steps.iter().filter_map(|(step, state)| match state {
+            StepState::Waiting { run: Some(run), tries, .. } => Some((step, *run, tries.wait?.id)),
+            _ => None,
+        })
+    }
+
     /// The attempts in flight, by step.
     pub fn in_flight(&self) -> impl Iterator<Item = (&String, &Flying)> {
         let is_over = self.is_over();
@@ -297,11 +321,11 @@ impl Progress {
         })
     }
 
-    /// Whether an attempt that is in flight here is so no more when the run stands as `after`: its outcome is
-    /// durable, or nobody wants it.
-    pub fn lands(&self, after: &Self) -> bool {
-        let is_flying = |serial| after.in_flight().any(|(_, flying)| flying.serial == serial);
-        self.in_flight().any(|(_, flying)| !is_flying(flying.serial))
+    /// Serials of the attempts that are in flight here and no more when the run stands as `after`: their outcome is
+    /// durable, or nobody wants them.
+    pub fn landed(&self, after: &Self) -> Vec<u32> {
+        let is_flying = |serial: &u32| after.in_flight().any(|(_, flying)| flying.serial == *serial);
+        self.in_flight().map(|(_, flying)| flying.serial).filter(|serial| !is_flying(serial)).collect()
     }
 
     /// Whether nothing more will happen, unless it is restarted.
@@ -389,6 +413,14 @@ impl Progress {
         self.steps.values().any(|step| matches!(step, StepState::Held { service: by, .. } if by == service))
     }
 
+    /// The steps of which nobody knows whether their last attempt had its effect, and has looked: each with its number.
+    pub fn unclear(&self) -> impl Iterator<Item = (&String, u32)> {
+        let unclear = self.steps.iter().filter(|(_, state)| {
+            !state.is_settled() && !matches!(state, StepState::InDoubt { .. }) && state.tries().unclear.is_some()
+        });
+        unclear.map(|(step, state)| (step, state.tries().attempts))
+    }
+
     /// Whether an operator must rule about an attempt.
     pub fn is_in_doubt(&self) -> bool {
         self.steps.values().any(|step| matches!(step, StepState::InDoubt { .. }))
@@ -397,59 +429,5 @@ impl Progress {
     /// Whether nothing more will happen to a step.
     pub fn is_settled(&self, step: &str) -> bool {
         self.steps.get(step).is_some_and(StepState::is_settled)
-    }
-
-    /// The sum that is stored beside the journal.
-    pub fn head(&self, updated_at: Timestamp) -> RunHead {
-        let (status, step, reason) = self.shown();
-        let (wake, in_doubt) = (self.wake(Timestamp::default()), self.is_in_doubt());
-        let (revision, delayed_ms) = (self.revision, self.delayed_ms);
-        let (ended_at, dismissed) = (self.ended_at, self.dismissed);
-        let culprit = self.culprit.as_ref().and_then(|step| self.steps.get(step));
-        let poison = self.is_over() && matches!(culprit, Some(StepState::Failed(failure)) if failure.poison);
-        RunHead { status, revision, step, reason, wake, updated_at, delayed_ms, in_doubt, ended_at, dismissed, poison }
-    }
-
-    fn shown(&self) -> (RunStatus, Option<String>, Option<String>) {
-        if let Life::Over { status, reason } = &self.life {
-            return (*status, None, reason.clone());
-        }
-        if let Some(reason) = &self.blocked {
-            return (RunStatus::Blocked, None, Some(reason.clone()));
-        }
-        if let Some((step, _)) = self.in_flight().next() {
-            return (RunStatus::Running, Some(step.clone()), None);
-        }
-        let first = |wanted: fn(&StepState) -> bool| self.steps.iter().find(|(_, state)| wanted(state));
-        if let Life::Undoing { reason, .. } = &self.life
-            && let Some((step, StepState::Failed(failure))) =
-                self.steps.iter().find(|(step, state)| step.starts_with(UNDO) && matches!(state, StepState::Failed(_)))
-        {
-            let why = reason.as_deref().unwrap_or("it was to end");
-            return (
-                RunStatus::Stuck,
-                Some(step.clone()),
-                Some(format!("{failure}; it is being undone because {why}")),
-            );
-        }
-        let doubt = first(|state| matches!(state, StepState::InDoubt { .. }));
-        let pause = first(|state| {
-            matches!(state, StepState::Pausing { .. } | StepState::Held { .. } | StepState::Waiting { .. })
-        });
-        match (self.paused, &self.life, doubt, pause) {
-            (true, ..) => (RunStatus::Paused, None, None),
-            (_, Life::Queued, ..) => (RunStatus::Queued, None, None),
-            (_, _, Some((step, StepState::InDoubt { reason, .. })), _) => {
-                (RunStatus::NeedsDecision, Some(step.clone()), Some(reason.clone()))
-            }
-            (_, _, _, Some((step, StepState::Waiting { keys, .. }))) => {
-                (RunStatus::Waiting, Some(step.clone()), Some(format!("to be called back as {}", keys.join(" or "))))
-            }
-            (_, _, _, Some((step, StepState::Held { service, .. }))) => {
-                (RunStatus::Waiting, Some(step.clone()), Some(format!("the circuit of `{service}` is open")))
-            }
-            (_, _, _, Some((step, _))) => (RunStatus::Waiting, Some(step.clone()), None),
-            _ => (RunStatus::Running, None, None),
-        }
     }
 }

@@ -7,8 +7,11 @@ use std::time::Duration;
 
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 
+use serde_json::Value as Json;
+
 use super::actor::{Executor, Live, STORE_PAUSE};
 use super::attempts::State;
+use super::child;
 use super::decide::Happening;
 use super::loading::{Loaded, load_missing, load_one};
 use super::progress::{Flying, Progress, StepState};
@@ -23,8 +26,8 @@ use crate::wait::record::WaitChange;
 impl Executor {
     /// Tells the dispatcher that it will not hear of a run again.
     fn forget(&mut self, run: RunId, ctx: &mut Context<Self>) {
-        self.attempts.settle(run);
-        self.never_left.remove(&run);
+        self.attempts.settle_of(run, |_| false);
+        self.never_left.retain(|(of, _)| *of != run);
         let gone = self.shared.gone.clone();
         ctx.spawn(async move { _ = gone.ask(Gone(run)).await }.into_actor(self));
     }
@@ -169,7 +172,7 @@ impl Executor {
     /// had its effect stays in doubt.
     fn tell_blocked(
         &mut self,
-        (run, mut progress): (RunRecord, Progress),
+        (run, mut progress): (Arc<RunRecord>, Progress),
         reason: &str,
         task: Task,
         ctx: &mut Context<Self>,
@@ -177,7 +180,7 @@ impl Executor {
         let Some(why) = task.cancels().filter(|_| !progress.is_over()) else { return task.lost(reason) };
         let (now, revision) = (self.shared.clock.now(), progress.revision);
         let waits = progress.steps.values().filter_map(StepState::wait);
-        let waits = waits.map(|wait| WaitChange::Close(wait.id)).collect();
+        let waits = waits.map(|wait| WaitChange::Close(wait.id)).chain(child::returns(&run)).collect();
         let doubt = progress.in_flight().map(|(step, flying)| What::Parked {
             step: step.clone(),
             attempt: flying.tries.attempts,
@@ -187,12 +190,16 @@ impl Executor {
         let entries: Vec<Entry> = doubt.chain([end]).map(|what| Entry { at: now, what }).collect();
         entries.iter().for_each(|entry| progress.add(entry));
         let head = progress.head(now);
-        let advance = Transition::Advance { run: run.reference(), revision, entries, head, waits };
+        let advance = Transition::Advance { run: run.reference(), revision, entries, head, waits, starts: Vec::new() };
         let log = self.shared.log.clone();
         ctx.spawn(async move { log.commit(advance).await }.into_actor(self).map(move |result, executor, ctx| {
             executor.forget(run.id, ctx);
             match result {
                 Ok(Answer::Applied) => task.done(),
+                Ok(Answer::Completed { waits }) => {
+                    executor.shared.executors.called(waits);
+                    task.done();
+                }
                 Ok(_) => task.unknown("something else happened to the run at the same time; try again"),
                 Err(error) => task.unknown(&error.to_string()),
             }
@@ -217,7 +224,7 @@ impl Executor {
         if self.live.contains_key(&run) {
             return;
         }
-        let Loaded { run: record, progress, definition, answered, .. } = loaded;
+        let Loaded { run: record, progress, definition, heard, .. } = loaded;
         let place = definition.and_then(|definition| match definition.place_of(&record) {
             Ok(place) => Ok((definition, place)),
             Err(error) => Err(format!("concurrency: {error}")),
@@ -240,57 +247,67 @@ impl Executor {
             burst,
         };
         // What was said before is looked at before its time is.
-        let waiting: VecDeque<Task> = answered.into_iter().map(|answer| Happening::from(answer).into()).collect();
+        let waiting: VecDeque<Task> = heard.into_iter().map(Task::from).collect();
         let (in_hand, told) = (false, None);
-        let live = Live { run: Arc::new(record), definition, ticket, progress, in_hand, waiting, told };
+        let live = Live { run: record, definition, ticket, progress, in_hand, waiting, told };
         self.live.insert(run, live);
         self.work(run, ctx);
         self.report(run, ctx);
         self.resume(run, ctx);
     }
 
-    /// An attempt that was in flight when the journal ended: at work here, ended here, never made, or in
+    /// The attempts that were in flight when the journal ended: each at work here, ended here, never made, or in
     /// doubt.
     fn resume(&mut self, run: RunId, ctx: &mut Context<Self>) {
-        let never_left = self.never_left.remove(&run);
         let now = self.shared.clock.now();
         let Some(live) = self.live.get(&run) else { return };
         // It may have been up before anybody was here to see it.
         let time_is_up = live.progress.time_is_up(now);
-        let flying = live.progress.in_flight().next().map(|(step, flying)| (step.clone(), flying.clone()));
-        let Some((step, Flying { serial, notes, .. })) = flying else {
-            self.attempts.settle(run);
-            if time_is_up {
-                self.take(run, Happening::Woke.into(), ctx);
+        let flying: Vec<(String, Flying)> =
+            live.progress.in_flight().map(|(step, flying)| (step.clone(), flying.clone())).collect();
+        let is_flying = |serial| flying.iter().any(|(_, flying)| flying.serial == serial);
+        self.attempts.settle_of(run, is_flying);
+        let is_alone = flying.len() == 1;
+        for (step, Flying { serial, notes, .. }) in flying {
+            let never_left = self.never_left.remove(&(run, serial));
+            match self.attempts.state(run, serial) {
+                State::AtWork => {}
+                State::Ended(outcome) => self.ended(run, serial, outcome, ctx),
+                State::Unknown if never_left => self.take(run, Happening::NeverLeft(serial).into(), ctx),
+                State::Unknown => self.resolve((run, serial), (&step, notes), is_alone, ctx),
             }
-            return;
-        };
-        match self.attempts.state(run, serial) {
-            State::AtWork if time_is_up => self.take(run, Happening::Woke.into(), ctx),
-            State::AtWork => {}
-            State::Ended(outcome) => self.ended(run, serial, outcome, ctx),
-            State::Unknown if never_left == Some(serial) => {
-                self.take(run, Happening::NeverLeft(serial).into(), ctx);
-            }
-            State::Unknown => {
-                let action = live.definition.step(&step).and_then(|step| self.shared.actions.get(step.action.as_str()));
-                let clean_up = action.filter(|_| !notes.is_empty()).map(|action| self.attempts.clean_up(action, notes));
-                let clean_up = async move {
-                    if let Some(clean_up) = clean_up {
-                        clean_up.await;
-                    }
-                };
-                let died_alone = self.shared.suspect.is_some_and(|suspect| suspect.is(run, serial));
-                let happening = if died_alone { Happening::DiedAlone(serial) } else { Happening::Recovered(serial) };
-                ctx.spawn(clean_up.into_actor(self).map(move |(), executor, ctx| {
-                    executor.take(run, happening.into(), ctx);
-                }));
-            }
+        }
+        self.never_left.retain(|(of, _)| *of != run);
+        if time_is_up {
+            self.take(run, Happening::Woke.into(), ctx);
         }
     }
 
+    /// Nobody here makes this attempt: what a former process has left of it is cleaned up, and then it is in doubt.
+    fn resolve(
+        &mut self,
+        (run, serial): (RunId, u32),
+        (step, notes): (&str, Vec<Json>),
+        is_alone: bool,
+        ctx: &mut Context<Self>,
+    ) {
+        let step = self.live.get(&run).and_then(|live| live.definition.step(step));
+        let action = step.and_then(|step| self.shared.actions.get(step.action.as_str()));
+        let clean_up = action.filter(|_| !notes.is_empty()).map(|action| self.attempts.clean_up(action, notes));
+        let clean_up = async move {
+            if let Some(clean_up) = clean_up {
+                clean_up.await;
+            }
+        };
+        let died_alone = is_alone && self.shared.suspect.is_some_and(|suspect| suspect.is(run, serial));
+        let happening = if died_alone { Happening::DiedAlone(serial) } else { Happening::Recovered(serial) };
+        ctx.spawn(clean_up.into_actor(self).map(move |(), executor, ctx| {
+            executor.take(run, happening.into(), ctx);
+        }));
+    }
+
     /// A run whose definition cannot be executed says so, and waits for a process that can.
-    fn block(&mut self, run: RunRecord, mut progress: Progress, reason: String, ctx: &mut Context<Self>) {
+    fn block(&mut self, run: Arc<RunRecord>, mut progress: Progress, reason: String, ctx: &mut Context<Self>) {
         if progress.is_over() || progress.blocked.as_ref() == Some(&reason) {
             self.forget(run.id, ctx);
             return;
@@ -300,8 +317,8 @@ impl Executor {
         let entry = Entry { at: now, what: What::Blocked { reason } };
         progress.add(&entry);
         let head = RunHead { wake: None, ..progress.head(now) };
-        let (entries, waits) = (vec![entry], Vec::new());
-        let advance = Transition::Advance { run: run.reference(), revision, entries, head, waits };
+        let (entries, waits, starts) = (vec![entry], Vec::new(), Vec::new());
+        let advance = Transition::Advance { run: run.reference(), revision, entries, head, waits, starts };
         let (log, id) = (self.shared.log.clone(), run.id);
         ctx.spawn(async move { log.commit(advance).await }.into_actor(self).map(move |result, executor, ctx| {
             match result {

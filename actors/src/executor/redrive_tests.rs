@@ -3,11 +3,11 @@
 use serde_json::json;
 
 use crate::executor::command::Command;
-use crate::executor::decide::tests::{STEPS, Story, failure, steps_of};
 use crate::executor::decide::{Happening, Moment, decide};
 use crate::executor::failure::ErrorClass;
 use crate::executor::port::Success;
 use crate::executor::step::tests::{GRAPH, beside_a_doubt};
+use crate::executor::story::{STEPS, Story, failure, steps_of};
 use crate::run::{Ruling, RunStatus, What};
 
 impl Story {
@@ -46,7 +46,7 @@ fn a_failed_run_goes_on_at_the_step_that_failed() {
 
 #[test]
 fn a_failure_that_was_forgiven_stays() {
-    let mut story = Story::new(GRAPH);
+    let mut story = Story::new(&GRAPH.replace("timeout", "parallelism = 1\ntimeout"));
     story.happens(&Happening::Go);
     story.happens(&Happening::Ended(story.serial(1), Ok(Success::Done(json!({ "ok": true })))));
     story.fails(1, failure(ErrorClass::Network));

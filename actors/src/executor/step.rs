@@ -4,15 +4,16 @@ use std::time::Duration;
 
 use serde_json::{Map, Value as Json, json};
 
+use super::child;
 use super::decide::{Execute, Next, step_key};
 use super::failure::{ErrorClass, Failure};
 use super::outages::culprit;
 use super::poison;
 use super::port::{OnDoubt, Outcome, Success};
-use super::progress::{Pause, StepState};
-use crate::run::{RunStatus, What};
+use super::progress::{Pause, StepState, Tries};
+use crate::run::{RunStatus, Unclear, What};
 use crate::time::parse_span;
-use crate::workflow::definition::{DELAY, Step, WAIT_FOR_EVENT};
+use crate::workflow::definition::{DELAY, RUN_WORKFLOW, Step, WAIT_FOR_EVENT};
 use crate::workflow::retry;
 use crate::workflow::spec::OnFailure;
 
@@ -29,6 +30,8 @@ impl Next<'_> {
     /// Begins a step that is ready, or goes on with it.
     pub(super) fn begin(&mut self, step: &Step) {
         let state = self.progress.steps.get(&step.name).cloned();
+        let is_unclear = state.as_ref().is_some_and(|state| state.tries().unclear.is_some());
+        let was_held = matches!(state, Some(StepState::Held { .. }));
         if let Some(StepState::Pausing { pause: Pause::Delay, .. }) = state {
             return self.done(step, 0, Json::Null, false);
         }
@@ -45,8 +48,12 @@ impl Next<'_> {
             Err(error) => self.give_up(step, 0, Failure::new(ErrorClass::Validation, error.to_string())),
             Ok(with) if step.action == DELAY => self.delay(step, &with),
             Ok(with) if step.action == WAIT_FOR_EVENT => self.wait_for_event(step, &with),
+            Ok(with) if step.action == RUN_WORKFLOW => self.run_workflow(step, with),
             Ok(with) if !self.draining => match self.outages.of(step.services) {
-                Some(service) => self.hold(step, service, None),
+                Some(service) => self.hold(step, service, None, None),
+                // How long ago the attempt was, nobody remembers.
+                None if is_unclear && was_held => self.look_later(step),
+                None if is_unclear => self.look(step, with),
                 None => self.attempt(step, with),
             },
             Ok(_) => {}
@@ -74,25 +81,36 @@ impl Next<'_> {
         }
     }
 
+    pub(super) fn tries(&self, step: &Step) -> Tries {
+        self.progress.steps.get(&step.name).map(StepState::tries).unwrap_or_default()
+    }
+
     fn attempt(&mut self, step: &Step, with: Map<String, Json>) {
-        let tries = self.progress.steps.get(&step.name).map(StepState::tries).unwrap_or_default();
+        let tries = self.tries(step);
         let key = step_key(self.run.id, &step.name, self.progress.generation);
         let (name, attempt) = (step.name.clone(), tries.attempts + 1);
         let (serial, until) = (self.progress.revision, self.now.plus(step.timeout));
         let wait = self.reserve(step);
+        self.waits.extend(child::is_wanted(self.run).filter(|_| !self.progress.is_undoing()));
         self.write(What::Attempted { step: name.clone(), attempt, key: key.clone(), until, wait });
-        self.execute = Some(Execute { step: name, attempt, serial, key, with, until });
+        self.executes.push(Execute { step: name, attempt, look: false, serial, key, with, until });
     }
 
     /// Nobody calls this service now. An attempt that failed over it was none.
-    fn hold(&mut self, step: &Step, service: &str, failed: Option<(u32, Failure)>) {
+    pub(super) fn hold(
+        &mut self,
+        step: &Step,
+        service: &str,
+        failed: Option<(u32, Failure)>,
+        unclear: Option<Unclear>,
+    ) {
         let (attempt, error) = failed.map_or((0, None), |(attempt, failure)| (attempt, Some(failure)));
         let (step, service) = (step.name.clone(), service.to_owned());
-        self.write(What::Held { step, service, attempt, error });
+        self.write(What::Held { step, service, attempt, error, unclear });
     }
 
     /// The service that an attempt has failed over, when nobody is to call it any more.
-    fn outage_of<'a>(&self, step: &Step, failure: &'a Failure) -> Option<&'a str> {
+    pub(super) fn outage_of<'a>(&self, step: &Step, failure: &'a Failure) -> Option<&'a str> {
         let service = culprit(step.services, failure).filter(|service| self.outages.include(service));
         service.filter(|_| failure.class.is_outage())
     }
@@ -100,20 +118,23 @@ impl Next<'_> {
     /// An attempt has ended.
     pub(super) fn ended(&mut self, step: &Step, attempt: u32, outcome: &Outcome) {
         match outcome {
+            _ if self.is_looking(step) => self.looked(step, attempt, outcome),
             Ok(Success::Done(output)) => self.done(step, attempt, output.clone(), false),
             Ok(Success::Waiting { keys, output }) => self.bind(step, attempt, keys, output.clone()),
-            Ok(Success::Superseded(reason)) => {
-                self.done(step, attempt, json!({ "superseded": reason }), false);
-                // On its way out there is nothing left to undo.
-                if !self.progress.is_undoing() {
-                    self.end(RunStatus::Superseded, Some(reason.clone()));
-                }
+            Ok(Success::Superseded(reason)) => self.superseded(step, attempt, reason),
+            Ok(Success::Absent) => {
+                let message = "the action says that it was looked for, and nobody has looked";
+                self.give_up(step, attempt, Failure::new(ErrorClass::Internal, message));
             }
             Err(failure) => match step.on_doubt {
                 OnDoubt::AssumeDone if failure.in_doubt => self.assume_done(step, attempt, &failure.to_string()),
                 OnDoubt::Park if failure.in_doubt => self.park(step, attempt, failure.to_string()),
                 OnDoubt::AssumeDone | OnDoubt::Park | OnDoubt::Repeat => match self.outage_of(step, failure) {
-                    Some(service) => self.hold(step, service, Some((attempt, failure.clone()))),
+                    Some(service) => {
+                        let unclear = self.is_unclear(step, failure).then_some(Unclear::Repeat);
+                        self.hold(step, service, Some((attempt, failure.clone())), unclear);
+                    }
+                    None if self.is_unclear(step, failure) => self.look_after(step, attempt, failure.clone()),
                     None => self.retry(step, attempt, failure.clone()),
                 },
             },
@@ -132,7 +153,7 @@ impl Next<'_> {
     /// decide, and nothing else.
     pub(super) fn doubt(&mut self, step: &Step, attempt: u32, why: &str) {
         match step.on_doubt {
-            OnDoubt::Repeat => self.write(What::Interrupted { step: step.name.clone(), attempt, alone: false }),
+            OnDoubt::Repeat => self.interrupt(step, attempt, false),
             OnDoubt::AssumeDone => self.assume_done(step, attempt, why),
             OnDoubt::Park => self.park(step, attempt, why.to_owned()),
         }
@@ -140,11 +161,20 @@ impl Next<'_> {
 
     /// The attempt never left, and is made again.
     pub(super) fn interrupted(&mut self, step: &Step, attempt: u32) {
-        self.write(What::Interrupted { step: step.name.clone(), attempt, alone: false });
+        let look_at = self.is_looking(step).then_some(self.now);
+        self.write(What::Interrupted { step: step.name.clone(), attempt, alone: false, look_at });
         self.go_on(false);
     }
 
-    fn done(&mut self, step: &Step, attempt: u32, output: Json, assumed: bool) {
+    pub(super) fn superseded(&mut self, step: &Step, attempt: u32, reason: &str) {
+        self.done(step, attempt, json!({ "superseded": reason }), false);
+        // On its way out there is nothing left to undo.
+        if !self.progress.is_undoing() {
+            self.end(RunStatus::Superseded, Some(reason.to_owned()));
+        }
+    }
+
+    pub(super) fn done(&mut self, step: &Step, attempt: u32, output: Json, assumed: bool) {
         self.close(&step.name);
         self.write(What::Succeeded { step: step.name.clone(), attempt, output, assumed, event: None });
     }
@@ -153,12 +183,12 @@ impl Next<'_> {
         self.done(step, attempt, json!({ "assumed": doubt }), true);
     }
 
-    fn park(&mut self, step: &Step, attempt: u32, reason: String) {
+    pub(super) fn park(&mut self, step: &Step, attempt: u32, reason: String) {
         self.write(What::Parked { step: step.name.clone(), attempt, reason });
     }
 
     pub(super) fn retry(&mut self, step: &Step, attempt: u32, failure: Failure) {
-        let tries = self.progress.steps.get(&step.name).map(StepState::tries).unwrap_or_default();
+        let tries = self.tries(step);
         let spread = retry::spread(self.run.id, &step.name, attempt);
         match step.retry.next(tries.failures + 1, &failure, spread) {
             // A run that is to end ends now.
@@ -166,13 +196,19 @@ impl Next<'_> {
             Some(pause) if self.comes_too_late(pause) && step.on_failure == OnFailure::Fail => {
                 let reason = format!("step `{}`: {failure}; the next attempt would come after its time", step.name);
                 self.needs_no_callback(&step.name);
-                self.write(What::Failed { step: step.name.clone(), attempt, error: failure, retry_at: None });
+                self.write(What::Failed {
+                    step: step.name.clone(),
+                    attempt,
+                    error: failure,
+                    retry_at: None,
+                    unclear: None,
+                });
                 self.end(RunStatus::TimedOut, Some(reason));
             }
             Some(pause) if self.comes_too_late(pause) => self.give_up(step, attempt, failure),
             Some(pause) => {
                 let retry_at = Some(self.now.plus(pause));
-                self.write(What::Failed { step: step.name.clone(), attempt, error: failure, retry_at });
+                self.write(What::Failed { step: step.name.clone(), attempt, error: failure, retry_at, unclear: None });
             }
             None => self.give_up(step, attempt, poison::of_falls(tries, failure)),
         }
@@ -191,7 +227,7 @@ impl Next<'_> {
     /// The step has failed, and the run goes on like this.
     pub(super) fn fail(&mut self, step: &Step, attempt: u32, failure: Failure, then: &OnFailure) {
         let reason = format!("step `{}`: {failure}", step.name);
-        self.write(What::Failed { step: step.name.clone(), attempt, error: failure, retry_at: None });
+        self.write(What::Failed { step: step.name.clone(), attempt, error: failure, retry_at: None, unclear: None });
         if self.progress.leaving.is_some() || self.progress.is_over() || self.progress.is_undoing() {
             return;
         }
@@ -206,8 +242,11 @@ impl Next<'_> {
     /// stays so.
     fn go_to(&mut self, from: &Step, target: &str) {
         let after = self.definition.after(target);
+        // What is at work beside it comes to its end.
         let is_open = |name: &String| match self.progress.steps.get(name) {
-            Some(state) => !state.is_settled() && !matches!(state, StepState::InDoubt { .. }),
+            Some(state) => {
+                !state.is_settled() && !matches!(state, StepState::InDoubt { .. } | StepState::Attempting(_))
+            }
             None => true,
         };
         let names = self.definition.steps.iter().map(|step| step.name.clone());

@@ -3,7 +3,8 @@
 use serde_json::Value as Json;
 
 use super::failure::Failure;
-use crate::run::Reserved;
+use crate::ids::RunId;
+use crate::run::{Reserved, Unclear};
 use crate::time::Timestamp;
 
 /// How often a step was tried.
@@ -19,6 +20,8 @@ pub struct Tries {
     pub deaths: u32,
     /// The wait that is reserved for the callback of any of them.
     pub wait: Option<Reserved>,
+    /// Of the last of them nobody knows whether its effect has happened: it is looked for before there is another one.
+    pub unclear: Option<Unclear>,
 }
 
 /// Where a step stands. One that nothing has happened to yet has no state.
@@ -26,7 +29,7 @@ pub struct Tries {
 pub enum StepState {
     /// It is attempted again as soon as the run goes on.
     Again(Tries),
-    /// An attempt is in flight, or was when the process ended.
+    /// An attempt is in flight, or the look for an unclear one; or was when the process ended.
     Attempting(Flying),
     /// It waits for a time.
     Pausing {
@@ -48,6 +51,8 @@ pub enum StepState {
     Waiting {
         /// By which keys that is known.
         keys: Vec<String>,
+        /// The run that it has started, if it is the end of that which it waits for.
+        run: Option<RunId>,
         /// Until when.
         until: Timestamp,
         /// How often it was tried, and its wait.
@@ -74,7 +79,7 @@ pub enum StepState {
     Failed(Failure),
 }
 
-/// An attempt in flight.
+/// An attempt in flight, or the look for one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Flying {
     /// Where its entry stands in the journal: no other attempt of the run has the same.

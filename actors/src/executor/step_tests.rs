@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::executor::decide::Happening;
-use crate::executor::decide::tests::{Story, failure, steps_of};
+use crate::executor::story::{Story, failure, steps_of};
 use crate::run::Standing;
 
 /// `look`, then `look` and `tell` side by side, then `tell`; the second look may fail.

@@ -4,9 +4,9 @@ use serde_json::json;
 
 use crate::executor::command::Command;
 use crate::executor::decide::Happening;
-use crate::executor::decide::tests::{Story, failure};
 use crate::executor::failure::ErrorClass;
 use crate::executor::outages::Outages;
+use crate::executor::story::{Story, failure};
 use crate::run::{Ruling, RunStatus, Standing, What};
 
 /// Two steps that can be undone, one after the other, and one that fails.

@@ -10,7 +10,7 @@ use super::decide::Next;
 use super::failure::{ErrorClass, Failure};
 use super::port::{Outcome, Success};
 use super::progress::StepState;
-use crate::ids::{EventId, WaitId};
+use crate::ids::WaitId;
 use crate::run::{Reserved, What};
 use crate::time::Timestamp;
 use crate::wait::record::{Resolution, WaitChange, WaitRecord, WaitState, kind_of};
@@ -36,10 +36,10 @@ impl Next<'_> {
         let (kind, keys) = (kind_of(&key).to_owned(), vec![key]);
         // What came while the run was on its way here is meant as well.
         let wait = self.open_wait(step, waits, (keys.clone(), kind), self.progress.since);
-        self.write(What::Waiting { step: step.name.clone(), attempt: 0, wait, keys, output: Json::Null });
+        self.write(What::Waiting { step: step.name.clone(), attempt: 0, wait, keys, output: Json::Null, run: None });
     }
 
-    fn open_wait(
+    pub(super) fn open_wait(
         &mut self,
         step: &Step,
         waits: &Waits,
@@ -73,17 +73,21 @@ impl Next<'_> {
             return self.give_up(step, attempt, Failure::new(ErrorClass::Internal, message));
         };
         self.waits.push(WaitChange::Bind { wait: wait.id, keys: keys.to_vec() });
-        self.write(What::Waiting { step: step.name.clone(), attempt, wait, keys: keys.to_vec(), output });
+        self.write(What::Waiting { step: step.name.clone(), attempt, wait, keys: keys.to_vec(), output, run: None });
     }
 
     /// A wait was resolved by somebody else. As long as its attempt is in flight that is not looked at: the attempt
     /// ends first, and then it is.
-    pub(super) fn called(&mut self, wait: WaitId, event: Option<EventId>, outcome: &Outcome) {
+    pub(super) fn called(&mut self, wait: WaitId, by: Resolution, outcome: &Outcome) {
         let found = self.progress.open_waits().find(|(_, open)| open.id == wait).map(|(step, _)| step.clone());
         let Some(step) = found.and_then(|step| self.definition.step(&step)) else { return };
         let attempt = self.progress.steps.get(&step.name).map(|state| state.tries().attempts).unwrap_or_default();
-        if event.is_none() {
-            self.waits.push(WaitChange::Settle { wait, by: Resolution::Poll });
+        let event = match by {
+            Resolution::Callback(event) => Some(event),
+            _ => None,
+        };
+        if by == Resolution::Poll {
+            self.waits.push(WaitChange::Settle { wait, by });
         }
         self.answered = Some(wait);
         match outcome {
@@ -91,7 +95,7 @@ impl Next<'_> {
                 let (step, output) = (step.name.clone(), output.clone());
                 self.write(What::Succeeded { step, attempt, output, assumed: false, event });
             }
-            Ok(Success::Superseded(_)) => self.ended(step, attempt, outcome),
+            Ok(Success::Superseded(_) | Success::Absent) => self.ended(step, attempt, outcome),
             Err(failure) => self.retry(step, attempt, failure.clone()),
         }
         self.go_on(false);
@@ -108,7 +112,10 @@ impl Next<'_> {
         }
         let attempt = state.map(|state| state.tries().attempts).unwrap_or_default();
         self.waits.push(WaitChange::Settle { wait: wait.id, by: Resolution::Timeout });
-        let message = format!("nobody called back within {:?}", waits.deadline);
+        let message = match &step.child {
+            Some(child) => format!("the run of `{}` had not ended within {:?}", child.workflow, waits.deadline),
+            None => format!("nobody called back within {:?}", waits.deadline),
+        };
         self.fail(step, attempt, Failure::new(ErrorClass::Timeout, message), &waits.on_timeout);
         true
     }

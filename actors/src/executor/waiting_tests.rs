@@ -5,8 +5,9 @@ use serde_json::json;
 use super::*;
 use crate::executor::command::Command;
 use crate::executor::decide::Happening;
-use crate::executor::decide::tests::{Story, failure};
 use crate::executor::port::Outcome;
+use crate::executor::story::{Story, failure};
+use crate::ids::EventId;
 use crate::run::{Ruling, RunStatus, Standing};
 use crate::wait::desk::{self, Shelves};
 use crate::wait::record::Callback;
@@ -55,7 +56,7 @@ impl Story {
         for (_, wait) in self.progress.clone().open_waits() {
             let state = self.shelves.wait(wait.id).unwrap().unwrap().state;
             if let WaitState::Resolved { by: Resolution::Callback(event), .. } = state {
-                self.happens(&Happening::Called(wait.id, Some(event), outcome.clone()));
+                self.happens(&Happening::Called(wait.id, Resolution::Callback(event), outcome.clone()));
             }
         }
     }
@@ -226,9 +227,9 @@ fn a_poll_ends_a_wait_that_nobody_has_called_back() {
     story.happens(&Happening::Go);
     story.triggered(1);
     let (_, wait) = story.progress.open_waits().next().unwrap();
-    story.happens(&Happening::Called(wait.id, None, done()));
+    story.happens(&Happening::Called(wait.id, Resolution::Poll, done()));
     assert_eq!((story.word("generate"), story.resolved()), ("done", vec!["poll"]));
-    story.happens(&Happening::Called(wait.id, None, done()));
+    story.happens(&Happening::Called(wait.id, Resolution::Poll, done()));
     assert_eq!(story.resolved(), ["poll"], "and once");
 }
 

@@ -156,6 +156,7 @@ fn plan(
                 seen: reads_event.then(|| Box::new(seen_of(meta))),
                 started_at: now,
                 begins_at: quiet.map(|quiet| now.plus(quiet)),
+                parent: None,
             }),
             Some(Availability::Unavailable { reason }) => {
                 plans.unavailable.push(format!("workflow `{}` is unavailable: {reason}", route.workflow));

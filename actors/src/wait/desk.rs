@@ -45,13 +45,13 @@ pub struct Called {
     pub kept_until: Option<Timestamp>,
 }
 
-/// A wait that found its callback there already.
+/// A wait that a run's changes have completed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Early {
+pub struct Met {
     /// The wait.
     pub wait: WaitRef,
-    /// The event that had called back.
-    pub event: EventId,
+    /// The event that had called back before; none if it is the run's end that was waited for.
+    pub event: Option<EventId>,
 }
 
 /// An event comes: every open wait that it matches is completed, and it is kept for those to come.
@@ -92,7 +92,8 @@ pub fn holds<S: Shelves>(shelves: &mut S, changes: &[WaitChange]) -> Result<bool
             WaitChange::Expect(wait) | WaitChange::Settle { wait, .. } => {
                 shelves.wait(*wait)?.is_none_or(|wait| wait.is_open())
             }
-            WaitChange::Bind { .. } | WaitChange::Close(_) => true,
+            WaitChange::Want { wait, run } => shelves.wait(*wait)?.is_none_or(|wait| wait.wants(*run)),
+            WaitChange::Bind { .. } | WaitChange::Close(_) | WaitChange::Return { .. } => true,
         };
         if !holds {
             return Ok(false);
@@ -101,25 +102,25 @@ pub fn holds<S: Shelves>(shelves: &mut S, changes: &[WaitChange]) -> Result<bool
     Ok(true)
 }
 
-/// Makes changes that hold, and gives the waits that found their callback.
-pub fn change<S: Shelves>(shelves: &mut S, changes: &[WaitChange], now: Timestamp) -> Result<Vec<Early>, S::Error> {
-    let mut early = Vec::new();
+/// Makes changes that hold, and gives the waits that they complete.
+pub fn change<S: Shelves>(shelves: &mut S, changes: &[WaitChange], now: Timestamp) -> Result<Vec<Met>, S::Error> {
+    let mut met = Vec::new();
     for change in changes {
         match change {
             WaitChange::Reserve(wait) => {
                 shelves.put(wait)?;
-                early.extend(look_up(shelves, WaitRecord::clone(wait), now)?);
+                met.extend(look_up(shelves, WaitRecord::clone(wait), now)?);
             }
-            WaitChange::Expect(_) => {}
+            WaitChange::Expect(_) | WaitChange::Want { .. } => {}
             WaitChange::Bind { wait, keys } => {
                 let Some(wait) = shelves.wait(*wait)? else { continue };
                 let bound = WaitRecord { keys: keys.clone(), ..wait };
                 shelves.put(&bound)?;
                 match bound.state {
-                    WaitState::Open => early.extend(look_up(shelves, bound, now)?),
+                    WaitState::Open => met.extend(look_up(shelves, bound, now)?),
                     // It had other keys before, and whoever binds it does not know yet.
                     WaitState::Resolved { by: Resolution::Callback(event), .. } => {
-                        early.push(Early { wait: bound.reference(), event });
+                        met.push(Met { wait: bound.reference(), event: Some(event) });
                     }
                     WaitState::Resolved { .. } => {}
                 }
@@ -134,13 +135,19 @@ pub fn change<S: Shelves>(shelves: &mut S, changes: &[WaitChange], now: Timestam
                     resolve(shelves, wait, Resolution::Cancel, now)?;
                 }
             }
+            WaitChange::Return { wait, run } => {
+                if let Some(wait) = shelves.wait(*wait)?.filter(WaitRecord::is_open) {
+                    met.push(Met { wait: wait.reference(), event: None });
+                    resolve(shelves, wait, Resolution::Run(*run), now)?;
+                }
+            }
         }
     }
-    Ok(early)
+    Ok(met)
 }
 
 /// The earliest callback of a wait that came before its keys were known.
-fn look_up<S: Shelves>(shelves: &mut S, wait: WaitRecord, now: Timestamp) -> Result<Option<Early>, S::Error> {
+fn look_up<S: Shelves>(shelves: &mut S, wait: WaitRecord, now: Timestamp) -> Result<Option<Met>, S::Error> {
     let mut found: Option<Kept> = None;
     for key in &wait.keys {
         let kept = shelves.kept(key, wait.since)?.into_iter();
@@ -149,9 +156,9 @@ fn look_up<S: Shelves>(shelves: &mut S, wait: WaitRecord, now: Timestamp) -> Res
         found = first;
     }
     let Some(Kept { event, .. }) = found else { return Ok(None) };
-    let early = Early { wait: wait.reference(), event };
+    let met = Met { wait: wait.reference(), event: Some(event) };
     resolve(shelves, wait, Resolution::Callback(event), now)?;
-    Ok(Some(early))
+    Ok(Some(met))
 }
 
 fn resolve<S: Shelves>(shelves: &mut S, wait: WaitRecord, by: Resolution, at: Timestamp) -> Result<(), S::Error> {

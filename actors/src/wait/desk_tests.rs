@@ -55,7 +55,7 @@ fn bind(wait: &WaitRecord) -> WaitChange {
 }
 
 /// Makes a change, if it holds.
-fn make(shelves: &mut MemoryShelves, changes: &[WaitChange], now: i64) -> Option<Vec<Early>> {
+fn make(shelves: &mut MemoryShelves, changes: &[WaitChange], now: i64) -> Option<Vec<Met>> {
     let holds = holds(shelves, changes).unwrap();
     holds.then(|| change(shelves, changes, at(now)).unwrap())
 }
@@ -83,7 +83,7 @@ fn learning_the_key_and_the_callback_commute() {
     let called = call(&mut called_first, event(2), &callback(120)).unwrap();
     assert_eq!(called, Called { kept_until: Some(at(1_120)), ..Called::default() }, "kept for the reservation");
     let early = make(&mut called_first, &[bind(&wait)], 130).unwrap();
-    assert_eq!(early, [Early { wait: wait.reference(), event: event(2) }]);
+    assert_eq!(early, [Met { wait: wait.reference(), event: Some(event(2)) }]);
     assert_eq!(state(&mut called_first, &wait), by(event(2), 130));
 }
 
@@ -115,7 +115,7 @@ fn a_callback_completes_all_that_wait_for_it_now_and_soon() {
     assert_eq!(called.completed.len(), 2, "each once, whatever keys it has");
     assert_eq!((called.late, called.kept_until), (vec![], Some(at(1_120))));
     let early = make(&mut shelves, &[reserve(third.clone())], 200).unwrap();
-    assert_eq!(early, [Early { wait: third.reference(), event: event(2) }]);
+    assert_eq!(early, [Met { wait: third.reference(), event: Some(event(2)) }]);
 }
 
 #[test]

@@ -58,6 +58,8 @@ pub enum WaitState {
 pub enum Resolution {
     /// This event called back.
     Callback(EventId),
+    /// This run, which was started with it, has ended.
+    Run(RunId),
     /// The run asked, and was told.
     Poll,
     /// Its deadline passed.
@@ -71,6 +73,7 @@ impl Resolution {
     pub fn name(self) -> &'static str {
         match self {
             Self::Callback(_) => "callback",
+            Self::Run(_) => "run",
             Self::Poll => "poll",
             Self::Timeout => "timeout",
             Self::Cancel => "cancel",
@@ -152,12 +155,32 @@ pub enum WaitChange {
     },
     /// It is needed no more: cancelled if it is open.
     Close(WaitId),
+    /// Nothing; but this run, which was started with it, must still be wanted: the wait is open, or the run was what
+    /// resolved it.
+    Want {
+        /// The wait.
+        wait: WaitId,
+        /// The run.
+        run: RunId,
+    },
+    /// This run, which was started with it, has ended: resolved if it is open.
+    Return {
+        /// The wait.
+        wait: WaitId,
+        /// The run.
+        run: RunId,
+    },
 }
 
 impl WaitRecord {
     /// Whether it can still be resolved.
     pub fn is_open(&self) -> bool {
         self.state == WaitState::Open
+    }
+
+    /// Whether `run`, which was started with it, is what it waits for, or has waited for to the end.
+    pub fn wants(&self, run: RunId) -> bool {
+        self.is_open() || matches!(self.state, WaitState::Resolved { by: Resolution::Run(by), .. } if by == run)
     }
 
     /// Whether it is open and its key is not known yet.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::child::{self, Child};
 use super::definition::{Definition, DefinitionError};
 use super::spec::{Defaults, WorkflowSpec};
 use crate::executor::port::Actions;
@@ -20,14 +21,11 @@ impl Catalog {
         defaults: &Defaults,
         actions: &Actions,
     ) -> Result<Self, Vec<DefinitionError>> {
-        let (mut definitions, mut errors) = (BTreeMap::new(), Vec::new());
-        for (name, spec) in specs {
-            match Definition::compile(&name, spec, defaults, actions) {
-                Ok(definition) => _ = definitions.insert(name, Arc::new(definition)),
-                Err(wrong) => errors.extend(wrong),
-            }
-        }
-        if errors.is_empty() { Ok(Self(definitions)) } else { Err(errors) }
+        let mut compiling = Compiling { specs: &specs, defaults, actions, done: BTreeMap::new(), errors: Vec::new() };
+        specs.keys().for_each(|name| _ = compiling.workflow(name, &mut Vec::new()));
+        let Compiling { done, errors, .. } = compiling;
+        let compiled = done.into_iter().filter_map(|(name, done)| Some((name, done?))).collect();
+        if errors.is_empty() { Ok(Self(compiled)) } else { Err(errors) }
     }
 
     /// The workflows.
@@ -47,23 +45,78 @@ impl Catalog {
     }
 
     /// What routing must know: a workflow of which an action cannot be used is unavailable, and says why.
+    /// So is one that runs such a workflow.
     pub fn availability(&self, actions: &Actions) -> Workflows {
-        self.all().map(|definition| (definition.name.clone(), availability(definition, actions))).collect()
+        let availability = |definition: &Arc<Definition>| match self.lacks(definition, actions) {
+            Some(reason) => Availability::Unavailable { reason },
+            None => Availability::Available {
+                definition: definition.hash.clone(),
+                reads_event: definition.reads_event,
+                quiet: definition.debounce.as_ref().map(|debounce| debounce.quiet),
+            },
+        };
+        self.all().map(|definition| (definition.name.clone(), availability(definition))).collect()
+    }
+
+    fn lacks(&self, definition: &Definition, actions: &Actions) -> Option<String> {
+        let all = definition.steps.iter().flat_map(|step| [Some(step), step.undo.as_deref()]).flatten();
+        all.into_iter().find_map(|step| match &step.child {
+            Some(child) => {
+                let reason = self.lacks(self.get(&child.workflow)?, actions)?;
+                Some(format!("workflow `{}`, which it runs, is unavailable: {reason}", child.workflow))
+            }
+            None if step.is_engines_own() => None,
+            None => actions.get(step.action.as_str())?.lacks(&step.written),
+        })
     }
 }
 
-fn availability(definition: &Definition, actions: &Actions) -> Availability {
-    let all = definition.steps.iter().flat_map(|step| [Some(step), step.undo.as_deref()]).flatten();
-    let reason = all.filter(|step| !step.is_engines_own()).find_map(|step| {
-        let action = actions.get(step.action.as_str())?;
-        action.lacks(&step.written)
-    });
-    match reason {
-        Some(reason) => Availability::Unavailable { reason },
-        None => Availability::Available {
-            definition: definition.hash.clone(),
-            reads_event: definition.reads_event,
-            quiet: definition.debounce.as_ref().map(|debounce| debounce.quiet),
-        },
+/// The workflows of a configuration, on the way: what a workflow runs is compiled before it.
+struct Compiling<'a> {
+    specs: &'a BTreeMap<String, WorkflowSpec>,
+    defaults: &'a Defaults,
+    actions: &'a Actions,
+    /// Those that were looked at; none for one that has mistakes.
+    done: BTreeMap<String, Option<Arc<Definition>>>,
+    errors: Vec<DefinitionError>,
+}
+
+impl<'a> Compiling<'a> {
+    /// Compiles this workflow, which those on the `way` run, and what it runs.
+    fn workflow(&mut self, name: &'a str, way: &mut Vec<&'a str>) -> Option<Arc<Definition>> {
+        if let Some(done) = self.done.get(name) {
+            return done.clone();
+        }
+        let spec = self.specs.get(name)?;
+        way.push(name);
+        let children = child::run_by(spec).map(|child| (child.to_owned(), self.child(child, way))).collect();
+        way.pop();
+        let compiled = Definition::compile(name, spec.clone(), self.defaults, (self.actions, &children));
+        let checked = compiled.and_then(|mut definition| {
+            let found = |child: &str| self.done.get(child)?.as_deref();
+            let mistakes = child::mistakes(&definition, found);
+            let run: Vec<&Definition> = children.keys().filter_map(|child| found(child)).collect();
+            definition.groups.extend(run.into_iter().flat_map(|child| child.groups.iter().cloned()));
+            if mistakes.is_empty() { Ok(Arc::new(definition)) } else { Err(mistakes) }
+        });
+        let done = checked.map_err(|errors| self.errors.extend(errors)).ok();
+        self.done.insert(name.to_owned(), done.clone());
+        done
+    }
+
+    /// A workflow that the last one on the way runs, or why that cannot be.
+    fn child(&mut self, name: &'a str, way: &mut Vec<&'a str>) -> Result<Child, String> {
+        if let Some(start) = way.iter().position(|each| *each == name) {
+            let circle: Vec<&str> = way.iter().skip(start).copied().chain([name]).collect();
+            return Err(format!("it would run itself for ever: {}", circle.join(" → ")));
+        }
+        if !self.specs.contains_key(name) {
+            let names: Vec<&str> = self.specs.keys().map(String::as_str).collect();
+            return Err(format!("there is no workflow `{name}`; there are {}", names.join(", ")));
+        }
+        match self.workflow(name, way) {
+            Some(definition) => Ok(Child::from(definition.as_ref())),
+            None => Err(format!("the workflow `{name}` has mistakes of its own")),
+        }
     }
 }

@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+use super::child::{Children, RUN_INFO};
 use super::definition::{
-    Argument, Concurrency, DELAY, Debounce, Definition, DefinitionError, Pinned, Spot, Step, WAIT_FOR_EVENT,
+    Argument, Concurrency, DELAY, Debounce, Definition, DefinitionError, Pinned, RUN_WORKFLOW, Spot, Step,
+    WAIT_FOR_EVENT,
 };
 use super::graph::Graph;
 use super::recipe::Recipe;
 use super::retry::RetryPolicy;
-use super::spec::{ConcurrencySpec, DebounceSpec, RetrySpec, StepSpec};
+use super::spec::{ConcurrencySpec, DebounceSpec, MOST_PARALLEL, RetrySpec, StepSpec};
 use super::waits::WAIT_INFO;
 use crate::event::Facts;
 use crate::executor::port::{
@@ -48,6 +50,13 @@ impl Does<'_> {
             Self::Action(action) => action.info(),
         }
     }
+
+    fn settles(&self) -> Duration {
+        match self {
+            Self::Engine(_) => Duration::ZERO,
+            Self::Action(action) => action.settles(),
+        }
+    }
 }
 
 /// What a step writes, with the defaults of its action: what an earlier version pinned may lack a parameter that
@@ -68,16 +77,18 @@ const PATIENCE: u32 = 10;
 pub(super) struct Compiler<'a> {
     workflow: &'a str,
     actions: &'a Actions,
+    pub(super) children: &'a Children,
     errors: Vec<DefinitionError>,
     /// What its templates read of the input.
     inputs: RefCell<BTreeSet<String>>,
     /// Whether they read the event or its facts.
-    reads_event: Cell<bool>,
+    pub(super) reads_event: Cell<bool>,
 }
 
 impl<'a> Compiler<'a> {
-    pub(super) fn new(workflow: &'a str, actions: &'a Actions) -> Self {
-        Self { workflow, actions, errors: Vec::new(), inputs: RefCell::default(), reads_event: Cell::new(false) }
+    pub(super) fn new(workflow: &'a str, actions: &'a Actions, children: &'a Children) -> Self {
+        let (errors, inputs, reads_event) = (Vec::new(), RefCell::default(), Cell::new(false));
+        Self { workflow, actions, children, errors, inputs, reads_event }
     }
 
     pub(super) fn definition(mut self, pinned: &Pinned) -> Result<Definition, Vec<DefinitionError>> {
@@ -89,12 +100,17 @@ impl<'a> Compiler<'a> {
         if spec.steps.is_empty() {
             self.wrong(&Spot::of_workflow("steps"), "a workflow has at least one step");
         }
+        let parallelism = spec.parallelism.unwrap_or(1);
+        if !(1..=MOST_PARALLEL).contains(&parallelism) {
+            self.wrong(&Spot::of_workflow("parallelism"), format!("must be within 1 and {MOST_PARALLEL}"));
+        }
         let concurrency = spec.concurrency.as_ref().and_then(|spec| self.concurrency(spec));
         let debounce = spec.debounce.as_ref().and_then(|spec| self.debounce(spec));
         let graph = Graph::of(&spec.steps);
         graph.mistakes().into_iter().for_each(|(spot, reason)| self.wrong(&spot, reason));
         let steps: Vec<Step> = spec.steps.iter().filter_map(|step| self.step(step, &graph)).collect();
-        self.fits(timeout, &steps);
+        let declared = longest(&steps);
+        self.fits((timeout, declared), &steps);
         let content = match serde_json::to_string(pinned) {
             Ok(content) => content,
             Err(error) => {
@@ -109,7 +125,21 @@ impl<'a> Compiler<'a> {
         let inputs = self.inputs.take();
         let name = pinned.name.clone();
         let reads_event = self.reads_event.get();
-        Ok(Definition { name, hash, content, timeout, concurrency, debounce, inputs, reads_event, steps })
+        let groups = concurrency.iter().map(|concurrency| concurrency.group.clone()).collect();
+        Ok(Definition {
+            name,
+            hash,
+            content,
+            timeout,
+            parallelism,
+            concurrency,
+            debounce,
+            inputs,
+            reads_event,
+            groups,
+            declared,
+            steps,
+        })
     }
 
     fn concurrency(&mut self, spec: &ConcurrencySpec) -> Option<Concurrency> {
@@ -191,10 +221,10 @@ impl<'a> Compiler<'a> {
         if timeout.is_zero() {
             self.wrong(&at("timeout"), "must be longer than nothing");
         }
-        let waits = self.waits(spec, action.info());
+        let (waits, child) = (self.waits(spec, action.info()), self.child(spec));
         let retry = self.retry(&at("retry"), &spec.retry.clone().unwrap_or_default());
         let on_failure = spec.on_failure.clone();
-        let (class, services) = (effect.class, action.info().services);
+        let (class, services, settles) = (effect.class, action.info().services, action.settles());
         Some(Step {
             name: spec.name.clone(),
             action: spec.action.clone(),
@@ -202,9 +232,11 @@ impl<'a> Compiler<'a> {
             retry,
             class,
             on_doubt,
+            settles,
             needs,
             on_failure,
             waits,
+            child,
             undo: None,
             services,
             written,
@@ -217,9 +249,11 @@ impl<'a> Compiler<'a> {
         match self.actions.get(spec.action.as_str()) {
             _ if spec.action == DELAY => Some(Does::Engine(&DELAY_INFO)),
             _ if spec.action == WAIT_FOR_EVENT => Some(Does::Engine(&WAIT_INFO)),
+            _ if spec.action == RUN_WORKFLOW => Some(Does::Engine(&RUN_INFO)),
             Some(action) => Some(Does::Action(action.as_ref())),
             None => {
-                let names: Vec<&str> = self.actions.keys().copied().chain([DELAY, WAIT_FOR_EVENT]).collect();
+                let names: Vec<&str> =
+                    self.actions.keys().copied().chain([DELAY, RUN_WORKFLOW, WAIT_FOR_EVENT]).collect();
                 let reason = format!("there is no action `{}`; there are {}", spec.action, names.join(", "));
                 self.wrong(&Spot::of_step(&spec.name, "action"), reason);
                 None
@@ -315,8 +349,7 @@ impl<'a> Compiler<'a> {
     }
 
     /// Declared delays alone must leave time for the rest.
-    fn fits(&mut self, timeout: Duration, steps: &[Step]) {
-        let delays = longest(steps);
+    fn fits(&mut self, (timeout, delays): (Duration, Duration), steps: &[Step]) {
         if !timeout.is_zero() && delays >= timeout {
             self.wrong(
                 &Spot::of_workflow("timeout"),
@@ -330,7 +363,8 @@ impl<'a> Compiler<'a> {
         let deadline = |step: &Step| step.waits.as_ref().map(|waits| waits.deadline);
         let deadlines = steps.iter().filter_map(|step| Some((step, deadline(step)?)));
         for (long, deadline) in deadlines.filter(|(_, deadline)| !timeout.is_zero() && *deadline >= timeout) {
-            let reason = format!("its callback may take {deadline:?}, the whole run {timeout:?}");
+            let what = if long.child.is_some() { "the run that it starts" } else { "its callback" };
+            let reason = format!("{what} may take {deadline:?}, the whole run {timeout:?}");
             self.wrong(&Spot::of_step(&long.name, "deadline"), reason);
         }
     }

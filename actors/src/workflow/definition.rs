@@ -10,6 +10,7 @@ use minijinja::{Value, context};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
+use super::child::{Child, Children};
 use super::compiler::Compiler;
 use super::recipe::Recipe;
 use super::retry::RetryPolicy;
@@ -20,14 +21,17 @@ use crate::expression::{Expression, ExpressionError, Template};
 use crate::run::RunRecord;
 use crate::wait::record::Topic;
 
-/// The action that the engine does itself: it waits, durably, and holds nothing meanwhile.
+/// An action that the engine does itself: it waits, durably, and holds nothing meanwhile.
 pub const DELAY: &str = "delay";
 
 /// Before the name of a step: the name of what undoes it.
 pub const UNDO: &str = "undo/";
 
-/// The other one: it waits for an event.
+/// Another one: it waits for an event.
 pub const WAIT_FOR_EVENT: &str = "wait_for_event";
+
+/// The third: it starts another run and waits for its end.
+pub const RUN_WORKFLOW: &str = "run_workflow";
 
 /// A workflow that can be executed.
 #[derive(Debug)]
@@ -40,6 +44,8 @@ pub struct Definition {
     pub content: String,
     /// How long a run may take once it has begun.
     pub timeout: Duration,
+    /// How many steps of a run may be at work at once.
+    pub parallelism: usize,
     /// Which runs must not go on side by side.
     pub concurrency: Option<Concurrency>,
     /// Which runs are one if they come close together.
@@ -48,6 +54,10 @@ pub struct Definition {
     pub inputs: BTreeSet<String>,
     /// Whether they read the event or its facts.
     pub reads_event: bool,
+    /// The groups in which its runs and those that they start need a place.
+    pub groups: BTreeSet<String>,
+    /// What its declared delays take on the longest way through its steps.
+    pub declared: Duration,
     /// What is done, in this order.
     pub steps: Vec<Step>,
 }
@@ -100,7 +110,7 @@ pub struct Place {
 pub struct Step {
     /// Its name.
     pub name: String,
-    /// What it does: an action's name, [`DELAY`] or [`WAIT_FOR_EVENT`].
+    /// What it does: an action's name, [`DELAY`], [`WAIT_FOR_EVENT`] or [`RUN_WORKFLOW`].
     pub action: String,
     /// Time for one attempt.
     pub timeout: Duration,
@@ -110,12 +120,16 @@ pub struct Step {
     pub class: EffectClass,
     /// What happens in doubt.
     pub on_doubt: OnDoubt,
+    /// How long after an attempt its effect can be seen, if it is to be looked for.
+    pub settles: Duration,
     /// The steps that come right before it.
     pub needs: Vec<String>,
     /// What becomes of the run when it fails for good.
     pub on_failure: OnFailure,
     /// What it is called back by, if it is done only then.
     pub waits: Option<Waits>,
+    /// The workflow that it runs.
+    pub child: Option<Child>,
     /// What undoes it, when the run fails after it.
     pub undo: Option<Box<Step>>,
     /// The services that it calls.
@@ -197,6 +211,9 @@ impl fmt::Display for Spot {
 pub(super) struct Pinned {
     pub(super) name: String,
     pub(super) spec: WorkflowSpec,
+    /// The workflows that it runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) children: Vec<Child>,
 }
 
 impl Definition {
@@ -205,10 +222,11 @@ impl Definition {
         name: &str,
         spec: WorkflowSpec,
         defaults: &Defaults,
-        actions: &Actions,
+        (actions, children): (&Actions, &Children),
     ) -> Result<Self, Vec<DefinitionError>> {
-        let pinned = Pinned { name: name.to_owned(), spec: spec.resolved(defaults, actions) };
-        Compiler::new(name, actions).definition(&pinned)
+        let run = children.values().flatten().cloned().collect();
+        let pinned = Pinned { name: name.to_owned(), spec: spec.resolved(defaults, actions), children: run };
+        Compiler::new(name, actions, children).definition(&pinned)
     }
 
     /// Compiles what an earlier process had accepted.
@@ -220,7 +238,8 @@ impl Definition {
                 reason: error.to_string(),
             }]
         })?;
-        Compiler::new(&pinned.name, actions).definition(&pinned)
+        let children = pinned.children.iter().map(|child| (child.workflow.clone(), Ok(child.clone()))).collect();
+        Compiler::new(&pinned.name, actions, &children).definition(&pinned)
     }
 
     /// The place of `run` among those that it must not go on beside.
@@ -275,7 +294,7 @@ impl Definition {
 impl Step {
     /// Whether the engine does it itself, and holds nothing meanwhile.
     pub fn is_engines_own(&self) -> bool {
-        matches!(self.action.as_str(), DELAY | WAIT_FOR_EVENT)
+        matches!(self.action.as_str(), DELAY | WAIT_FOR_EVENT | RUN_WORKFLOW)
     }
 
     /// Whether its condition holds, as far as the run has come: `steps` is what there is of each step.

@@ -7,6 +7,7 @@ use super::*;
 use crate::executor::port::{Accepts, Action, ActionInfo, Attempt, Effect, Outcome, Parameter, Working};
 use crate::ids::{EventId, RunId};
 use crate::time::Timestamp;
+use crate::workflow::child::Children;
 
 /// Does nothing; one that takes `effect` does what that says.
 struct Nothing(&'static ActionInfo);
@@ -78,7 +79,7 @@ fn actions() -> Actions {
 
 fn compile(toml: &str) -> Result<Definition, String> {
     let spec = toml::from_str(toml).map_err(|error| error.to_string())?;
-    Definition::compile("w", spec, &Defaults::default(), &actions())
+    Definition::compile("w", spec, &Defaults::default(), (&actions(), &Children::new()))
         .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
 }
 
@@ -107,6 +108,7 @@ fn run(input: Json) -> RunRecord {
         input: input.as_object().unwrap().clone(),
         started_at: Timestamp::from_millis(7),
         seen: None,
+        parent: None,
         begins_at: None,
     }
 }
@@ -139,7 +141,7 @@ fn the_content_is_what_is_pinned() {
     assert_ne!(other.hash, definition.hash);
     let defaults = Defaults { step_timeout: "31s".into(), ..Defaults::default() };
     let spec = toml::from_str(GOOD).unwrap();
-    let other = Definition::compile("w", spec, &defaults, &actions()).unwrap();
+    let other = Definition::compile("w", spec, &defaults, (&actions(), &Children::new())).unwrap();
     assert_ne!(other.hash, definition.hash, "what the configuration decides is pinned with it");
     for pinned in ["assume_done", "300000ms", "{{ input.number }}"] {
         assert!(definition.content.contains(pinned), "what an action decides is pinned with it: {pinned}");
@@ -254,4 +256,65 @@ fn lists_and_tables_are_checked_when_they_are_written_and_when_they_are_filled_i
         "with.codes.2: expected a whole number, found \"{{ x }}\"",
         "what comes from outside is no template"
     );
+}
+
+const PARENT: &str = r#"
+concurrency = { group = "g", key = "k" }
+steps = [{ name = "r", action = "run_workflow", deadline = "1m", with = { workflow = "v", input = { x = 1 } } }]
+"#;
+const CHILD: &str = r#"steps = [{ name = "a", action = "tell", with = { text = "t" }, when = "input.x" }]"#;
+
+/// What is wrong with workflows, or nothing.
+fn family(all: &[(&str, &str)]) -> String {
+    let specs = all.iter().map(|(name, text)| ((*name).to_owned(), toml::from_str(text).unwrap())).collect();
+    match crate::workflow::catalog::Catalog::compile(specs, &Defaults::default(), &actions()) {
+        Ok(_) => String::new(),
+        Err(errors) => errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
+    }
+}
+
+#[test]
+fn what_a_workflow_runs_must_be_there_and_be_given_what_it_needs() {
+    let check = |parent: &str, child: &str, expect: &str| {
+        assert_eq!(family(&[("w", parent), ("v", child)]), expect);
+    };
+    check(PARENT, CHILD, "");
+    let of = |expect: &str| format!("workflow `w`, step `r`, {expect}");
+    let is_there = "with.workflow: there is no workflow `u`; there are v, w";
+    check(&PARENT.replace("\"v\"", "\"u\""), CHILD, &of(is_there));
+    let is_fixed = "with.workflow: must be written out: what is run is known before any run";
+    check(&PARENT.replace("\"v\"", "\"{{ input.v }}\""), CHILD, &of(is_fixed));
+    let has_input = "with.input: `v` needs `x`; write it out as a table";
+    check(&PARENT.replace("{ x = 1 }", "{ y = 1 }"), CHILD, &of(has_input));
+    check(&PARENT.replace("{ x = 1 }", "\"{{ input }}\""), CHILD, &of(has_input));
+    let has_deadline = "deadline: `run_workflow` needs this: how long the run may take";
+    check(&PARENT.replace("deadline = \"1m\", ", ""), CHILD, &of(has_deadline));
+    let fits = "deadline: the run that it starts may take 3600s, the whole run 300s";
+    check(&PARENT.replace("1m", "1h"), CHILD, &of(fits));
+    let long = CHILD.replace("[{", "[{ name = \"p\", action = \"delay\", with = { duration = \"2m\" } }, {");
+    check(PARENT, &long, &of("deadline: the delays of `v` take 120s, it may take 60s"));
+    let grouped = format!("concurrency = {{ group = \"g\", key = \"other\" }}\n{CHILD}");
+    let waits = of("with.workflow: `v` would wait for a place in the group `g` that this run has");
+    check(PARENT, &grouped, &waits);
+    let between = PARENT.replace("\"v\"", "\"u\"").replace("\"g\"", "\"h\"");
+    assert_eq!(family(&[("w", PARENT), ("v", &between), ("u", &grouped)]), waits, "also one of those that it runs");
+    let itself = PARENT.replace("\"v\"", "\"w\"");
+    assert_eq!(family(&[("w", &itself)]), of("with.workflow: it would run itself for ever: w → w"));
+    let broken = CHILD.replace("tell", "tel");
+    let mistakes = family(&[("w", PARENT), ("v", &broken)]);
+    assert!(mistakes.contains("workflow `v`, step `a`, action: there is no action `tel`"), "{mistakes}");
+    assert!(mistakes.ends_with(&of("with.workflow: the workflow `v` has mistakes of its own")), "{mistakes}");
+}
+
+#[test]
+fn a_workflow_is_pinned_with_what_it_runs_and_cannot_be_started_without_it() {
+    let compile = |child: &str| {
+        let specs = [("w", PARENT), ("v", child)].map(|(name, text)| (name.to_owned(), toml::from_str(text).unwrap()));
+        crate::workflow::catalog::Catalog::compile(specs.into(), &Defaults::default(), &actions()).unwrap()
+    };
+    let (one, other) = (compile(CHILD), compile(&CHILD.replace("input.x", "not input.x")));
+    assert_ne!(one.get("w").unwrap().hash, other.get("w").unwrap().hash);
+    let asking = ASKING.replace("{{ input.code }}", "201").replace("{{ input.x }}", "x");
+    let standing = format!("{:?}", compile(&asking).availability(&actions())["w"]);
+    assert!(standing.contains("workflow `v`, which it runs, is unavailable: nobody is there"), "{standing}");
 }

@@ -2,6 +2,7 @@
 //! pinned to. Nothing here runs anything.
 
 pub mod catalog;
+pub mod child;
 mod compiler;
 pub mod definition;
 pub mod graph;

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::definition::{UNDO, WAIT_FOR_EVENT};
+use super::child::RUN_INFO;
+use super::definition::{RUN_WORKFLOW, UNDO, WAIT_FOR_EVENT};
 use super::waits::WAIT_INFO;
 use crate::executor::failure::ErrorClass;
 use crate::executor::port::{Action, ActionInfo, Actions, OnDoubt, Written};
@@ -20,6 +21,9 @@ pub struct WorkflowSpec {
     /// How long a run may take once it has begun.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<String>,
+    /// How many steps of a run may be at work at once, when steps say what they come after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parallelism: Option<usize>,
     /// Which runs must not go on side by side.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<ConcurrencySpec>,
@@ -62,6 +66,12 @@ pub struct ConcurrencySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order_by: Option<String>,
 }
+
+/// So many steps of a run are at work at once, when its definition does not say.
+const PARALLELISM: usize = 4;
+
+/// So many may be.
+pub(super) const MOST_PARALLEL: usize = 64;
 
 fn one() -> usize {
     1
@@ -243,6 +253,9 @@ impl WorkflowSpec {
     #[must_use]
     pub fn resolved(mut self, defaults: &Defaults, actions: &Actions) -> Self {
         self.timeout.get_or_insert_with(|| defaults.run_timeout.clone());
+        if self.steps.iter().any(|step| step.needs.is_some()) {
+            self.parallelism.get_or_insert(PARALLELISM);
+        }
         for step in &mut self.steps {
             step.resolve_all(defaults, actions);
         }
@@ -257,6 +270,8 @@ impl StepSpec {
             self.resolve_action(action.as_ref());
         } else if self.action == WAIT_FOR_EVENT {
             self.resolve_info(&WAIT_INFO);
+        } else if self.action == RUN_WORKFLOW {
+            self.resolve_info(&RUN_INFO);
         }
         self.timeout.get_or_insert_with(|| defaults.step_timeout.clone());
         if let Some(undo) = self.undo.take() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value as Json;
 
 use super::compiler::Compiler;
-use super::definition::{Spot, WAIT_FOR_EVENT};
+use super::definition::{RUN_WORKFLOW, Spot, WAIT_FOR_EVENT};
 use super::spec::{OnFailure, StepSpec};
 use crate::executor::port::{Accepts, ActionInfo, EffectClass, OnDoubt, Parameter, WaitInfo};
 use crate::time::parse_span;
@@ -46,9 +46,11 @@ const ANY: &str = "{{ [] }}";
 impl Compiler<'_> {
     /// What the step waits for; nothing when it does not.
     pub(super) fn waits(&mut self, spec: &StepSpec, info: &ActionInfo) -> Option<Waits> {
-        let (topic, kinds) = match &info.waits {
-            Some(waits) => (Some(declared(waits)), vec![waits.kind.to_owned()]),
-            None if info.name == WAIT_FOR_EVENT => (self.topic(spec), named_kinds(spec)),
+        let (topics, kinds) = match &info.waits {
+            Some(waits) => (Some(vec![declared(waits)]), vec![waits.kind.to_owned()]),
+            None if info.name == WAIT_FOR_EVENT => (self.topic(spec).map(|topic| vec![topic]), named_kinds(spec)),
+            // No event ends it, but the run that it starts.
+            None if info.name == RUN_WORKFLOW => (Some(Vec::new()), Vec::new()),
             None => {
                 self.waits_for_nothing(spec);
                 return None;
@@ -56,7 +58,12 @@ impl Compiler<'_> {
         };
         let at = Spot::of_step(&spec.name, "deadline");
         let Some(text) = &spec.deadline else {
-            self.wrong(&at, format!("`{}` needs this: until when it may be called back", spec.action));
+            let what = if spec.action == RUN_WORKFLOW {
+                "how long the run may take"
+            } else {
+                "until when it may be called back"
+            };
+            self.wrong(&at, format!("`{}` needs this: {what}", spec.action));
             return None;
         };
         let deadline = self.span(&at, text);
@@ -64,7 +71,7 @@ impl Compiler<'_> {
             self.wrong(&at, "must be longer than nothing");
         }
         let on_timeout = spec.on_timeout.clone().unwrap_or_else(|| spec.on_failure.clone());
-        Some(Waits { kinds, topics: vec![topic?], deadline, on_timeout })
+        Some(Waits { kinds, topics: topics?, deadline, on_timeout })
     }
 
     fn waits_for_nothing(&mut self, spec: &StepSpec) {

@@ -13,7 +13,7 @@ use pointsman_actors::retention::dossier::Purge;
 use pointsman_actors::run::{Entry, RunHead, RunRecord, RunRef};
 use pointsman_actors::store::{Answer, Claim, Counts, Intake, Lease, Occurrence, Transition};
 use pointsman_actors::time::Timestamp;
-use pointsman_actors::wait::desk::{self, Called, Early};
+use pointsman_actors::wait::desk::{self, Called, Met};
 use pointsman_actors::wait::record::{WaitChange, WaitRef};
 use sled::Batch;
 use sled::transaction::{ConflictableTransactionError, TransactionError, Transactional};
@@ -105,8 +105,12 @@ impl<'a> BatchBuilder<'a> {
                 }
                 Ok(answer)
             }
-            Transition::Advance { run, revision, entries, head, waits } => {
-                self.advance((run, revision), &entries, head, &waits)
+            Transition::Advance { run, revision, entries, head, waits, starts } => {
+                let answer = self.advance((run, revision), &entries, head, &waits)?;
+                if answer != Answer::Stale {
+                    self.start(&starts)?;
+                }
+                Ok(answer)
             }
             Transition::Change { event, at, change } => self.change(event, at, &change),
             Transition::Mark { letter, change } => self.letters.mark(letter, &change, &mut self.counts),
@@ -188,11 +192,13 @@ impl<'a> BatchBuilder<'a> {
         if answer != Answer::Applied {
             return Ok(answer);
         }
-        let early = desk::change(&mut self.waits, waits, at)?;
-        for Early { wait, event } in &early {
-            self.change_verdict(*event, |verdict| verdict.completing(&[wait.wait]))?;
+        let met = desk::change(&mut self.waits, waits, at)?;
+        for Met { wait, event } in &met {
+            if let Some(event) = event {
+                self.change_verdict(*event, |verdict| verdict.completing(&[wait.wait]))?;
+            }
         }
-        Ok(completed(early.into_iter().map(|early| early.wait).collect(), answer))
+        Ok(completed(met.into_iter().map(|met| met.wait).collect(), answer))
     }
 
     /// Changes the verdict of an event; `false` if its record is not there or damaged. Whoever reads it then sets

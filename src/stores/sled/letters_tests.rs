@@ -13,7 +13,8 @@ async fn ended(store: &Arc<dyn Store>, number: u8, status: RunStatus) -> RunReco
     let run = runs.remove(0);
     // A former version does not say when it ended.
     let head = RunHead { status, revision: 1, ..RunHead::queued(START) };
-    let end = Transition::Advance { run: run.reference(), revision: 0, entries: vec![], head, waits: vec![] };
+    let end =
+        Transition::Advance { run: run.reference(), revision: 0, entries: vec![], head, waits: vec![], starts: vec![] };
     let answers = store.commit(vec![Transition::Intake(Box::new(intake)), end]).await.unwrap();
     assert_eq!(answers, [Answer::Stored, Answer::Applied]);
     run

@@ -15,7 +15,7 @@ async fn over(store: &Arc<dyn Store>, sample: Sample) -> RunRecord {
     let entries =
         vec![entry(What::Begun { may_take_ms: 1 }), entry(What::Ended { status: RunStatus::Succeeded, reason: None })];
     let head = RunHead { status: RunStatus::Succeeded, revision: 2, ..RunHead::queued(at) };
-    let end = Transition::Advance { run: run.reference(), revision: 0, entries, head, waits: vec![] };
+    let end = Transition::Advance { run: run.reference(), revision: 0, entries, head, waits: vec![], starts: vec![] };
     let answers = store.commit(vec![Transition::Intake(Box::new(intake)), end]).await.unwrap();
     assert_eq!(answers, [Answer::Stored, Answer::Applied]);
     run

@@ -190,10 +190,28 @@ fn every_kind_of_mistake_is_named_with_its_place() {
             "step `wait`, on_timeout.goto: there is no step `tel`",
         ),
         (
+            "a run of what there is not",
+            "action = \"send_notification\"",
+            "action = \"run_workflow\"\ndeadline = \"1m\"\nwith = { workflow = \"v\" }\n[[workflows.w.steps]]\nname = \"more\"\naction = \"send_notification\"",
+            "line 21: workflow `w`, step `tell`, with.workflow: there is no workflow `v`; there are pr_validation, w",
+        ),
+        (
+            "a run of itself",
+            "action = \"send_notification\"",
+            "action = \"run_workflow\"\ndeadline = \"1m\"\nwith = { workflow = \"w\" }\n[[workflows.w.steps]]\nname = \"more\"\naction = \"send_notification\"",
+            "line 21: workflow `w`, step `tell`, with.workflow: it would run itself for ever: w → w",
+        ),
+        (
             "no attempt at all",
             "max_attempts = 3",
             "max_attempts = 0",
             "line 13: workflow `w`, step `status`, retry: max_attempts counts the first one and is at least 1",
+        ),
+        (
+            "no step at a time",
+            "timeout = \"10m\"",
+            "timeout = \"10m\"\nparallelism = 0",
+            "line 3: workflow `w`, parallelism: must be within 1 and 64",
         ),
         (
             "a limit of none",

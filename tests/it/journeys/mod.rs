@@ -3,6 +3,7 @@
 mod auditor;
 mod bad_input;
 mod breakers;
+mod children;
 mod control;
 mod dead_letters;
 mod debounce;
@@ -11,6 +12,7 @@ mod deliveries;
 mod full_disk;
 mod generic_actions;
 mod operators;
+mod parallel;
 mod process;
 mod retention;
 mod sources;

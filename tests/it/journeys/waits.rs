@@ -33,7 +33,7 @@ input = { number = "payload.number" }
 "#;
 
 impl Site {
-    async fn push_number(&self, number: u64) -> String {
+    pub(super) async fn push_number(&self, number: u64) -> String {
         let body = json!({ "ref": "refs/heads/main", "number": number }).to_string();
         let delivery = uuid::Uuid::new_v4().to_string();
         let answer = self.server.github("push", &delivery, "1", body.as_bytes()).await;
@@ -41,7 +41,7 @@ impl Site {
     }
 
     /// Codegen says that a run of its own is complete.
-    async fn generated(&self, number: u64) -> Answer {
+    pub(super) async fn generated(&self, number: u64) -> Answer {
         let body = json!({
             "event_type": "generation.complete",
             "event_id": uuid::Uuid::new_v4().to_string(),
@@ -59,7 +59,7 @@ impl Site {
         self.server.get(&format!("/api/v1/events/{event}/status")).await.body
     }
 
-    async fn waits(&self, query: &str) -> Vec<Value> {
+    pub(super) async fn waits(&self, query: &str) -> Vec<Value> {
         self.server.get(&format!("/api/v1/waits?{query}")).await.body["items"].as_array().unwrap().clone()
     }
 }

@@ -70,7 +70,7 @@ impl Executor<'_> {
                 }
             } else {
                 let revision = live.progress.revision;
-                let text = format!("{:?}{:?}{:?}", decision.entries, decision.waits, decision.execute);
+                let text = format!("{:?}{:?}{:?}", decision.entries, decision.waits, decision.executes);
                 let decision = Seen::known_by(decision, &text);
                 live.in_hand = Some(InHand { decision: decision.clone(), word, answer: None });
                 let (is_awaited, is_doubtful) = (true, false);
@@ -93,7 +93,7 @@ impl Executor<'_> {
             }
             Heard::Stale => self.read_again(run),
             Heard::Unknown => {
-                let serial = decision.execute.as_ref().map(|execute| execute.serial);
+                let serial = decision.executes.first().map(|execute| execute.serial);
                 self.own().never_left.extend(serial.map(|serial| (run, serial)));
                 self.read_again(run);
             }
@@ -102,13 +102,14 @@ impl Executor<'_> {
 
     fn written(&mut self, run: usize, decision: &Decision, word: Option<Word>) {
         let Some(live) = self.own().live.get_mut(&run) else { return };
-        let settled = live.progress.lands(&decision.progress);
+        // Steps come one after the other here: there is one attempt of a run at a time.
+        let settled = !live.progress.landed(&decision.progress).is_empty();
         live.progress = Arc::new(decision.progress.clone());
         self.own().never_left.remove(&run);
         if settled {
             self.settle(run);
         }
-        if let Some(execute) = &decision.execute {
+        for execute in &decision.executes {
             self.execute(run, execute);
         }
         self.answer(run, word);
@@ -319,7 +320,7 @@ impl Executor<'_> {
         let Ok(found) = self.world.shelves.copy().wait(wait);
         match found?.state {
             WaitState::Resolved { by: Resolution::Callback(event), .. } => {
-                Some(Happening::Called(wait, Some(event), Ok(Success::Done(json!({ "ok": true })))))
+                Some(Happening::Called(wait, Resolution::Callback(event), Ok(Success::Done(json!({ "ok": true })))))
             }
             _ => None,
         }

@@ -7,6 +7,7 @@ use pointsman_actors::executor::failure::{ErrorClass, Failure};
 use pointsman_actors::executor::port::Success;
 use pointsman_actors::executor::progress::StepState;
 use pointsman_actors::ids::WaitId;
+use pointsman_actors::wait::record::Resolution;
 use serde_json::json;
 use stateright::{Model, Property};
 
@@ -300,7 +301,7 @@ impl Explored {
             Move::Poll(number, run) => {
                 spend(&mut world.left.polls);
                 let wait = world.processes[number].live[&run].progress.open_waits().next().map(|(_, wait)| wait.id);
-                let done = |wait| Happening::Called(wait, None, Ok(Success::Done(json!({ "ok": true }))));
+                let done = |wait| Happening::Called(wait, Resolution::Poll, Ok(Success::Done(json!({ "ok": true }))));
                 if let Some(wait) = wait {
                     Executor { setup, world, number }.take(run, done(wait).into());
                 }

@@ -7,6 +7,7 @@ use pointsman_actors::executor::port::{
     Action, ActionInfo, Actions, Attempt, EffectClass, OnDoubt, Outcome, WaitInfo, Working,
 };
 use pointsman_actors::run::Ruling;
+use pointsman_actors::workflow::child::Children;
 use pointsman_actors::workflow::definition::Definition;
 use pointsman_actors::workflow::spec::Defaults;
 use serde_json::json;
@@ -146,6 +147,6 @@ pub fn definition(toml: &str) -> Arc<Definition> {
     let each = |info: &'static ActionInfo| (info.name, Arc::new(Named(info)) as Arc<dyn Action>);
     let actions: Actions = Arc::new(ACTIONS.iter().map(each).collect());
     let spec = toml::from_str(toml).unwrap_or_else(|error| panic!("{error}: {toml}"));
-    let definition = Definition::compile(WORKFLOW, spec, &Defaults::default(), &actions);
+    let definition = Definition::compile(WORKFLOW, spec, &Defaults::default(), (&actions, &Children::new()));
     Arc::new(definition.unwrap_or_else(|errors| panic!("{errors:?}: {toml}")))
 }

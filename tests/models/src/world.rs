@@ -127,6 +127,7 @@ impl Run {
             input: [("order".to_owned(), order.into())].into_iter().collect(),
             started_at: at,
             seen: None,
+            parent: None,
             begins_at: None,
         };
         let progress = Arc::new(Progress::new(&record));

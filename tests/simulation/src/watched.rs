@@ -2,6 +2,7 @@
 //! is done again, nobody who was told to make way begins anything, and no limit is passed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use pointsman_actors::event::Event;
 use pointsman_actors::executor::port::{
@@ -68,6 +69,15 @@ impl Action for Watched {
             world.live().await;
             outcome
         })
+    }
+
+    /// Looks, of which no rule says how often.
+    fn look(&self, attempt: Attempt) -> Working<Outcome> {
+        self.action.look(attempt)
+    }
+
+    fn settles(&self) -> Duration {
+        self.action.settles()
     }
 
     fn called(&self, event: &Event) -> Outcome {

@@ -10,6 +10,7 @@ use super::stories::{EVENT, Input, SOURCE};
 use super::world::{Crash, World};
 use crate::dispatcher::queue::{Order, Queue, Report, Ticket};
 use crate::dispatcher::ready::Ready;
+use crate::executor::child;
 use crate::executor::command::Command;
 use crate::executor::decide::{Decision, Happening, Moment, decide};
 use crate::executor::outages::Outages;
@@ -58,11 +59,11 @@ impl Process {
         for number in 0..world.image.len() {
             self.load(world, number);
         }
-        let flying = self.progress.values().filter(|progress| progress.in_flight().next().is_some()).count();
+        let flying = self.progress.values().map(|progress| progress.in_flight().count()).sum::<usize>();
         for number in 0..world.image.len() {
             self.looks(world, number)?;
-            let serial = self.progress[&number].in_flight().next().map(|(_, flying)| flying.serial);
-            if let Some(serial) = serial {
+            let serials: Vec<u32> = self.progress[&number].in_flight().map(|(_, flying)| flying.serial).collect();
+            for serial in serials {
                 let died_alone = flying == 1;
                 let happening = if died_alone { Happening::DiedAlone(serial) } else { Happening::Recovered(serial) };
                 self.happens(world, number, &happening)?;
@@ -147,7 +148,8 @@ impl Process {
                     input: [("order".to_owned(), order.into())].into_iter().collect(),
                     started_at: world.now,
                     seen: None,
-                    begins_at: world.definition.debounce.as_ref().map(|debounce| world.now.plus(debounce.quiet)),
+                    parent: None,
+                    begins_at: world.begins_at(),
                 };
                 let number = world.image.len();
                 // The sender is answered after the flush, and sends again when it was not.
@@ -196,7 +198,7 @@ impl Process {
 
     /// A run hears of its waits that were completed.
     pub fn looks(&mut self, world: &mut World<'_>, number: usize) -> Result<(), Crash> {
-        for answer in world.answers(&self.progress[&number]) {
+        for answer in world.answers(number, &self.progress[&number]) {
             self.happens(world, number, &answer)?;
         }
         Ok(())
@@ -205,44 +207,63 @@ impl Process {
     pub fn happens(&mut self, world: &mut World<'_>, number: usize, happening: &Happening) -> Result<(), Crash> {
         let moment = Moment { now: world.now, draining: false, outages: &Outages::default() };
         let progress = &self.progress[&number];
-        let decision = decide(&world.image[number].0, &world.definition, progress, happening, moment);
-        let Decision { entries, waits, execute, progress, .. } = decision;
+        let definition = world.definition_of(number);
+        let decision = decide(&world.image[number].0, &definition, progress, happening, moment);
+        let left = child::left(&definition, progress, &decision);
+        let Decision { entries, waits, starts, executes, progress, .. } = decision;
         let Ok(holds) = desk::holds(&mut world.shelves, &waits);
         if !holds {
             // A callback was faster: the run is read again, and what it says is looked at first.
             self.load(world, number);
             return self.looks(world, number);
         }
-        let mut looks = false;
+        let (mut looks, mut told) = (false, Vec::new());
         if entries.is_empty() && matches!(happening, Happening::Go | Happening::Woke) {
             self.told.remove(&number);
         }
         if !entries.is_empty() {
             world.point()?; // decided, and not flushed: written or not is the same to whoever comes after
             world.image[number].1.extend(entries.clone());
-            let Ok(early) = desk::change(&mut world.shelves, &waits, world.now);
-            looks = !early.is_empty();
+            let Ok(met) = desk::change(&mut world.shelves, &waits, world.now);
+            world.image.extend(starts.iter().map(|run| (run.clone(), Vec::new())));
+            let (own, others): (Vec<_>, Vec<_>) =
+                met.into_iter().partition(|met| world.number_of(met.wait.run) == number);
+            looks = !own.is_empty();
+            told = others.into_iter().map(|met| met.wait.run).chain(left.into_iter().map(|(_, run)| run)).collect();
             world.point()?; // flushed
             assert_eq!(Progress::of(&world.image[number].0, &world.image[number].1), progress);
-            if self.progress[&number].lands(&progress) {
-                self.flying.retain(|(_, of, ..)| *of != number);
-                looks = true;
-            }
+            let landed = self.progress[&number].landed(&progress);
+            self.flying.retain(|(_, of, serial, _)| *of != number || !landed.contains(serial));
+            looks |= !landed.is_empty();
             self.progress.insert(number, progress);
+            for run in starts {
+                let number = world.number_of(run.id);
+                self.load(world, number);
+                self.report(world, number);
+            }
         }
-        if let Some(execute) = execute {
+        for execute in executes {
             let beside = self
                 .progress
                 .iter()
                 .filter(|(other, progress)| **other != number && progress.in_flight().next().is_some());
-            let limit = if world.definition.concurrency.is_some() { 0 } else { 1 };
+            let limit = if definition.concurrency.is_some() { 0 } else { 1 };
             assert!(beside.count() <= limit, "{}: too many at work", world.story.name);
-            let outcome = world.call(number, execute.serial, (&execute.step, &execute.key))?;
+            let outcome = if execute.look {
+                world.look(number, execute.serial, (&execute.step, &execute.key))
+            } else {
+                world.call(number, execute.serial, (&execute.step, &execute.key))?
+            };
             world.point()?; // the effect has happened, nobody has written down what came of it
             self.flying.push((world.now.plus(Duration::from_millis(10)), number, execute.serial, outcome));
         }
         self.report(world, number);
-        if looks { self.looks(world, number) } else { Ok(()) }
+        if looks {
+            self.looks(world, number)?;
+        }
+        // Whoever is told before it is looked through looks for itself.
+        told.retain(|run| self.progress.contains_key(&world.number_of(*run)));
+        told.into_iter().try_for_each(|run| self.looks(world, world.number_of(run)))
     }
 
     pub fn report(&mut self, world: &World<'_>, number: usize) {
@@ -250,16 +271,17 @@ impl Process {
             return;
         }
         let (record, progress) = (&world.image[number].0, &self.progress[&number]);
+        let definition = world.definition_of(number);
         let ticket = Ticket {
             run: record.id,
-            workflow: "w".into(),
+            workflow: record.workflow.clone(),
             priority: record.priority,
             fair_key: String::new(),
             started_at: record.started_at,
-            place: world.definition.place_of(record).unwrap(),
-            burst: world.definition.burst_of(record).unwrap(),
+            place: definition.place_of(record).unwrap(),
+            burst: definition.burst_of(record).unwrap(),
         };
-        let standing = progress.standing(&world.definition, world.now, &Outages::default());
+        let standing = progress.standing(&definition, world.now, &Outages::default());
         if self.told.insert(number, standing) == Some(standing) {
             return;
         }

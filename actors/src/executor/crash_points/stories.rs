@@ -33,14 +33,16 @@ const fn trigger(name: &'static str, class: EffectClass, on_doubt: OnDoubt) -> A
 pub const SOURCE: &str = "codegen";
 pub const EVENT: &str = "generation";
 
-/// One for each effect class, and two of what must never happen twice; then two that are called back.
-pub static ACTIONS: [ActionInfo; 7] = [
+/// One for each effect class, and two of what must never happen twice; then three that are called back.
+pub static ACTIONS: [ActionInfo; 9] = [
     action("look", EffectClass::Pure, OnDoubt::Repeat),
     action("set", EffectClass::Idempotent, OnDoubt::Repeat),
     action("put", EffectClass::Keyed, OnDoubt::Repeat),
+    action("make", EffectClass::Probe, OnDoubt::Repeat),
     action("tell", EffectClass::Once, OnDoubt::AssumeDone),
     action("send", EffectClass::Once, OnDoubt::Park),
     trigger("order", EffectClass::Keyed, OnDoubt::Repeat),
+    trigger("begin", EffectClass::Probe, OnDoubt::Repeat),
     trigger("launch", EffectClass::Once, OnDoubt::Park),
 ];
 
@@ -52,6 +54,8 @@ pub enum Plan {
     Refused(ErrorClass),
     /// It is done, and nobody is told.
     Unanswered,
+    /// It is not done, and nobody is told.
+    Lost,
     /// It is done, and the process dies of it.
     Kills,
     /// What it has begun calls back after so many milliseconds.
@@ -61,6 +65,9 @@ pub enum Plan {
     /// Only what it has begun since a restart calls back.
     CallsBackSinceRestart(i64),
 }
+
+/// So many milliseconds after something is done it can be seen.
+pub const SEEN_AFTER: i64 = 3_000;
 
 /// What happens from outside, at its time.
 #[derive(Clone)]
@@ -77,6 +84,8 @@ pub enum Input {
 pub struct Canonical {
     pub name: &'static str,
     pub workflow: &'static str,
+    /// The workflow `v`, which its runs may run.
+    pub child: Option<&'static str>,
     /// By step: what the provider does with the first calls; then all is fine.
     pub plans: &'static [(&'static str, &'static [Plan])],
     pub inputs: Vec<(i64, Input)>,
@@ -103,6 +112,9 @@ pub const PARKING: &str = r#"steps = [{ name = "a", action = "send" }, { name = 
 /// The budget is larger than what a poisonous step is given.
 pub const POISON: &str = r#"steps = [{ name = "a", action = "look" }, { name = "b", action = "set", retry = { max_attempts = 9, base_delay = "1s" } }, { name = "c", action = "tell" }]"#;
 pub const GRAPH: &str = r#"steps = [{ name = "a", action = "look", needs = [] }, { name = "b", action = "set", needs = ["a"] }, { name = "p", action = "delay", needs = ["a"], with = { duration = "2s" } }, { name = "c", action = "tell", needs = ["b", "p"], when = "steps.b.output.ok" }, { name = "n", action = "tell", needs = ["a"], when = "not steps.a.output.ok" }]"#;
+pub const FAN: &str = r#"parallelism = 3
+steps = [{ name = "a", action = "set", needs = [] }, { name = "b", action = "put", needs = [] }, { name = "c", action = "make", needs = [] }, { name = "d", action = "send", needs = [] }, { name = "e", action = "tell", needs = ["a", "b", "c", "d"] }]"#;
+pub const FAN_UNDONE: &str = r#"steps = [{ name = "a", action = "set", needs = [], undo = { action = "put" } }, { name = "b", action = "put", needs = [], undo = { action = "tell" } }, { name = "c", action = "set", needs = [], retry = { max_attempts = 1 } }]"#;
 pub const WAYS_ON: &str = r#"steps = [{ name = "a", action = "set", on_failure = "continue", retry = { max_attempts = 1 } }, { name = "b", action = "set", on_failure = { goto = "d" }, retry = { max_attempts = 1 } }, { name = "c", action = "tell" }, { name = "d", action = "tell" }]"#;
 pub const DOUBT_BESIDE: &str = r#"steps = [{ name = "a", action = "send", needs = [] }, { name = "p", action = "delay", needs = [], with = { duration = "1s" } }, { name = "b", action = "set", needs = ["p"], retry = { max_attempts = 1 } }, { name = "c", action = "put", needs = ["a", "b"] }]"#;
 pub const SUPERSEDE: &str = r#"
@@ -122,6 +134,9 @@ pub const SUPERSEDED_WAITING: &str = r#"
 concurrency = { group = "g", key = "k", on_newer = "cancel", order_by = "input.order" }
 steps = [{ name = "a", action = "order", deadline = "1m" }, { name = "b", action = "tell" }]"#;
 
+pub const LOOKED_FOR: &str = r#"steps = [{ name = "a", action = "make", retry = { max_attempts = 3, base_delay = "1s", jitter = 0.0 } }, { name = "b", action = "tell", when = "steps.a.output.ok" }]"#;
+pub const BEGUN: &str = r#"steps = [{ name = "a", action = "begin", deadline = "1m", retry = { max_attempts = 3, base_delay = "1s", jitter = 0.0 } }, { name = "b", action = "tell", when = "steps.a.output.ok" }]"#;
+
 pub const UNDONE: &str = r#"steps = [{ name = "a", action = "set", undo = { action = "put" } }, { name = "b", action = "tell", undo = { action = "tell" } }, { name = "c", action = "set", retry = { max_attempts = 1 } }]"#;
 pub const DEBOUNCED: &str = r#"
 debounce = { key = "k", quiet = "5s" }
@@ -131,7 +146,7 @@ steps = [{ name = "a", action = "look" }, { name = "b", action = "tell" }]"#;
 /// Runs that are called back, or are not. Times are in milliseconds; an attempt takes ten.
 fn waiting() -> Vec<Canonical> {
     use RunStatus::{Cancelled, Failed, Succeeded, Superseded};
-    let story = |name, workflow, plans, ends| Canonical { name, workflow, plans, inputs: once([]), ends };
+    let story = |name, workflow, plans, ends| Canonical { name, workflow, child: None, plans, inputs: once([]), ends };
     let listen = |name, at| {
         let inputs = vec![(0, Input::Start(1)), (at, Input::Call(9, "codegen:run:x".into()))];
         Canonical { inputs, ..story(name, LISTENING, &[], &[Succeeded]) }
@@ -149,6 +164,8 @@ fn waiting() -> Vec<Canonical> {
             &[Succeeded],
         ),
         story("two callbacks", BOTH, &[("a", &[Plan::CallsBack(3)]), ("b", &[Plan::CallsBack(20_000)])], &[Succeeded]),
+        story("begun, found, called back", BEGUN, &[("a", &[Plan::CallsBackUnanswered(20_000)])], &[Succeeded]),
+        story("begun, called back before it is found", BEGUN, &[("a", &[Plan::CallsBackUnanswered(3)])], &[Succeeded]),
         listen("an event on the way", 2_000),
         listen("an event in time", 20_000),
         Canonical {
@@ -175,17 +192,80 @@ fn waiting() -> Vec<Canonical> {
     ]
 }
 
+pub const PARENT: &str = r#"steps = [{ name = "a", action = "set" }, { name = "r", action = "run_workflow", deadline = "1m", with = { workflow = "v", input = { x = "{{ steps.a.output.ok }}" } } }, { name = "b", action = "tell", when = "steps.r.output.outputs.x.ok" }]"#;
+pub const PARENT_ELSE: &str = r#"steps = [{ name = "r", action = "run_workflow", deadline = "1m", on_failure = "continue", with = { workflow = "v", input = { x = true } } }, { name = "b", action = "tell" }]"#;
+pub const CHILD: &str = r#"steps = [{ name = "x", action = "put", when = "input.x" }, { name = "p", action = "delay", with = { duration = "5s" } }, { name = "y", action = "tell" }]"#;
+pub const BUSY_CHILD: &str = r#"steps = [{ name = "p", action = "delay", with = { duration = "2s" } }, { name = "x", action = "tell" }, { name = "q", action = "delay", with = { duration = "9s" } }, { name = "y", action = "tell", when = "input.x" }]"#;
+pub const SLOW_CHILD: &str = r#"steps = [{ name = "x", action = "order", deadline = "3m", retry = { max_attempts = 2, base_delay = "45s", jitter = 0.0 } }, { name = "y", action = "tell" }]"#;
+
+/// Runs that start others, and what becomes of these. Times are in milliseconds; an attempt takes ten.
+fn families() -> Vec<Canonical> {
+    use RunStatus::{Cancelled, Failed, Succeeded};
+    let story = |name, (workflow, child), inputs, ends| Canonical {
+        name,
+        workflow,
+        child: Some(child),
+        plans: &[],
+        inputs,
+        ends,
+    };
+    const GONE: Plan = Plan::Refused(ErrorClass::NotFound);
+    vec![
+        story("a child", (PARENT, CHILD), once([]), &[Succeeded, Succeeded]),
+        Canonical {
+            plans: &[("x", &[GONE; 9])],
+            ..story("a child fails", (PARENT, CHILD), once([]), &[Failed, Failed])
+        },
+        Canonical {
+            plans: &[("x", &[GONE; 9])],
+            ..story("a child fails, and its parent goes on", (PARENT_ELSE, CHILD), once([]), &[Succeeded, Failed])
+        },
+        story("cancelled with its child", (PARENT, CHILD), once([(2_000, cancel())]), &[Cancelled, Cancelled]),
+        story(
+            "cancelled with its child in flight",
+            (PARENT, BUSY_CHILD),
+            once([(2_015, cancel())]),
+            &[Cancelled, Cancelled],
+        ),
+        story(
+            "a child is cancelled",
+            (PARENT_ELSE, CHILD),
+            vec![(0, Input::Start(1)), (2_000, Input::Say(1, cancel()))],
+            &[Succeeded, Cancelled],
+        ),
+        story("a child is too slow", (PARENT_ELSE, SLOW_CHILD), once([]), &[Succeeded, Cancelled]),
+        story(
+            "a child is run again",
+            (PARENT, CHILD),
+            vec![
+                (0, Input::Start(1)),
+                (2_000, Input::Say(1, cancel())),
+                (60_000, Input::Say(0, Command::Restart { step: "r".into() })),
+            ],
+            &[Succeeded, Cancelled, Succeeded],
+        ),
+    ]
+}
+
 /// The stories. Times are in milliseconds; an attempt takes ten.
 pub fn stories() -> Vec<Canonical> {
     use RunStatus::{Cancelled, Failed, Succeeded, Superseded};
     const NETWORK: Plan = Plan::Refused(ErrorClass::Network);
     const GONE: Plan = Plan::Refused(ErrorClass::NotFound);
-    let story = |name, workflow, inputs, ends| Canonical { name, workflow, plans: &[], inputs, ends };
+    let story = |name, workflow, inputs, ends| Canonical { name, workflow, child: None, plans: &[], inputs, ends };
     let several =
         |orders: &[(i64, i64)]| orders.iter().map(|(at, order)| (*at, Input::Start(*order))).collect::<Vec<_>>();
     let mut all = vec![
         story("sequence", SEQUENCE, once([]), &[Succeeded]),
         story("graph", GRAPH, once([]), &[Succeeded]),
+        story("side by side", FAN, once([]), &[Succeeded]),
+        Canonical {
+            plans: &[("a", &[NETWORK]), ("b", &[Plan::Unanswered]), ("c", &[Plan::Lost])],
+            ..story("side by side with trouble", FAN, once([]), &[Succeeded])
+        },
+        Canonical { plans: &[("b", &[GONE; 9])], ..story("one of several fails", FAN, once([]), &[Failed]) },
+        story("several are cancelled", FAN, once([(5, cancel())]), &[Cancelled]),
+        Canonical { plans: &[("c", &[GONE; 9])], ..story("several are undone", FAN_UNDONE, once([]), &[Failed]) },
         Canonical {
             plans: &[("a", &[NETWORK, Plan::Unanswered]), ("b", &[NETWORK])],
             ..story("retry", RETRY, once([]), &[Succeeded])
@@ -212,11 +292,26 @@ pub fn stories() -> Vec<Canonical> {
         },
         Canonical { plans: &[("b", &[Plan::Kills; 9])], ..story("poison", POISON, once([]), &[Failed]) },
         Canonical { plans: &[("a", &[Plan::Kills])], ..story("poison, once", PARKING, once([]), &[Succeeded]) },
+        story("looked for", LOOKED_FOR, once([]), &[Succeeded]),
+        Canonical {
+            plans: &[("a", &[Plan::Unanswered])],
+            ..story("looked for and found", LOOKED_FOR, once([]), &[Succeeded])
+        },
+        Canonical {
+            plans: &[("a", &[Plan::Lost, Plan::Lost, Plan::Unanswered])],
+            ..story("looked for and found at last", LOOKED_FOR, once([]), &[Succeeded])
+        },
+        Canonical { plans: &[("a", &[Plan::Lost; 9])], ..story("looked for in vain", LOOKED_FOR, once([]), &[Failed]) },
+        Canonical {
+            plans: &[("a", &[Plan::Lost])],
+            ..story("cancelled while it is looked for", LOOKED_FOR, once([(2_000, cancel())]), &[Cancelled])
+        },
         story("superseded", SUPERSEDE, several(&[(0, 1), (5, 2)]), &[Superseded, Succeeded]),
         story("a late older one", SUPERSEDE, several(&[(0, 2), (5, 1)]), &[Succeeded, Superseded]),
         story("in turn", IN_TURN, several(&[(0, 1), (1, 2), (2, 3)]), &[Succeeded, Succeeded, Succeeded]),
     ];
     all.extend(waiting());
+    all.extend(families());
     all.extend([
         Canonical { plans: &[("c", &[GONE; 9])], ..story("undone", UNDONE, once([]), &[Failed]) },
         Canonical {

@@ -8,19 +8,21 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::process::Process;
-use super::stories::{Canonical, Input, Plan, actions};
+use super::stories::{Canonical, Input, Plan, SEEN_AFTER, actions};
+use crate::executor::child;
 use crate::executor::decide::Happening;
 use crate::executor::failure::{ErrorClass, Failure};
 use crate::executor::outages::Outages;
 use crate::executor::port::{EffectClass, Outcome, Success};
 use crate::executor::progress::Progress;
 use crate::ids::{EventId, RunId};
-use crate::run::{Entry, Ruling, RunRecord, RunStatus, Standing, What};
+use crate::run::{Entry, Ruling, RunRecord, RunStatus, Standing, StoredRun, What};
 use crate::time::Timestamp;
 use crate::wait::desk::Shelves;
 use crate::wait::memory::MemoryShelves;
 use crate::wait::record::{Resolution, WaitRecord, WaitState};
-use crate::workflow::definition::Definition;
+use crate::workflow::catalog::Catalog;
+use crate::workflow::definition::{Definition, Step};
 use crate::workflow::spec::Defaults;
 
 /// The process has ended.
@@ -32,12 +34,15 @@ pub struct Call {
     pub step: String,
     pub key: String,
     pub executed: bool,
+    pub at: Timestamp,
 }
 
 /// What outlives a process.
 pub struct World<'a> {
     pub story: &'a Canonical,
-    pub definition: Arc<Definition>,
+    definition: Arc<Definition>,
+    /// What its runs start.
+    child: Option<Arc<Definition>>,
     pub now: Timestamp,
     /// What is flushed, by the order of the runs' starts.
     pub image: Vec<(RunRecord, Vec<Entry>)>,
@@ -55,12 +60,15 @@ pub struct World<'a> {
 
 impl<'a> World<'a> {
     pub fn new(story: &'a Canonical, crashes: &[usize]) -> Self {
-        let spec = toml::from_str(story.workflow).unwrap();
-        let definition = Definition::compile("w", spec, &Defaults::default(), &actions());
-        let definition = Arc::new(definition.unwrap_or_else(|errors| panic!("{}: {errors:?}", story.name)));
+        let workflows = [("w", Some(story.workflow)), ("v", story.child)];
+        let specs =
+            workflows.iter().filter_map(|(name, text)| Some(((*name).to_owned(), toml::from_str((*text)?).unwrap())));
+        let catalog = Catalog::compile(specs.collect(), &Defaults::default(), &actions());
+        let catalog = catalog.unwrap_or_else(|errors| panic!("{}: {errors:?}", story.name));
         Self {
             story,
-            definition,
+            definition: Arc::clone(catalog.get("w").unwrap()),
+            child: catalog.get("v").cloned(),
             now: Timestamp::from_millis(0),
             image: Vec::new(),
             shelves: MemoryShelves::default(),
@@ -93,6 +101,17 @@ impl<'a> World<'a> {
         panic!("{}: more processes than crashes", self.story.name);
     }
 
+    /// When a run that is started now begins at the soonest.
+    pub fn begins_at(&self) -> Option<Timestamp> {
+        self.definition.debounce.as_ref().map(|debounce| self.now.plus(debounce.quiet))
+    }
+
+    /// What the run with this number is a run of.
+    pub fn definition_of(&self, number: usize) -> Arc<Definition> {
+        let (record, _) = &self.image[number];
+        Arc::clone(if record.parent.is_some() { self.child.as_ref().unwrap() } else { &self.definition })
+    }
+
     pub fn number_of(&self, run: RunId) -> usize {
         self.image.iter().position(|(record, _)| record.id == run).unwrap()
     }
@@ -105,10 +124,10 @@ impl<'a> World<'a> {
         let before = self.calls.iter().filter(|call| call.step == step && call.run == run).count();
         let plans = self.story.plans.iter().find(|(of, _)| *of == step).map_or(&[][..], |(_, plans)| plans);
         let plan = plans.get(before).copied().unwrap_or(Plan::Fine);
-        let executed = !matches!(plan, Plan::Refused(_));
+        let executed = !matches!(plan, Plan::Refused(_) | Plan::Lost);
         let known = self.calls.iter().any(|call| call.key == key && call.executed);
-        self.calls.push(Call { run, step: step.to_owned(), key: key.to_owned(), executed });
-        let waits = self.definition.step(step).is_some_and(|step| step.waits.is_some());
+        self.calls.push(Call { run, step: step.to_owned(), key: key.to_owned(), executed, at: self.now });
+        let waits = self.definition_of(number).step(step).is_some_and(|step| step.waits.is_some());
         let own = format!("codegen:run:{key}");
         if waits {
             let reserved = self.shelves.waits().any(|wait| wait.run.id == run && wait.step == step && wait.is_open());
@@ -117,7 +136,7 @@ impl<'a> World<'a> {
         let calls_back = match plan {
             Plan::CallsBack(after) | Plan::CallsBackUnanswered(after) => Some(after),
             Plan::CallsBackSinceRestart(after) => key.ends_with("/1").then_some(after),
-            Plan::Fine | Plan::Refused(_) | Plan::Unanswered | Plan::Kills => None,
+            Plan::Fine | Plan::Refused(_) | Plan::Unanswered | Plan::Lost | Plan::Kills => None,
         };
         if let Some(after) = calls_back {
             // Whoever recognises the key begins nothing again.
@@ -128,7 +147,7 @@ impl<'a> World<'a> {
         Ok(match plan {
             Plan::Kills => return Err(Crash),
             Plan::Refused(class) => Err(Failure::new(class, "by plan")),
-            Plan::Unanswered | Plan::CallsBackUnanswered(_) => {
+            Plan::Unanswered | Plan::Lost | Plan::CallsBackUnanswered(_) => {
                 Err(Failure::new(ErrorClass::Timeout, "by plan").in_doubt())
             }
             _ if waits => Ok(Success::Waiting { keys: vec![own], output: json!({}) }),
@@ -138,21 +157,49 @@ impl<'a> World<'a> {
         })
     }
 
+    /// Whether what has this key is there. What was done just now cannot be seen yet.
+    pub fn look(&self, number: usize, serial: u32, (step, key): (&str, &str)) -> Outcome {
+        let (_, journal) = &self.image[number];
+        let recorded = matches!(journal.get(serial as usize), Some(Entry { what: What::Looking { step: of, .. }, .. }) if of == step);
+        assert!(recorded, "{}: a look for {step} that is not in the flushed journal", self.story.name);
+        let seen = |call: &Call| call.key == key && call.executed && call.at.millis() + SEEN_AFTER <= self.now.millis();
+        match (self.calls.iter().any(seen), self.definition_of(number).step(step).unwrap().waits.is_some()) {
+            (false, _) => Ok(Success::Absent),
+            (true, true) => Ok(Success::Waiting { keys: vec![format!("codegen:run:{key}")], output: json!({}) }),
+            (true, false) => Ok(Success::Done(json!({ "ok": true }))),
+        }
+    }
+
     fn schedule(&mut self, at: i64, input: Input) {
         let place = self.inputs.iter().position(|(other, _)| *other > at).unwrap_or(self.inputs.len());
         self.inputs.insert(place, (at, input));
     }
 
-    /// What the run with this number would hear of its waits.
-    pub fn answers(&mut self, progress: &Progress) -> Vec<Happening> {
+    /// What the run with this number would hear of its waits, and of its parent's.
+    pub fn answers(&mut self, number: usize, progress: &Progress) -> Vec<Happening> {
         let mut answers = Vec::new();
         for (_, wait) in progress.open_waits() {
             let Ok(Some(found)) = self.shelves.wait(wait.id) else { continue };
-            if let WaitState::Resolved { by: Resolution::Callback(event), .. } = found.state {
-                answers.push(Happening::Called(wait.id, Some(event), Ok(Success::Done(json!({ "ok": true })))));
-            }
+            let WaitState::Resolved { by, .. } = found.state else { continue };
+            let outcome = match by {
+                Resolution::Callback(_) => Ok(Success::Done(json!({ "ok": true }))),
+                Resolution::Run(run) => self.outcome_of(run),
+                _ => continue,
+            };
+            answers.push(Happening::Called(wait.id, by, outcome));
+        }
+        let record = self.image[number].0.clone();
+        if let Some(parent) = record.parent.as_ref().filter(|_| !progress.is_over() && progress.leaving.is_none()) {
+            let Ok(Some(wait)) = self.shelves.wait(parent.wait) else { panic!("the wait of a parent is gone") };
+            answers.extend(child::hears(&record, &wait));
         }
         answers
+    }
+
+    fn outcome_of(&self, run: RunId) -> Outcome {
+        let (record, journal) = self.image[self.number_of(run)].clone();
+        let head = Progress::of(&record, &journal).head(self.now);
+        child::outcome(&StoredRun { record, head, journal })
     }
 }
 
@@ -165,7 +212,14 @@ pub fn check(world: &World<'_>) {
     for wait in world.shelves.waits() {
         assert!(!wait.is_open(), "{name} {:?}: a wait is left open: {wait:#?}", world.crashes);
     }
-    for (record, journal) in &world.image {
+    for (number, (record, journal)) in world.image.iter().enumerate() {
+        let definition = world.definition_of(number);
+        if let Some(parent) = &record.parent {
+            let starts =
+                |entry: &&Entry| matches!(&entry.what, What::Waiting { run: Some(run), .. } if *run == record.id);
+            let (_, of_parent) = &world.image[world.number_of(parent.run)];
+            assert_eq!(of_parent.iter().filter(starts).count(), 1, "{name}: a run whose parent does not know of it");
+        }
         let used = journal.iter().filter_map(|entry| match &entry.what {
             What::Succeeded { step, event: Some(event), .. } => Some((step, event)),
             _ => None,
@@ -194,7 +248,7 @@ pub fn check(world: &World<'_>) {
                 _ => {}
             }
         }
-        for step in &world.definition.steps {
+        for step in &definition.steps {
             let Some(undo) = &step.undo else { continue };
             let happened = |name: &str| {
                 journal.iter().any(|entry| matches!(&entry.what, What::Succeeded { step, .. } if step == name))
@@ -207,8 +261,9 @@ pub fn check(world: &World<'_>) {
                 step.name
             );
         }
-        let undos = world.definition.steps.iter().filter_map(|step| step.undo.as_deref());
-        for step in world.definition.steps.iter().chain(undos).filter(|step| step.class == EffectClass::Once) {
+        let undos = definition.steps.iter().filter_map(|step| step.undo.as_deref());
+        let not_twice = |step: &&Step| matches!(step.class, EffectClass::Once | EffectClass::Probe);
+        for step in definition.steps.iter().chain(undos).filter(not_twice) {
             let of = |call: &&Call| call.run == record.id && call.step == step.name && call.executed;
             let mut executed: Vec<&str> = world.calls.iter().filter(of).map(|call| call.key.as_str()).collect();
             let all = executed.len();
@@ -216,7 +271,7 @@ pub fn check(world: &World<'_>) {
             assert_eq!(executed.len(), all, "{name} {:?}: `{}` happened twice", world.crashes, step.name);
         }
         let progress = Progress::of(record, journal);
-        let standing = progress.standing(&world.definition, world.now, &Outages::default());
+        let standing = progress.standing(&definition, world.now, &Outages::default());
         assert_eq!(standing, Standing::Over, "{name} {:?}: it stands still", world.crashes);
     }
 }

@@ -114,6 +114,7 @@ fn intake(sealer: &mut Sealer, definition: &Definition, at: Timestamp) -> anyhow
         input,
         started_at: at,
         seen: None,
+        parent: None,
         begins_at: None,
     };
     let delivery_id = id.to_string();
@@ -154,9 +155,10 @@ fn life(run: &RunRecord, definition: &Definition) -> Vec<Transition> {
             entries: decision.entries,
             head,
             waits: Vec::new(),
+            starts: Vec::new(),
         });
         progress = decision.progress;
-        let Some(execute) = decision.execute else { return life };
+        let Some(execute) = decision.executes.into_iter().next() else { return life };
         happening = Happening::Ended(execute.serial, Ok(Success::Done(output(&execute.step))));
     }
 }

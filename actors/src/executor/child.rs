@@ -1,0 +1,122 @@
+//! Runs that start other runs: the child is started in the commit of its parent's journal, and resolves the wait of
+//! its parent in the commit of its own end. Pure; a part of [`super::decide`].
+//!
+//! A child that its parent waits for no longer is not wanted any more: it begins no attempt, and ends when it hears of it.
+
+use serde_json::{Map, Value as Json, json};
+
+use super::command::Command;
+use super::decide::{Decision, Happening, Next};
+use super::failure::{ErrorClass, Failure};
+use super::port::{Outcome, Success};
+use super::progress::{Life, Progress, StepState};
+use crate::ids::RunId;
+use crate::run::{Parent, RunRecord, RunStatus, StoredRun, What};
+use crate::wait::record::{Resolution, WaitChange, WaitRecord, WaitState};
+use crate::workflow::definition::{Definition, Step};
+
+/// The kind of the keys of waits for the end of a run.
+const KIND: &str = "pointsman:run";
+
+impl Next<'_> {
+    /// A step that starts a run, and waits for its end. The run is what its own would be: of the same event, as urgent,
+    /// and in the same turn.
+    pub(super) fn run_workflow(&mut self, step: &Step, mut with: Map<String, Json>) {
+        let Some((waits, child)) = step.waits.as_ref().zip(step.child.as_ref()) else { return };
+        let id = RunId::child_of(self.run.id, self.progress.revision);
+        let keys = vec![format!("{KIND}:{id}")];
+        let wait = self.open_wait(step, waits, (keys.clone(), KIND.to_owned()), self.now);
+        let input = match with.remove("input") {
+            Some(Json::Object(input)) => input,
+            _ => Map::new(),
+        };
+        let Self { run: parent, now, .. } = *self;
+        self.starts.push(RunRecord {
+            id,
+            workflow: child.workflow.clone(),
+            definition: child.definition.clone(),
+            event: parent.event,
+            route: parent.route.clone(),
+            generation: parent.generation,
+            priority: parent.priority,
+            subject: parent.subject.clone(),
+            fair_key: parent.fair_key.clone(),
+            input,
+            seen: parent.seen.clone().filter(|_| child.reads_event),
+            started_at: now,
+            begins_at: child.quiet().map(|quiet| now.plus(quiet)),
+            parent: Some(Box::new(Parent {
+                run: parent.id,
+                workflow: parent.workflow.clone(),
+                step: step.name.clone(),
+                wait: wait.id,
+            })),
+        });
+        let (step, output) = (step.name.clone(), Json::Null);
+        self.write(What::Waiting { step, attempt: 0, wait, keys, output, run: Some(id) });
+    }
+}
+
+/// What the end of a run says to the one that has started it.
+pub(super) fn returns(run: &RunRecord) -> Option<WaitChange> {
+    run.parent.as_ref().map(|parent| WaitChange::Return { wait: parent.wait, run: run.id })
+}
+
+/// On what an attempt of a run depends that another one has started.
+pub(super) fn is_wanted(run: &RunRecord) -> Option<WaitChange> {
+    run.parent.as_ref().map(|parent| WaitChange::Want { wait: parent.wait, run: run.id })
+}
+
+/// The runs that a run has started, and with this decision waits for no longer: they are to look, each in its workflow.
+pub(super) fn left(definition: &Definition, before: &Progress, decision: &Decision) -> Vec<(String, RunId)> {
+    let is_left = |wait| {
+        let ends = |change: &WaitChange| match change {
+            WaitChange::Settle { wait: of, .. } | WaitChange::Close(of) => *of == wait,
+            _ => false,
+        };
+        decision.waits.iter().any(ends)
+    };
+    let left = before.children().filter(|(_, _, wait)| is_left(*wait));
+    left.filter_map(|(step, run, _)| Some((definition.step(step)?.child.as_ref()?.workflow.clone(), run))).collect()
+}
+
+/// What a run hears of the wait of its parent; nothing while it is wanted.
+pub(super) fn hears(run: &RunRecord, wait: &WaitRecord) -> Option<Happening> {
+    let parent = run.parent.as_ref().filter(|_| !wait.wants(run.id))?;
+    let why = match wait.state {
+        WaitState::Resolved { by: Resolution::Timeout, .. } => "did not wait any longer for it",
+        _ => "does not want it any more",
+    };
+    let reason = format!("{}, which has started it, {why}", parent.run);
+    Some(Happening::Told(Command::Cancel { reason }))
+}
+
+/// What the end of a run says to the step that has started it. An operator may have begun it again since then; that is
+/// another end.
+pub(super) fn outcome(run: &StoredRun) -> Outcome {
+    let StoredRun { record, journal, .. } = run;
+    let (id, workflow) = (record.id, &record.workflow);
+    let failed = |why: String| Err(Failure::new(ErrorClass::RunFailed, format!("{id} of `{workflow}` {why}")));
+    let mut progress = Progress::new(record);
+    for entry in journal {
+        progress.add(entry);
+        if progress.is_over() {
+            break;
+        }
+    }
+    let Life::Over { status, reason } = progress.life else { return failed("is not over".to_owned()) };
+    if status != RunStatus::Succeeded {
+        let why = reason.map_or_else(String::new, |reason| format!(": {reason}"));
+        return failed(format!("ended as {}{why}", status.name()));
+    }
+    let outputs = progress.steps.into_iter().filter_map(|(step, state)| match state {
+        StepState::Done { output } => Some((step, output)),
+        _ => None,
+    });
+    let outputs: Map<String, Json> = outputs.collect();
+    Ok(Success::Done(json!({ "run": id, "workflow": workflow, "status": status, "outputs": outputs })))
+}
+
+#[cfg(test)]
+#[path = "child_tests.rs"]
+mod tests;
