@@ -121,13 +121,20 @@ impl Live {
         Report { ticket: self.ticket.clone(), standing, again, revision }
     }
 
-    /// The same for a census: it is what the dispatcher knows from then on.
-    fn counted(&mut self, now: Timestamp, outages: &Outages) -> Report {
-        let report = self.report(now, outages);
-        if let Some((standing, _)) = &mut self.told {
-            *standing = Some(report.standing);
-        }
-        report
+    /// When it must be woken. What is due is no longer waited for.
+    fn wake(&self, now: Timestamp) -> Option<Timestamp> {
+        self.progress.wake(now).filter(|wake| *wake > now)
+    }
+
+    /// The same for a census: it is what the dispatcher knows from then on, and the timer, if that has changed: what
+    /// was due is waited for again when the clock was set back.
+    fn counted(&mut self, now: Timestamp, outages: &Outages) -> (Report, Option<Arm>) {
+        let (report, wake) = (self.report(now, outages), self.wake(now));
+        let Some((standing, told)) = &mut self.told else { return (report, None) };
+        *standing = Some(report.standing);
+        let (run, workflow) = (self.ticket.run, self.ticket.workflow.clone());
+        let arm = (std::mem::replace(told, wake) != wake).then_some(Arm { run, workflow, at: wake });
+        (report, arm)
     }
 }
 
@@ -314,8 +321,7 @@ impl Executor {
         let outages = self.shared.breakers.board.outages(now);
         let Some(live) = self.live.get_mut(&run) else { return };
         let report = live.report(now, &outages);
-        // What is due is no longer waited for.
-        let wake = live.progress.wake(now).filter(|wake| *wake > now);
+        let wake = live.wake(now);
         let before = live.told.replace((Some(report.standing), wake));
         if let Some(arms) = &mut self.gathering {
             arms.extend(wake.map(|at| Arm { run, workflow: self.workflow.clone(), at: Some(at) }));
@@ -345,7 +351,11 @@ impl Executor {
         self.counting = true;
         let now = self.shared.clock.now();
         let outages = self.shared.breakers.board.outages(now);
-        let reports = self.live.values_mut().map(|live| live.counted(now, &outages)).collect();
+        let (reports, arms): (_, Vec<_>) = self.live.values_mut().map(|live| live.counted(now, &outages)).unzip();
+        let (timer, arms) = (self.shared.all_times.clone(), ArmAll(arms.into_iter().flatten().collect()));
+        if !arms.0.is_empty() {
+            ctx.spawn(async move { _ = timer.ask(arms).await }.into_actor(self));
+        }
         let census = Census { workflow: self.workflow.clone(), reports };
         let counter = self.shared.counter.clone();
         let told = async move { _ = counter.ask(census).await };

@@ -1,0 +1,333 @@
+//! One process: the whole tree on this thread and on virtual time, what is sent to it, what befalls it, and the operator
+//! who does again what has failed when nothing goes wrong any more.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use pointsman::actions::send_notification::SendNotification;
+use pointsman::actions::update_pr_status::UpdatePrStatus;
+use pointsman::actions::validate_pr::ValidatePr;
+use pointsman::config::settings::Settings;
+use pointsman::config::{DefinitionFile, Loaded, Merged};
+use pointsman::sources::{self, Secret, SourceSettings};
+use pointsman::workflows;
+use pointsman_actors::circuit_breaker::circuit::Policy as CircuitPolicy;
+use pointsman_actors::deduplicator::actor::Windows;
+use pointsman_actors::dispatcher::actor::Slots;
+use pointsman_actors::event::{Delivery, Headers, SourceName};
+use pointsman_actors::executor::command::Command;
+use pointsman_actors::executor::port::{Action, Actions};
+use pointsman_actors::receiver::actor::{Admit, Receipt, Receive};
+use pointsman_actors::receiver::admission::Limits;
+use pointsman_actors::retention::policy::Policy as RetentionPolicy;
+use pointsman_actors::router::actor::CurrentRules;
+use pointsman_actors::router::patience::Patience;
+use pointsman_actors::run::RunStatus;
+use pointsman_actors::store::{RunQuery, Store};
+use pointsman_actors::supervisor::{Drill, Escalation, Life, Vitals};
+use pointsman_actors::time::Clock;
+use pointsman_actors::tree::{Ports, Tree, WorkerDoors};
+use pointsman_actors::workflow::catalog::Catalog;
+
+use crate::plan::{DeliveryPlan, Moment};
+use crate::rules;
+use crate::services::Services;
+use crate::store::{Disk, SimStore};
+use crate::watched::watched;
+use crate::world::World;
+
+/// Beside what is built in: pushes are validated too.
+const ON_PUSH: &str = r#"
+[[routes]]
+name = "codegen-pr-pushed"
+source = "github"
+event = "pull_request"
+actions = ["synchronize"]
+when = "facts.is_codegen_pr and not facts.draft"
+workflow = "pr_validation"
+input = { repository = "facts.repository", pr_number = "facts.pr_number", head_sha = "facts.head_sha", head_order = "facts.head_order" }
+"#;
+
+const SECRET: &str = "simulated-secret";
+
+/// From one audit to the next.
+const AUDIT_EVERY: Duration = Duration::from_secs(60);
+
+/// So many audits after each other that find something are not misled by a clock that was set: an attempt ends by its own time.
+const MOST_AUDITS: u32 = 8;
+
+/// How often it is looked whether everything is at rest.
+const LOOK: Duration = Duration::from_secs(7);
+
+/// So long a world may take at most to come to rest: more than what it does, and the largest jumps of the clock.
+const LONGEST: Duration = Duration::from_secs(12 * 3_600);
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// There is nothing left to do.
+    AtRest,
+    /// It died.
+    Died,
+    /// It was asked to end, and did.
+    Asked,
+}
+
+struct Process {
+    world: World,
+    disk: Disk,
+    tree: Tree,
+    workers: [WorkerDoors; 2],
+}
+
+/// Lives one process, on a fresh runtime.
+pub async fn live(world: World, disk: Disk, after_death: bool) -> End {
+    world.tell(format_args!("a process begins"));
+    let mut died = std::pin::pin!(world.died());
+    let mut life = std::pin::pin!(begin(world.clone(), disk, after_death));
+    // Whichever is first, always looked at in the same order.
+    std::future::poll_fn(|task| {
+        if died.as_mut().poll(task).is_ready() {
+            return std::task::Poll::Ready(End::Died);
+        }
+        life.as_mut().poll(task)
+    })
+    .await
+}
+
+async fn begin(world: World, disk: Disk, after_death: bool) -> End {
+    let tree = match Tree::start_here(ports(&world, &disk, after_death)).await {
+        Ok(tree) => tree,
+        Err(error) => {
+            world.die(&format!("it does not start: {error}"));
+            return End::Died;
+        }
+    };
+    let workers = [tree.start_worker(0), tree.start_worker(1)];
+    let process = Arc::new(Process { world, disk, tree, workers });
+    for (number, answered) in process.world.state().answered.clone().into_iter().enumerate() {
+        if !answered {
+            tokio::task::spawn_local(Arc::clone(&process).send(number));
+        }
+    }
+    let restarts = Arc::new(tokio::sync::Notify::new());
+    tokio::task::spawn_local(Arc::clone(&process).befall(Arc::clone(&restarts)));
+    let mut asked = std::pin::pin!(restarts.notified());
+    let mut rest = std::pin::pin!(process.come_to_rest());
+    let end = std::future::poll_fn(|task| {
+        if asked.as_mut().poll(task).is_ready() {
+            return std::task::Poll::Ready(End::Asked);
+        }
+        rest.as_mut().poll(task).map(|()| End::AtRest)
+    })
+    .await;
+    if end == End::Asked {
+        process.tree.drain(Duration::from_secs(20)).await;
+    }
+    end
+}
+
+/// What all worlds share: it does not depend on what services do.
+fn compiled() -> &'static (Catalog, CurrentRules) {
+    static COMPILED: OnceLock<(Catalog, CurrentRules)> = OnceLock::new();
+    COMPILED.get_or_init(|| {
+        let (merged, mut problems) = Merged::merge("", &std::collections::BTreeMap::new(), &[]);
+        let settings = Settings::check(&merged, 2, &mut problems).unwrap();
+        let definitions = vec![DefinitionFile { name: "on_push.toml".into(), text: ON_PUSH.into() }];
+        let loaded = Loaded { merged, settings, file: None, definitions, passed_on: Vec::new() };
+        let nowhere =
+            World::new(crate::plan::Plan::of(&mut fastrand::Rng::with_seed(0)), fastrand::Rng::with_seed(0), false);
+        let compiled = workflows::compile(&loaded, &actions(&nowhere)).unwrap();
+        (compiled.catalog, CurrentRules::new(compiled.rules))
+    })
+}
+
+fn actions(world: &World) -> Actions {
+    let services = Arc::new(Services(world.clone()));
+    let actions: Vec<Arc<dyn Action>> = vec![
+        Arc::new(ValidatePr::new(Some(Arc::clone(&services)), Arc::clone(&services))),
+        Arc::new(UpdatePrStatus::new(Some(Arc::clone(&services)))),
+        Arc::new(SendNotification::new(Some(services))),
+    ];
+    watched(actions, world)
+}
+
+fn ports(world: &World, disk: &Disk, after_death: bool) -> Ports {
+    let github = SourceName::new("github");
+    let source = sources::build(SourceSettings {
+        name: github.clone(),
+        secrets: vec![Secret::new(SECRET)],
+        events: Vec::new(),
+        timestamp_tolerance: Duration::from_secs(300),
+        allow_unsigned: false,
+    });
+    let (catalog, rules) = compiled();
+    let (died, plan) = (world.clone(), world.plan());
+    let day = Duration::from_secs(24 * 3_600);
+    Ports {
+        store: SimStore::open(disk, world),
+        sources: Arc::new(HashMap::from([(github, source.unwrap())])),
+        rules: rules.clone(),
+        catalog: catalog.clone(),
+        actions: actions(world),
+        slots: Slots { number: plan.slots, fair: true },
+        circuits: plan.circuits.then_some(CircuitPolicy {
+            threshold: 3,
+            failure_rate: 0.5,
+            window: Duration::from_secs(60),
+            open_for: Duration::from_secs(30),
+        }),
+        windows: Windows { delivery: 3 * day, occurrence: Some(day) },
+        inbox_window: day,
+        limits: Limits {
+            requests: 64,
+            address_requests: 64,
+            body_bytes: 1 << 20,
+            address_bytes: 1 << 20,
+            backlog: 1_000,
+        },
+        audit_every: AUDIT_EVERY,
+        retention: RetentionPolicy { keep: 30 * day, most: None },
+        patience: Patience { attempts: 10 },
+        redrives_per_second: 5,
+        after_death,
+        clock: Arc::new(world.clone()),
+        ids: Arc::new(world.clone()),
+        on_given_up: Arc::new(move |lost: &Vitals| {
+            if lost.row().escalation != Escalation::Park {
+                died.die("a component was given up");
+            }
+        }),
+    }
+}
+
+impl Process {
+    /// Sends a delivery until it is answered with success.
+    async fn send(self: Arc<Self>, number: usize) {
+        let world = &self.world;
+        let sending = world.plan().sendings[number];
+        tokio::time::sleep(sending.at.saturating_sub(world.at())).await;
+        loop {
+            match self.deliver(&world.plan().deliveries[sending.delivery], number).await {
+                Ok(receipt) => {
+                    world.point("before an answer").await;
+                    rules::acknowledged(world, sending.delivery, receipt);
+                    world.state().answered[number] = true;
+                    return;
+                }
+                Err(why) => {
+                    world.tell(format_args!("delivery {} is refused: {why}", sending.delivery));
+                    tokio::time::sleep(Duration::from_secs(1) + world.pause(20_000)).await;
+                }
+            }
+        }
+    }
+
+    async fn deliver(&self, delivery: &DeliveryPlan, number: usize) -> Result<Receipt, String> {
+        let world = &self.world;
+        let doors = &self.workers[number % 2];
+        let received_at = world.now();
+        let code = format!("sha256={}", hex::encode(Secret::new(SECRET).sign(&delivery.body)));
+        let headers: Headers = [
+            ("x-github-event", "pull_request"),
+            ("x-github-delivery", &delivery.id),
+            ("x-github-hook-id", delivery.hook),
+            ("content-type", "application/json"),
+            ("x-hub-signature-256", &code),
+        ]
+        .into_iter()
+        .collect();
+        let (source, peer) = (SourceName::new("github"), Some(IpAddr::V4(Ipv4Addr::LOCALHOST)));
+        let announced = delivery.body.len() as u64;
+        let admit = Admit { source: source.clone(), headers, peer, announced };
+        let said = |error: &dyn std::fmt::Debug| format!("{error:?}");
+        let (admitted, headers) = doors.admit.ask(admit).await.map_err(|e| said(&e))?.map_err(|e| said(&e))?;
+        tokio::time::sleep(world.pause(20)).await;
+        let delivery = Delivery { source, headers, body: delivery.body.clone(), peer, received_at };
+        doors.receive.ask(Receive { delivery, admitted }).await.map_err(|e| said(&e))?.map_err(|e| said(&e))
+    }
+
+    /// What happens at its time.
+    async fn befall(self: Arc<Self>, restarts: Arc<tokio::sync::Notify>) {
+        let world = &self.world;
+        let since = world.at();
+        for (at, moment) in world.plan().moments.iter().filter(|(at, _)| *at > since) {
+            tokio::time::sleep(at.saturating_sub(world.at())).await;
+            match *moment {
+                Moment::Jump(by) => world.jump(by),
+                Moment::Death => world.die("by chance"),
+                Moment::Restart => {
+                    world.tell(format_args!("the process is asked to end"));
+                    return restarts.notify_one();
+                }
+                Moment::Fall(which) => {
+                    let all = self.tree.roster.all();
+                    let vitals = &all[which % all.len()];
+                    let (component, instance) = (vitals.row().component, vitals.instance());
+                    world.tell(format_args!("{component} {instance} will fall"));
+                    vitals.rehearse(Drill::NextMessage);
+                }
+            }
+        }
+    }
+
+    /// Returns when nothing is left to do, or something is wrong.
+    async fn come_to_rest(&self) {
+        let mut suspected = (0, String::new());
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let world = &self.world;
+            if world.state().wrong.is_some() {
+                return;
+            }
+            self.audited(&mut suspected);
+            if world.at() > LONGEST {
+                return world.wrong(format!("it does not come to rest: {}", rules::left(&self.disk, world).await));
+            }
+            if world.is_calm() && world.state().answered.iter().all(|answered| *answered) {
+                let failed = self.do_again().await;
+                if !failed && rules::left(&self.disk, world).await.is_empty() {
+                    let given_up = self.tree.roster.all().iter().any(|vitals| vitals.life() != Life::Running);
+                    if given_up {
+                        world.wrong("a component does not run at the end".to_owned());
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    /// A run that audits find wrong again and again does stand wrong.
+    fn audited(&self, (times, last): &mut (u32, String)) {
+        let Some((at, report)) = self.tree.findings.last() else { return };
+        let this = at.to_rfc3339();
+        if *last == this {
+            return;
+        }
+        *last = this;
+        *times = if report.broken > 0 { *times + 1 } else { 0 };
+        if *times >= MOST_AUDITS {
+            self.world.wrong(format!("{MOST_AUDITS} audits after each other: {:?}", report.findings));
+        }
+    }
+
+    /// The operator does again what has failed, and says whether there was any.
+    async fn do_again(&self) -> bool {
+        let mut found = false;
+        for status in [RunStatus::Failed, RunStatus::TimedOut] {
+            let query = RunQuery { status: Some(status), limit: 1_000, ..RunQuery::default() };
+            let failed = self.disk.seen().runs(query).await.map(|page| page.items).unwrap_or_default();
+            for (run, _) in failed {
+                found = true;
+                self.world.tell(format_args!("do again {}", run.id));
+                let told = self.tree.executors.tell(run.id, &run.workflow, Command::Redrive).await;
+                if let Err(refused) = told {
+                    self.world.tell(format_args!("refused: {refused}"));
+                }
+            }
+        }
+        found
+    }
+}

@@ -1,0 +1,189 @@
+//! What must hold: when a delivery is answered, and when everything has come to rest.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use pointsman_actors::event::{Event, Verdict};
+use pointsman_actors::executor::progress::Progress;
+use pointsman_actors::ids::{EventId, RunId};
+use pointsman_actors::receiver::actor::Receipt;
+use pointsman_actors::run::{RunStatus, StoredRun, What};
+use pointsman_actors::store::{EventQuery, RunQuery, Store};
+
+use crate::plan::{Head, PullPlan};
+use crate::store::Disk;
+use crate::world::World;
+
+/// A delivery is answered with success: then it is durable, and one event whoever sent it how often.
+pub fn acknowledged(world: &World, delivery: usize, receipt: Receipt) {
+    let event = receipt.event;
+    world.tell(format_args!("delivery {delivery} is answered: {event} {:?}", receipt.outcome));
+    let (durable, before) = {
+        let mut state = world.state();
+        (state.events.contains_key(&event), state.acknowledged.insert(delivery, event))
+    };
+    if !durable {
+        world.wrong(format!("delivery {delivery} is answered before {event} is durable"));
+    }
+    if before.is_some_and(|before| before != event) {
+        world.wrong(format!("delivery {delivery} is {before:?} and {event}"));
+    }
+}
+
+/// What is left to do, in words.
+pub async fn left(disk: &Disk, world: &World) -> String {
+    let mut left = Vec::new();
+    let unanswered = world.state().answered.iter().filter(|answered| !**answered).count();
+    if unanswered > 0 {
+        left.push(format!("{unanswered} deliveries without an answer"));
+    }
+    if !disk.is_clean() {
+        left.push("something to be flushed".to_owned());
+    }
+    let seen = disk.seen();
+    let pending = seen.counts().pending;
+    if pending > 0 {
+        left.push(format!("{pending} pending events"));
+    }
+    for open in seen.open_runs(None, 1_000).await.unwrap_or_default() {
+        let head = seen.run(open.run.id).await.ok().flatten().map(|run| run.head);
+        let head = head.map(|head| format!("{} {:?} {:?}", head.status.name(), head.step, head.wake));
+        left.push(format!("{} {}", open.run.id, head.unwrap_or_default()));
+    }
+    left.join(", ")
+}
+
+/// What must hold at the end. Says what does not.
+pub async fn check(disk: &Disk, world: &World) -> Result<(), String> {
+    let seen = disk.seen();
+    let query = EventQuery { limit: 10_000, ..EventQuery::default() };
+    let events = seen.events(query).await.map_err(|error| error.to_string())?.items;
+    let query = RunQuery { limit: 10_000, ..RunQuery::default() };
+    let heads = seen.runs(query).await.map_err(|error| error.to_string())?.items;
+    let mut runs = BTreeMap::new();
+    for (record, _) in heads {
+        let stored = seen.run(record.id).await.map_err(|error| error.to_string())?;
+        runs.insert(record.id, stored.ok_or_else(|| format!("{} is listed and is not there", record.id))?);
+    }
+    let by_delivery = deliveries(world, &events)?;
+    for stored in runs.values() {
+        run(world, stored).map_err(|what| format!("{}: {what}", stored.record.id))?;
+    }
+    let started: usize = events.iter().map(|event| event.runs().len()).sum();
+    if started != runs.len() {
+        return Err(format!("events started {started} runs, and there are {}", runs.len()));
+    }
+    for (number, pull) in world.plan().pulls.iter().enumerate() {
+        let of = |head: usize| {
+            let told = world.plan().deliveries.iter().enumerate();
+            let told = told.filter(|(_, delivery)| (delivery.pull, delivery.head) == (number, head));
+            let started =
+                told.flat_map(|(place, _)| by_delivery.get(&place).map(|event| event.runs()).unwrap_or_default());
+            started.filter_map(|run| runs.get(&run)).collect::<Vec<_>>()
+        };
+        let heads: Vec<(&Head, Vec<&StoredRun>)> =
+            pull.heads.iter().enumerate().map(|(place, head)| (head, of(place))).collect();
+        pull_request(world, pull, &heads).map_err(|what| format!("{}#{}: {what}", pull.repository, pull.number))?;
+    }
+    Ok(())
+}
+
+/// Each delivery is one event, the acknowledged one, with a verdict that is right.
+fn deliveries<'a>(world: &World, events: &'a [Event]) -> Result<BTreeMap<usize, &'a Event>, String> {
+    let plan = world.plan();
+    if events.len() != plan.deliveries.len() {
+        return Err(format!("{} deliveries, {} events", plan.deliveries.len(), events.len()));
+    }
+    let by_id: BTreeMap<EventId, &Event> = events.iter().map(|event| (event.meta.id, event)).collect();
+    let mut found = BTreeMap::new();
+    for (place, delivery) in plan.deliveries.iter().enumerate() {
+        let event = world.state().acknowledged.get(&place).copied();
+        let event = event.and_then(|event| by_id.get(&event).copied());
+        let event = event.filter(|event| event.meta.delivery_id == delivery.id);
+        let event = event.ok_or_else(|| format!("delivery {place} was answered and is lost"))?;
+        let counts = plan.pulls[delivery.pull].heads[delivery.head].counts;
+        let is_right = match &event.verdict {
+            Verdict::Started { runs, .. } => counts && runs.len() == 1,
+            Verdict::Unrouted { .. } => !counts,
+            Verdict::Duplicate { of } => by_id.get(of).is_some_and(|first| first.meta.facts == event.meta.facts),
+            _ => false,
+        };
+        if !is_right {
+            return Err(format!("delivery {place} became {:?}", event.verdict));
+        }
+        found.insert(place, event);
+    }
+    Ok(found)
+}
+
+/// The journal of a run is whole, and says of each step once what became of it.
+fn run(world: &World, stored: &StoredRun) -> Result<(), String> {
+    let StoredRun { record, head, journal } = stored;
+    let durable = world.state().journals.get(&record.id).cloned().unwrap_or_default();
+    if durable != *journal {
+        return Err(format!("{} entries were flushed and {} are there", durable.len(), journal.len()));
+    }
+    let progress = Progress::of(record, journal);
+    if progress.head(head.updated_at) != *head {
+        return Err(format!("lists show {head:?}, the journal says {:?}", progress.head(head.updated_at)));
+    }
+    if !matches!(head.status, RunStatus::Succeeded | RunStatus::Superseded) {
+        return Err(format!("it has {}: {:?}", head.status.name(), head.reason));
+    }
+    let mut done: Vec<&str> = Vec::new();
+    let mut delay = None;
+    for entry in journal {
+        match &entry.what {
+            What::Succeeded { step, .. } if done.contains(&step.as_str()) => {
+                return Err(format!("{step} succeeded twice"));
+            }
+            What::Succeeded { step, attempt: 0, .. } => {
+                done.push(step);
+                if delay.is_none_or(|until| entry.at < until) {
+                    return Err(format!("{step} ended at {} and was to last until {delay:?}", entry.at));
+                }
+            }
+            What::Succeeded { step, .. } => done.push(step),
+            What::Delayed { until, .. } => delay = Some(*until),
+            What::Restarted { steps, .. } => done.retain(|step| !steps.iter().any(|again| again == step)),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The newest head has the last word, and whoever made way did so for a newer one.
+fn pull_request(world: &World, pull: &PullPlan, heads: &[(&Head, Vec<&StoredRun>)]) -> Result<(), String> {
+    let state = world.state();
+    let sha_of = |(_, _, sha, _): &&(Duration, String, String, String)| pull.heads.iter().any(|head| head.sha == *sha);
+    let mut highest = 0;
+    for (at, _, sha, _) in state.ledger.statuses.iter().filter(sha_of) {
+        let place = pull.heads.iter().rposition(|head| head.sha == *sha && head.at <= *at);
+        let place = place.ok_or_else(|| format!("a status was set at {sha} before that was pushed"))?;
+        if place < highest {
+            return Err(format!("at {at:?} a status was set at head {place}, after one at head {highest}"));
+        }
+        highest = place;
+    }
+    let Some(newest) = heads.iter().rposition(|(head, _)| head.counts) else {
+        let any = state.ledger.statuses.iter().any(|status| sha_of(&status));
+        return if any { Err("a status was set that nobody asked for".to_owned()) } else { Ok(()) };
+    };
+    let ids = |runs: &[&StoredRun]| runs.iter().map(|run| run.record.id).collect::<Vec<RunId>>();
+    for (place, (_, runs)) in heads.iter().enumerate().filter(|(_, (head, _))| head.counts) {
+        if runs.is_empty() {
+            return Err(format!("head {place} started no run"));
+        }
+        let is_newest = place == newest;
+        if is_newest && runs.iter().all(|run| run.head.status != RunStatus::Succeeded) {
+            return Err(format!("the runs of its newest head are {:?}, superseded", ids(runs)));
+        }
+    }
+    let last = state.ledger.statuses.iter().rev().find(sha_of);
+    let expect = &heads[newest].0.sha;
+    match last {
+        Some((_, _, sha, _)) if sha == expect => Ok(()),
+        Some((at, _, sha, _)) => Err(format!("its newest head is {expect}, and the last status is at {sha}, {at:?}")),
+        None => Err(format!("there is no status at its newest head {expect}")),
+    }
+}

@@ -1,0 +1,191 @@
+//! GitHub, Claude Code and Slack, as far as the product's actions call them: they answer, refuse, do what they were asked and
+//! say that they failed, or say nothing. What they did stands in the ledger.
+
+use std::time::Duration;
+
+use pointsman::actions::ports::{Channel, Judge, PullRequests};
+use pointsman::integrations::claude_code::Question;
+use pointsman::integrations::github::{Diff, Pull, Status};
+use pointsman::integrations::verdict::{Issue, Judgement, Verdict};
+use pointsman_actors::executor::failure::{ErrorClass, Failure};
+use serde_json::{Value as Json, json};
+
+use crate::world::World;
+
+/// All of them.
+pub struct Services(pub World);
+
+/// How a call ends.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Course {
+    /// It is done, and answered.
+    Fine,
+    /// It is refused.
+    Refused(ErrorClass),
+    /// It never arrives.
+    Unreachable,
+    /// It is done, and answered with an error.
+    DoneButFailed,
+    /// It is done, and the connection breaks.
+    DoneAndCut,
+    /// It is not done, and nobody answers.
+    Silent,
+    /// It is done, and nobody answers.
+    DoneAndSilent,
+}
+
+/// What is refused at once, and may be asked for again.
+const REFUSALS: [ErrorClass; 4] =
+    [ErrorClass::RateLimit, ErrorClass::ServiceUnavailable, ErrorClass::NotFound, ErrorClass::Network];
+
+/// A change that left the process and has not arrived. If nobody waits for it any more, it may arrive all the same, then or
+/// never: what arrives much later than whoever sent it has given up nobody could guard against.
+struct OnTheWire<'a, F: FnMut()> {
+    world: &'a World,
+    arrives: F,
+    is_over: bool,
+}
+
+impl<F: FnMut()> Drop for OnTheWire<'_, F> {
+    fn drop(&mut self) {
+        if !self.is_over && self.world.chance(500) {
+            (self.arrives)();
+        }
+    }
+}
+
+impl Services {
+    fn course(&self, service: &str) -> Course {
+        let world = &self.0;
+        let at = world.at();
+        if world.plan().outages.iter().any(|outage| outage.service == service && outage.from <= at && at < outage.until)
+        {
+            return Course::Refused(ErrorClass::ServiceUnavailable);
+        }
+        let odds = if world.is_calm() { 0 } else { world.plan().odds.call };
+        if !world.chance(odds) {
+            return Course::Fine;
+        }
+        let rng = &mut world.state().rng;
+        match rng.u32(..10) {
+            0..4 => Course::Refused(REFUSALS[rng.usize(..REFUSALS.len())]),
+            4 => Course::Unreachable,
+            5 | 6 => Course::DoneButFailed,
+            7 => Course::DoneAndCut,
+            8 => Course::Silent,
+            _ => Course::DoneAndSilent,
+        }
+    }
+
+    /// A call to `service` that does `effect`. Whether it `changes` anything is what a broken connection leaves in doubt.
+    async fn call(
+        &self,
+        service: &'static str,
+        (what, takes): (&str, u64),
+        changes: bool,
+        mut effect: impl FnMut(),
+    ) -> Result<(), Failure> {
+        let world = &self.0;
+        world.point("before a call").await;
+        let course = self.course(service);
+        world.tell(format_args!("call {service} {what}: {course:?}"));
+        let way = world.pause(takes / 2 + 1);
+        let mut wire = OnTheWire { world, arrives: &mut effect, is_over: !changes };
+        tokio::time::sleep(way).await;
+        world.live().await;
+        wire.is_over = true;
+        let doubt = |failure: Failure| if changes { failure.in_doubt() } else { failure };
+        match course {
+            Course::Refused(class) => return Err(refused(class)),
+            Course::Unreachable => return Err(Failure::new(ErrorClass::Network, "no connection")),
+            Course::Silent => return std::future::pending().await,
+            Course::Fine | Course::DoneButFailed | Course::DoneAndCut | Course::DoneAndSilent => (wire.arrives)(),
+        }
+        drop(wire);
+        world.point("after an effect").await;
+        tokio::time::sleep(world.pause(takes / 2 + 1)).await;
+        world.live().await;
+        match course {
+            Course::DoneButFailed => Err(doubt(Failure::new(ErrorClass::ServiceUnavailable, "500"))),
+            Course::DoneAndCut => Err(doubt(Failure::new(ErrorClass::Network, "the connection broke"))),
+            Course::DoneAndSilent => std::future::pending().await,
+            _ => Ok(()),
+        }
+    }
+}
+
+fn refused(class: ErrorClass) -> Failure {
+    let failure = Failure::new(class, "refused");
+    if class == ErrorClass::RateLimit { failure.retry_after(Duration::from_secs(20)) } else { failure }
+}
+
+impl PullRequests for Services {
+    async fn pull(&self, _: &str, number: u64) -> Result<Pull, Failure> {
+        self.call("github", ("pull", 400), false, || {}).await?;
+        let at = self.0.at();
+        let pull = self.0.plan().pulls.iter().find(|pull| pull.number == number);
+        let head = pull.and_then(|pull| pull.heads.iter().rev().find(|head| head.at <= at));
+        let head = head.ok_or_else(|| Failure::new(ErrorClass::NotFound, "there is no such pull request"))?;
+        let (title, body) = ("Change".to_owned(), String::new());
+        Ok(Pull { head_sha: head.sha.clone(), title, body, base_ref: "main".to_owned() })
+    }
+
+    async fn diff(&self, _: &str, _: u64) -> Result<Diff, Failure> {
+        self.call("github", ("diff", 400), false, || {}).await?;
+        Ok(Diff { text: "+x\n".to_owned(), is_whole: true })
+    }
+
+    async fn set_status(&self, repository: &str, sha: &str, status: &Status, key: &str) -> Result<Json, Failure> {
+        let world = &self.0;
+        let set = || {
+            world.tell(format_args!("status {repository}@{} {} by {key}", &sha[..7], status.state));
+            let mut state = world.state();
+            let at = state.at();
+            state.ledger.statuses.push((at, repository.to_owned(), sha.to_owned(), status.state.clone()));
+        };
+        self.call("github", ("status", 600), true, set).await?;
+        Ok(json!({ "id": 1 }))
+    }
+}
+
+impl Judge for Services {
+    fn unavailable(&self) -> Option<String> {
+        None
+    }
+
+    async fn judge(&self, question: Question<'_>) -> Result<Verdict, Failure> {
+        let world = &self.0;
+        question.notebook.note(json!({ "mark": question.mark })).await?;
+        let odds = world.plan().odds;
+        let takes = if world.chance(odds.slow) { 400_000 } else { 20_000 };
+        let judging = self.call("claude_code", ("judge", takes), false, || {});
+        let timed_out = |_| Failure::new(ErrorClass::Timeout, "it was not done in time");
+        tokio::time::timeout(question.limit, judging).await.map_err(timed_out)??;
+        let is_bad = world.chance(odds.bad_change);
+        let issue = || Issue { severity: "high".into(), message: "x".into(), file: None, line: None };
+        Ok(Verdict {
+            verdict: if is_bad { Judgement::Fail } else { Judgement::Pass },
+            score: 50,
+            issues: is_bad.then(issue).into_iter().collect(),
+        })
+    }
+}
+
+impl Channel for Services {
+    async fn post(&self, _: &str, key: &str) -> Result<(), Failure> {
+        let world = &self.0;
+        let posted = || {
+            world.tell(format_args!("posted by {key}"));
+            let times = {
+                let mut state = world.state();
+                let times = state.ledger.posts.entry(key.to_owned()).or_default();
+                *times += 1;
+                *times
+            };
+            if times > 1 {
+                world.wrong(format!("{key} was posted {times} times"));
+            }
+        };
+        self.call("slack", ("post", 800), true, posted).await
+    }
+}

@@ -1,0 +1,268 @@
+//! What outlives a process: time, the chance of the seed, the ledger of what the services were told, what was acknowledged,
+//! and the trace of it all. A process that has died does nothing here any more.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write;
+use std::hash::{DefaultHasher, Hasher};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use fastrand::Rng;
+use pointsman_actors::ids::{EventId, Ids, RunId};
+use pointsman_actors::run::Entry;
+use pointsman_actors::time::{Clock, Timestamp};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::plan::{EPOCH, Plan};
+
+/// The world. Every clone is the same one.
+#[derive(Clone)]
+pub struct World(Arc<Inner>);
+
+struct Inner {
+    plan: Plan,
+    state: Mutex<State>,
+    died: Notify,
+}
+
+/// What is known of it.
+pub struct State {
+    /// The seed's chance.
+    pub rng: Rng,
+    /// What happened.
+    pub trace: Trace,
+    /// What the services were told.
+    pub ledger: Ledger,
+    /// What is durable of each run.
+    pub journals: HashMap<RunId, Vec<Entry>>,
+    /// The events that are durable.
+    pub events: BTreeMap<EventId, ()>,
+    /// The event that each delivery was acknowledged as.
+    pub acknowledged: BTreeMap<usize, EventId>,
+    /// Which sendings were answered.
+    pub answered: Vec<bool>,
+    /// The first thing that must not be.
+    pub wrong: Option<String>,
+    /// Whether the process at work has died.
+    pub dead: bool,
+    /// Processes so far.
+    pub lives: u32,
+    /// Attempts at work in this process: run, and the group that it goes on in alone.
+    pub at_work: BTreeMap<RunId, Option<String>>,
+    /// How far the world was when this process began, and its own beginning.
+    life: (Duration, Option<Instant>),
+    /// By how many milliseconds the server's clock is wrong.
+    off: i64,
+    points: u64,
+    ids: u64,
+    /// When the clock was looked at last, and how often since then.
+    looks: (Duration, u32),
+}
+
+/// What the services were told.
+#[derive(Default)]
+pub struct Ledger {
+    /// Commit statuses: when, repository, commit, state.
+    pub statuses: Vec<(Duration, String, String, String)>,
+    /// How often each key was posted.
+    pub posts: BTreeMap<String, u32>,
+    /// Attempts that were made: of a run, by serial.
+    pub attempts: BTreeMap<(RunId, u32), String>,
+}
+
+/// What happened, line by line, of which a hash is kept.
+#[derive(Default)]
+pub struct Trace {
+    hasher: DefaultHasher,
+    /// How many lines there are.
+    pub lines: u64,
+    /// Whether they are shown.
+    pub shown: bool,
+}
+
+impl Trace {
+    /// The hash of all lines so far.
+    pub fn hash(&self) -> u64 {
+        self.hasher.finish()
+    }
+
+    fn add(&mut self, at: Duration, line: std::fmt::Arguments<'_>) {
+        let mut text = String::new();
+        let _ = write!(text, "{:>10.3} {line}", at.as_secs_f64());
+        self.hasher.write(text.as_bytes());
+        self.lines += 1;
+        if self.shown {
+            println!("{text}");
+        }
+    }
+}
+
+/// Whoever looks at the clock so often while no time passes goes round in circles.
+const MOST_LOOKS: u32 = 100_000;
+
+impl World {
+    /// The world of a plan. What is not in the plan is drawn from `rng`.
+    pub fn new(plan: Plan, rng: Rng, shown: bool) -> Self {
+        let state = State {
+            rng,
+            trace: Trace { shown, ..Trace::default() },
+            ledger: Ledger::default(),
+            journals: HashMap::new(),
+            events: BTreeMap::new(),
+            acknowledged: BTreeMap::new(),
+            answered: vec![false; plan.sendings.len()],
+            wrong: None,
+            dead: false,
+            lives: 0,
+            at_work: BTreeMap::new(),
+            life: (Duration::ZERO, None),
+            off: 0,
+            points: 0,
+            ids: 0,
+            looks: (Duration::ZERO, 0),
+        };
+        Self(Arc::new(Inner { plan, state: Mutex::new(state), died: Notify::new() }))
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &Plan {
+        &self.0.plan
+    }
+
+    /// What is known.
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How far the world is.
+    pub fn at(&self) -> Duration {
+        self.state().at()
+    }
+
+    /// Whether nothing goes wrong any more.
+    pub fn is_calm(&self) -> bool {
+        self.at() >= self.0.plan.calm_at
+    }
+
+    /// A line of the trace.
+    pub fn tell(&self, line: std::fmt::Arguments<'_>) {
+        let mut state = self.state();
+        let at = state.at();
+        state.trace.add(at, line);
+    }
+
+    /// Something is as it must not be.
+    pub fn wrong(&self, what: String) {
+        self.tell(format_args!("WRONG {what}"));
+        self.state().wrong.get_or_insert(what);
+    }
+
+    /// Whether chance says so, `odds` times of a thousand.
+    pub fn chance(&self, odds: u32) -> bool {
+        odds > 0 && self.state().rng.u32(..1_000) < odds
+    }
+
+    /// A time below this many milliseconds.
+    pub fn pause(&self, most: u64) -> Duration {
+        Duration::from_millis(self.state().rng.u64(..=most))
+    }
+
+    /// A process begins, `pause` after the one before.
+    pub fn begin(&self, pause: Duration) {
+        let mut state = self.state();
+        state.life = (state.life.0 + pause, Some(Instant::now()));
+        state.dead = false;
+        state.lives += 1;
+    }
+
+    /// What is left of the process goes: its time, and what it had at work.
+    pub fn end(&self) {
+        let mut state = self.state();
+        state.life = (state.at(), None);
+        state.at_work.clear();
+    }
+
+    /// The process dies. From here on nothing of it reaches anybody.
+    pub fn die(&self, why: &str) {
+        if std::mem::replace(&mut self.state().dead, true) {
+            return;
+        }
+        self.tell(format_args!("the process dies: {why}"));
+        self.0.died.notify_one();
+    }
+
+    /// Returns when the process has died.
+    pub async fn died(&self) {
+        // One that was told of an earlier death is not meant.
+        while !self.state().dead {
+            self.0.died.notified().await;
+        }
+    }
+
+    /// A point at which a process may die. Whoever is behind it does not come back then.
+    pub async fn point(&self, what: &str) {
+        let dies = {
+            let mut state = self.state();
+            state.points += 1;
+            !state.dead && self.0.plan.deaths.contains(&state.points)
+        };
+        if dies {
+            self.die(what);
+        }
+        self.live().await;
+    }
+
+    /// Comes back only if the process lives.
+    pub async fn live(&self) {
+        if self.state().dead {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Sets the server's clock.
+    pub fn jump(&self, by: i64) {
+        self.tell(format_args!("the clock is set by {by} ms"));
+        self.state().off += by;
+    }
+}
+
+impl State {
+    /// How far the world is.
+    pub fn at(&self) -> Duration {
+        let (before, began) = self.life;
+        before + began.map_or(Duration::ZERO, |began| began.elapsed())
+    }
+}
+
+impl Clock for World {
+    fn now(&self) -> Timestamp {
+        let mut state = self.state();
+        let (at, off) = (state.at(), state.off);
+        let (before, looks) = &mut state.looks;
+        *looks = if *before == at { *looks + 1 } else { 0 };
+        *before = at;
+        let looks = *looks;
+        drop(state);
+        if looks == MOST_LOOKS {
+            self.wrong("it goes round in circles, and no time passes".to_owned());
+            self.die("it goes round in circles");
+        }
+        Timestamp::from_millis(EPOCH + i64::try_from(at.as_millis()).unwrap_or(i64::MAX) + off)
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.at()
+    }
+}
+
+impl Ids for World {
+    /// As UUIDv7 is made, with the seed's chance.
+    fn event(&self, now: Timestamp) -> EventId {
+        let mut state = self.state();
+        state.ids += 1;
+        let (millis, chance, count) = (now.millis(), state.rng.u32(..), state.ids);
+        let (a, b, c) = (millis >> 16, millis & 0xffff, chance & 0xfff);
+        format!("evt_{a:08x}-{b:04x}-7{c:03x}-8{:03x}-{count:012x}", chance >> 20).parse().unwrap()
+    }
+}
