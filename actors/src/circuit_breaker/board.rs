@@ -57,6 +57,17 @@ impl Board {
             }
         }
     }
+
+    /// A call of these services that was to end by `until` has ended. Of one that was the probe and has said nothing of
+    /// its service there may be another.
+    pub fn ended(&self, services: &[&str], until: Timestamp) {
+        let mut circuits = self.circuits();
+        for service in services {
+            if let Some(shown) = circuits.get_mut(*service).filter(|shown| shown.probing_until == Some(until)) {
+                shown.probing_until = None;
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -81,6 +92,11 @@ mod tests {
         board.calls(&["github"], at(30));
         assert!(is_out(20), "one is under way");
         assert!(!is_out(30), "it did not come back");
+        board.calls(&["github"], at(40));
+        board.ended(&["github"], at(30));
+        assert!(is_out(20), "another one has ended");
+        board.ended(&["github"], at(40));
+        assert!(!is_out(20), "it has ended, and nothing is known");
         board.calls(&["github"], at(60));
         show(Condition::HalfOpen);
         assert!(!is_out(40));
