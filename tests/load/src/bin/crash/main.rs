@@ -65,6 +65,9 @@ struct Options {
     /// Stories told at once
     #[arg(long, default_value_t = 24)]
     stories: u32,
+    /// One round in so many lasts long enough for an audit, and for waits to end
+    #[arg(long, default_value_t = 10)]
+    long_every: u32,
     /// End it with SIGTERM instead, and expect exit code 0
     #[arg(long)]
     term: bool,
@@ -74,9 +77,6 @@ struct Options {
 }
 
 const TOKEN: &str = "crash";
-
-/// One round in so many lasts long enough for an audit, and for waits to end.
-const LONG_ROUND: u32 = 10;
 
 /// How long stories may take to end once nobody kills the server any more.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -188,7 +188,7 @@ impl Driver<'_> {
         let opened = (numbers, Arc::clone(&self.pulls));
         let pulls = validations::open_pulls(self.http.clone(), server.base.clone(), world.clone(), opened);
         clients.push(actix_rt::spawn(pulls));
-        if round % LONG_ROUND == LONG_ROUND - 1 {
+        if (round + 1).is_multiple_of(options.long_every) {
             tokio::time::sleep(Duration::from_millis(self.chance.random_range(4_500..5_500))).await;
             self.hear_auditor(&server.base).await?;
         } else {
@@ -209,7 +209,11 @@ impl Driver<'_> {
         let metrics: Value = self.http.get(format!("{base}/metrics")).send().await?.json().await?;
         let auditor = &metrics["auditor"];
         self.tally.audits += u64::from(!auditor.is_null());
-        self.tally.findings.extend(auditor["findings"].as_array().into_iter().flatten().map(Value::to_string));
+        let counts =
+            ["at", "runs", "ready", "atWork", "waiting", "parked"].map(|name| format!("{name} {}", auditor[name]));
+        let about = format!("{}; circuits: {}", counts.join(", "), metrics["breakers"]);
+        let findings = auditor["findings"].as_array().into_iter().flatten();
+        self.tally.findings.extend(findings.map(|finding| format!("{finding} ({about})")));
         Ok(())
     }
 
