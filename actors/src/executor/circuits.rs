@@ -1,6 +1,8 @@
 //! What an executor has to do with the circuits of services: how an attempt ended is told to the breakers of
 //! the services that it called, before anything follows from it; runs that a circuit holds are told when it lets pass.
 
+use std::sync::Arc;
+
 use actix::{ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
 
 use super::actor::Executor;
@@ -18,16 +20,16 @@ impl Executor {
         let (services, until) = self.call_of(run, serial);
         let said = observed(services, &outcome);
         let happening = Happening::Ended(serial, outcome);
-        let breakers = self.shared.breakers.clone();
+        let (breakers, clock) = (self.shared.breakers.clone(), Arc::clone(&self.shared.clock));
         if said.is_empty() {
-            breakers.board.ended(services, until);
+            breakers.board.ended(services, until, clock.now());
             return self.take(run, happening.into(), ctx);
         }
         let heard = async move {
             for (service, failed) in said {
                 breakers.observe(&service, failed).await;
             }
-            breakers.board.ended(services, until);
+            breakers.board.ended(services, until, clock.now());
         };
         ctx.spawn(heard.into_actor(self).map(move |(), executor, ctx| executor.take(run, happening.into(), ctx)));
     }
