@@ -190,10 +190,12 @@ impl Driver<'_> {
         clients.push(actix_rt::spawn(pulls));
         if (round + 1).is_multiple_of(options.long_every) {
             tokio::time::sleep(Duration::from_millis(self.chance.random_range(4_500..5_500))).await;
-            self.hear_auditor(&server.base).await?;
+            self.hear_auditor().await?;
         } else {
             tokio::time::sleep(Duration::from_millis(self.chance.random_range(30..500))).await;
         }
+        let early = server.child.try_wait()?;
+        anyhow::ensure!(early.is_none(), "the server ended by itself: {early:?}");
         self.tally.kills.push(SystemClock::new().now().millis());
         let ended = end(&mut server.child, options.term)?;
         self.address.send_replace(None);
@@ -204,9 +206,13 @@ impl Driver<'_> {
         Ok(())
     }
 
+    fn door(&self) -> Door {
+        Door { http: self.http.clone(), address: self.address.subscribe() }
+    }
+
     /// What the auditor makes of the runs that are open now.
-    async fn hear_auditor(&mut self, base: &str) -> anyhow::Result<()> {
-        let metrics: Value = self.http.get(format!("{base}/metrics")).send().await?.json().await?;
+    async fn hear_auditor(&mut self) -> anyhow::Result<()> {
+        let metrics = self.door().get("/metrics").await?;
         let auditor = &metrics["auditor"];
         self.tally.audits += u64::from(!auditor.is_null());
         let counts =
@@ -227,7 +233,7 @@ impl Driver<'_> {
             kills.len(),
             took.as_secs()
         );
-        let door = Door { http: self.http.clone(), address: self.address.subscribe() };
+        let door = self.door();
         let deliveries = deliveries::check(&door, &self.notes, *renamed).await;
         let validations = validations::check(&door, self.sandbox.world(), &self.pulls).await;
         let stories = report::tell(evidence, kills, &promises::check(evidence), wrong);
