@@ -35,7 +35,6 @@ use pointsman_load::process::Running;
 use pointsman_sandbox::{SLACK_PATH, Sandbox, TOKEN as GITHUB_TOKEN};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
-use serde_json::Value;
 use tokio::sync::watch;
 
 use deliveries::Notes;
