@@ -239,7 +239,7 @@ impl Executor<'_> {
 
     /// An attempt that was in flight where the journal ends: at work here, ended here, never made, or in doubt.
     fn resume(&mut self, run: usize) {
-        let (now, never_left) = (self.world.now, self.own().never_left.remove(&run));
+        let (now, never_left) = (self.world.now, self.own().never_left.get(&run).copied());
         let Some(live) = self.own().live.get(&run) else { return };
         let time_is_up = live.progress.time_is_up(now);
         let Some(serial) = live.progress.in_flight().next().map(|(_, flying)| flying.serial) else {
