@@ -4,7 +4,7 @@
 //! Nothing here is the truth. A fall, a failed commit, or one that somebody else was faster with: the
 //! run is read again from storage and goes on from there.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -16,24 +16,23 @@ use super::attempts::{Attempts, Flight, Job, State, notebook};
 use super::child;
 use super::deaths::Suspect;
 use super::decide::{Decision, Execute, Happening, Moment, decide};
+use super::live::Live;
 use super::loading::{Definitions, Loaded};
 use super::messages::{AttemptEnded, Control, Executors, ReportAll, RunsStarted, TakeDown, Told, Wake};
-use super::outages::Outages;
 use super::port::{Actions, Attempt};
 use super::progress::Progress;
 use super::task::{Reply, Task};
 use super::telling;
 use crate::circuit_breaker::actor::Breakers;
 use crate::dispatcher::actor::{Census, Gone, Reported};
-use crate::dispatcher::queue::{Order, Report, Stand, Ticket};
+use crate::dispatcher::queue::Order;
 use crate::event_log::actor::LogDoor;
 use crate::ids::RunId;
 use crate::mailbox::{Door, Letter};
-use crate::run::{RunHead, RunRecord, Standing};
+use crate::run::RunHead;
 use crate::store::{Answer, Store, Transition};
 use crate::time::{SharedClock, Timestamp};
 use crate::timer::actor::{Arm, ArmAll};
-use crate::workflow::definition::Definition;
 
 /// Pause before a run is read again from a store that did not work.
 pub(super) const STORE_PAUSE: Duration = Duration::from_secs(1);
@@ -98,46 +97,6 @@ pub struct Executor {
     pub(super) missed: Arc<Notify>,
 }
 
-/// A run that is not over.
-pub(super) struct Live {
-    pub(super) run: Arc<RunRecord>,
-    pub(super) definition: Arc<Definition>,
-    pub(super) ticket: Ticket,
-    pub(super) progress: Progress,
-    /// A decision of it is on its way into the journal.
-    pub(super) in_hand: bool,
-    pub(super) waiting: VecDeque<Task>,
-    /// What dispatcher and timer were told last. The dispatcher takes whoever it told to go on for one at work, whatever
-    /// it was told before.
-    pub(super) told: Option<(Option<Stand>, Option<Timestamp>)>,
-}
-
-impl Live {
-    fn report(&self, now: Timestamp, outages: &Outages) -> Report {
-        // Whoever has been told to go on may be at work as soon as that is durable.
-        let is_going = self.in_hand || self.waiting.iter().any(|task| matches!(task.happening, Happening::Go));
-        let standing = if is_going { Standing::Busy } else { self.progress.standing(&self.definition, now, outages) };
-        let (again, undoes) = (self.progress.tries_again(), self.progress.is_undoing());
-        Report { ticket: self.ticket.clone(), standing, again, undoes, revision: self.progress.revision }
-    }
-
-    /// When it must be woken. What is due is no longer waited for.
-    fn wake(&self, now: Timestamp) -> Option<Timestamp> {
-        self.progress.wake(now).filter(|wake| *wake > now)
-    }
-
-    /// The same for a census: it is what the dispatcher knows from then on, and the timer, if that has changed: what
-    /// was due is waited for again when the clock was set back.
-    fn counted(&mut self, now: Timestamp, outages: &Outages) -> (Report, Option<Arm>) {
-        let (report, wake) = (self.report(now, outages), self.wake(now));
-        let Some((stand, told)) = &mut self.told else { return (report, None) };
-        *stand = Some(report.stand());
-        let (run, workflow) = (self.ticket.run, self.ticket.workflow.clone());
-        let arm = (std::mem::replace(told, wake) != wake).then_some(Arm { run, workflow, at: wake });
-        (report, arm)
-    }
-}
-
 impl Executor {
     /// The executor of `workflow`, looking into storage when `missed` is told.
     pub fn new(workflow: &str, shared: Shared, attempts: Attempts, missed: Arc<Notify>) -> Self {
@@ -179,7 +138,8 @@ impl Executor {
             let draining = self.shared.draining.load(Ordering::SeqCst);
             let moment = Moment { now, draining, outages: &outages };
             let Some(live) = self.live.get_mut(&run).filter(|live| !live.in_hand) else { return };
-            let Some(task) = live.waiting.pop_front() else { return };
+            let is_known = || self.attempts.have_outcome_of(run);
+            let Some(task) = live.next_task(now, is_known) else { return };
             if let (Happening::Go, Some((stand, _))) = (&task.happening, &mut live.told) {
                 *stand = None;
             }

@@ -12,6 +12,7 @@ mod crash_points;
 pub mod deaths;
 pub mod decide;
 pub mod failure;
+mod live;
 pub mod loading;
 mod looking;
 pub mod messages;

@@ -9,10 +9,11 @@ use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 
 use serde_json::Value as Json;
 
-use super::actor::{Executor, Live, STORE_PAUSE};
+use super::actor::{Executor, STORE_PAUSE};
 use super::attempts::State;
 use super::child;
 use super::decide::Happening;
+use super::live::Live;
 use super::loading::{Loaded, load_missing, load_one};
 use super::progress::{Flying, Progress, StepState};
 use super::task::Task;

@@ -3,9 +3,15 @@
 
 mod stage;
 
-use pointsman_actors::run::What;
+use std::sync::Arc;
+use std::time::Duration;
 
-use crate::stage::{Fate, Props, Stage, play};
+use pointsman_actors::circuit_breaker::circuit::Policy;
+use pointsman_actors::executor::command::Command;
+use pointsman_actors::run::What;
+use tokio::sync::Notify;
+
+use crate::stage::{Ending, Fate, Props, Stage, play};
 
 const ONCE: &str = r#"steps = [{ name = "a", action = "send" }]"#;
 
@@ -20,5 +26,33 @@ fn an_attempt_that_never_left_is_known_as_long_as_nobody_could_write_that_down()
         let expect = ["begun", "a attempted", "a interrupted", "a attempted", "a succeeded", "ended"];
         assert_eq!(stage.words(run).await, expect);
         assert_eq!((stage.store.to_come(), stage.provider.calls("a")), (0, 1));
+    });
+}
+
+const CIRCUITS: Policy =
+    Policy { threshold: 1, failure_rate: 0.5, window: Duration::from_secs(60), open_for: Duration::from_secs(30) };
+
+const TEN_SECONDS: &str = r#"
+timeout = "10s"
+steps = [{ name = "p", action = "delay", with = { duration = "5s" } }, { name = "a", action = "call", timeout = "9s" }]"#;
+
+#[test]
+fn what_is_known_of_an_attempt_comes_before_the_time_that_is_up() {
+    play(async {
+        let stage = Stage::set(&[("w", TEN_SECONDS)], Props { circuits: Some(CIRCUITS), ..Props::default() }).await;
+        let told = Arc::new(Notify::new());
+        stage.provider.plan("a", [Ending::When(Arc::clone(&told))]);
+        let run = stage.start("w", 1).await;
+        stage.until(run, "a attempted").await;
+        tokio::time::sleep(Duration::from_millis(4_500)).await;
+        stage.store.cue(|entry| entry.what == What::Paused, Fate::Fails);
+        stage.tree.executors.tell(run, "w", Command::Pause).await.unwrap_err();
+        // It ends while the run is read again; when that is there its time is up.
+        told.notify_one();
+        stage.until(run, "ended").await;
+        assert_eq!(
+            stage.words(run).await,
+            ["begun", "p delayed", "p succeeded", "a attempted", "a succeeded", "ended"]
+        );
     });
 }
