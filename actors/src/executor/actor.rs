@@ -176,10 +176,9 @@ impl Executor {
             waits: decision.waits.clone(),
             starts: decision.starts.clone(),
         };
-        let serials: Vec<u32> = decision.executes.iter().map(|execute| execute.serial).collect();
         decision.executes.iter().for_each(|execute| self.calls(run, execute));
         // From here on a process that ends waits for them.
-        let flights: Vec<Flight> = serials.iter().map(|_| self.attempts.announce()).collect();
+        let flights: Vec<Flight> = decision.executes.iter().map(|_| self.attempts.announce()).collect();
         let log = self.shared.log.clone();
         let committed = async move { log.commit(advance).await }.into_actor(self);
         ctx.spawn(committed.map(move |result, executor, ctx| match result {
@@ -196,6 +195,7 @@ impl Executor {
                 if let Some(reply) = reply {
                     reply.unknown("something else happened to the run at the same time; try again");
                 }
+                decision.executes.iter().for_each(|execute| executor.does_not_call(run, execute));
                 executor.read_again(run, Duration::ZERO, ctx);
             }
             Err(error) => {
@@ -203,7 +203,8 @@ impl Executor {
                 if let Some(reply) = reply {
                     reply.unknown(&error.to_string());
                 }
-                executor.never_left.extend(serials.into_iter().map(|serial| (run, serial)));
+                decision.executes.iter().for_each(|execute| executor.does_not_call(run, execute));
+                executor.never_left.extend(decision.executes.iter().map(|execute| (run, execute.serial)));
                 executor.read_again(run, STORE_PAUSE, ctx);
             }
         }));

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use pointsman_actors::circuit_breaker::circuit::Policy;
 use pointsman_actors::executor::command::Command;
-use pointsman_actors::run::What;
+use pointsman_actors::executor::failure::ErrorClass;
+use pointsman_actors::run::{Entry, What};
 use tokio::sync::Notify;
 
 use crate::stage::{Ending, Fate, Props, Stage, play};
@@ -54,5 +55,23 @@ fn what_is_known_of_an_attempt_comes_before_the_time_that_is_up() {
             stage.words(run).await,
             ["begun", "p delayed", "p succeeded", "a attempted", "a succeeded", "ended"]
         );
+    });
+}
+
+const SLOW_CALL: &str = r#"
+timeout = "1h"
+steps = [{ name = "a", action = "call", timeout = "30m" }]"#;
+
+#[test]
+fn a_probe_that_could_not_be_written_down_makes_room_for_another() {
+    play(async {
+        let stage = Stage::set(&[("w", SLOW_CALL)], Props { circuits: Some(CIRCUITS), ..Props::default() }).await;
+        stage.provider.plan("a", [Ending::Fails(ErrorClass::ServiceUnavailable)]);
+        let is_second = |entry: &Entry| matches!(entry.what, What::Attempted { attempt: 2, .. });
+        stage.store.cue(is_second, Fate::Fails);
+        let run = stage.start("w", 1).await;
+        stage.until(run, "ended").await;
+        assert_eq!(stage.words(run).await, ["begun", "a attempted", "a held", "a attempted", "a succeeded", "ended"]);
+        assert_eq!(stage.store.to_come(), 0);
     });
 }
