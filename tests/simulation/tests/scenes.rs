@@ -7,12 +7,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pointsman_actors::circuit_breaker::circuit::Policy;
+use pointsman_actors::dead_letter::actor::{RedriveMany, RedriveOne};
+use pointsman_actors::dead_letter::letter::{LetterId, LetterQuery};
 use pointsman_actors::executor::command::Command;
 use pointsman_actors::executor::failure::ErrorClass;
 use pointsman_actors::run::{Entry, What};
-use tokio::sync::Notify;
+use pointsman_actors::store::Store;
+use tokio::sync::{Notify, oneshot};
 
-use crate::stage::{Ending, Fate, Props, Stage, play};
+use crate::stage::{Ending, Fate, Props, Stage, play, until};
 
 const ONCE: &str = r#"steps = [{ name = "a", action = "send" }]"#;
 
@@ -73,5 +76,33 @@ fn a_probe_that_could_not_be_written_down_makes_room_for_another() {
         stage.until(run, "ended").await;
         assert_eq!(stage.words(run).await, ["begun", "a attempted", "a held", "a attempted", "a succeeded", "ended"]);
         assert_eq!(stage.store.to_come(), 0);
+    });
+}
+
+const FAILING: &str = r#"steps = [{ name = "a", action = "set", retry = { max_attempts = 1 } }]"#;
+
+#[test]
+fn a_dead_letter_that_somebody_has_redriven_is_not_redriven_again() {
+    play(async {
+        let stage = Stage::set(&[("w", FAILING)], Props::default()).await;
+        stage.provider.plan("a", std::iter::repeat_n(Ending::Fails(ErrorClass::NotFound), 9));
+        let first = stage.start("w", 1).await;
+        stage.until(first, "ended").await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let second = stage.start("w", 2).await;
+        stage.until(second, "ended").await;
+        let (reply, taken) = oneshot::channel();
+        let query = LetterQuery { limit: 9, ..LetterQuery::default() };
+        stage.tree.dead_letters.many.ask(RedriveMany { query, dry_run: false, reply }).await.unwrap();
+        assert_eq!(taken.await.unwrap().unwrap().number(), 2);
+        until("the first to be redriven", async || stage.words(first).await.iter().any(|word| word == "restarted"))
+            .await;
+        // Before it is the turn of the second, somebody redrives that, and it fails again.
+        let (reply, done) = oneshot::channel();
+        stage.tree.dead_letters.one.ask(RedriveOne { id: LetterId::Run(second), reply }).await.unwrap();
+        done.await.unwrap().unwrap();
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(stage.provider.calls("a"), 4);
+        assert_eq!(stage.store.counts().redrives, 0);
     });
 }
