@@ -16,7 +16,7 @@ use super::attempts::{Attempts, Flight, Job, State, notebook};
 use super::child;
 use super::deaths::Suspect;
 use super::decide::{Decision, Execute, Happening, Moment, decide};
-use super::live::Live;
+use super::live::{InHand, Live};
 use super::loading::{Definitions, Loaded};
 use super::messages::{AttemptEnded, Control, Executors, ReportAll, RunsStarted, TakeDown, Told, Wake};
 use super::port::{Actions, Attempt};
@@ -137,7 +137,7 @@ impl Executor {
             let outages = self.shared.breakers.board.outages(now);
             let draining = self.shared.draining.load(Ordering::SeqCst);
             let moment = Moment { now, draining, outages: &outages };
-            let Some(live) = self.live.get_mut(&run).filter(|live| !live.in_hand) else { return };
+            let Some(live) = self.live.get_mut(&run).filter(|live| live.in_hand.is_none()) else { return };
             let is_known = || self.attempts.have_outcome_of(run);
             let Some(task) = live.next_task(now, is_known) else { return };
             if let (Happening::Go, Some((stand, _))) = (&task.happening, &mut live.told) {
@@ -158,7 +158,7 @@ impl Executor {
                     self.end_if_late(run);
                 }
             } else {
-                live.in_hand = true;
+                live.in_hand = Some(InHand { begins: decision.begins() });
                 self.write_down(run, decision, task.reply, ctx);
                 return;
             }
@@ -226,7 +226,7 @@ impl Executor {
         self.shared.executors.look(child::left(&live.definition, &live.progress, &decision));
         self.shared.executors.started(decision.starts);
         live.progress = decision.progress;
-        live.in_hand = false;
+        live.in_hand = None;
         self.never_left.retain(|(of, _)| *of != run);
         landed.into_iter().for_each(|serial| self.attempts.settle(run, serial));
         for (execute, flight) in decision.executes.into_iter().zip(flights) {

@@ -21,11 +21,18 @@ pub(super) struct Live {
     pub(super) ticket: Ticket,
     pub(super) progress: Progress,
     /// A decision of it is on its way into the journal.
-    pub(super) in_hand: bool,
+    pub(super) in_hand: Option<InHand>,
     pub(super) waiting: VecDeque<Task>,
     /// What dispatcher and timer were told last. The dispatcher takes whoever it told to go on for one at work, whatever
     /// it was told before.
     pub(super) told: Option<(Option<Stand>, Option<Timestamp>)>,
+}
+
+/// What others must know of a decision that is on its way.
+#[derive(Clone, Copy)]
+pub(super) struct InHand {
+    /// Whether the run is at work with it.
+    pub(super) begins: bool,
 }
 
 impl Live {
@@ -42,7 +49,8 @@ impl Live {
 
     pub(super) fn report(&self, now: Timestamp, outages: &Outages) -> Report {
         // Whoever has been told to go on may be at work as soon as that is durable.
-        let is_going = self.in_hand || self.waiting.iter().any(|task| matches!(task.happening, Happening::Go));
+        let is_told = || self.waiting.iter().any(|task| matches!(task.happening, Happening::Go));
+        let is_going = self.in_hand.is_some_and(|in_hand| in_hand.begins) || is_told();
         let standing = if is_going { Standing::Busy } else { self.progress.standing(&self.definition, now, outages) };
         let (again, undoes) = (self.progress.tries_again(), self.progress.is_undoing());
         Report { ticket: self.ticket.clone(), standing, again, undoes, revision: self.progress.revision }

@@ -213,7 +213,7 @@ impl Executor {
         }
         self.take(run, task, ctx);
         // One that is over and was not begun again is not held.
-        let is_over = self.live.get(&run).is_some_and(|live| live.progress.is_over() && !live.in_hand);
+        let is_over = self.live.get(&run).is_some_and(|live| live.progress.is_over() && live.in_hand.is_none());
         if is_over {
             self.live.remove(&run);
         }
@@ -249,7 +249,7 @@ impl Executor {
         };
         // What was said before is looked at before its time is.
         let waiting: VecDeque<Task> = heard.into_iter().map(Task::from).collect();
-        let (in_hand, told) = (false, None);
+        let (in_hand, told) = (None, None);
         let live = Live { run: record, definition, ticket, progress, in_hand, waiting, told };
         self.live.insert(run, live);
         self.work(run, ctx);

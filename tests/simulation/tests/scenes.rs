@@ -13,6 +13,7 @@ use pointsman_actors::executor::command::Command;
 use pointsman_actors::executor::failure::ErrorClass;
 use pointsman_actors::run::{Entry, What};
 use pointsman_actors::store::Store;
+use pointsman_actors::supervisor::Drill;
 use tokio::sync::{Notify, oneshot};
 
 use crate::stage::{Ending, Fate, Props, Stage, play, until};
@@ -104,5 +105,41 @@ fn a_dead_letter_that_somebody_has_redriven_is_not_redriven_again() {
         tokio::time::sleep(Duration::from_secs(60)).await;
         assert_eq!(stage.provider.calls("a"), 4);
         assert_eq!(stage.store.counts().redrives, 0);
+    });
+}
+
+const IN_TURN: &str = r#"
+concurrency = { group = "g", key = "k" }
+steps = [{ name = "p", action = "delay", with = { duration = "60s" } }, { name = "a", action = "set" }]"#;
+const RETRYING: &str =
+    r#"steps = [{ name = "x", action = "set", retry = { max_attempts = 2, base_delay = "10s", jitter = 0.0 } }]"#;
+
+#[test]
+fn a_queued_run_that_is_being_written_down_is_not_counted_as_one_at_work() {
+    play(async {
+        let stage = Stage::set(&[("w", IN_TURN), ("x", RETRYING)], Props::default()).await;
+        stage.provider.plan("x", [Ending::Fails(ErrorClass::Network)]);
+        let first = stage.start("w", 1).await;
+        stage.until(first, "p delayed").await;
+        let second = stage.start("w", 2).await;
+        stage.tree.executors.tell(second, "w", Command::Pause).await.unwrap();
+        let retrying = stage.start("x", 3).await;
+        stage.until(retrying, "x failed").await;
+        let written = Arc::new(Notify::new());
+        stage.store.cue(|entry| entry.what == What::Resumed, Fate::When(Arc::clone(&written)));
+        let executors = stage.tree.executors.clone();
+        let resumed = tokio::task::spawn_local(async move { executors.tell(second, "w", Command::Resume).await });
+        // The dispatcher falls over what it hears at the end of the pause, and counts anew.
+        let dispatcher = stage.tree.roster.of("dispatcher")[0].clone();
+        dispatcher.rehearse(Drill::NextMessage);
+        until("the dispatcher to fall", async || dispatcher.restarts() == 1).await;
+        assert_eq!(stage.words(second).await, ["paused"]);
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        written.notify_one();
+        resumed.await.unwrap().unwrap();
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert_eq!(stage.words(second).await, ["paused", "resumed"], "the first one has the place");
+        stage.until(second, "ended").await;
+        stage.until(retrying, "ended").await;
     });
 }
