@@ -11,7 +11,7 @@ use pointsman_actors::dead_letter::actor::{RedriveMany, RedriveOne};
 use pointsman_actors::dead_letter::letter::{LetterId, LetterQuery};
 use pointsman_actors::executor::command::Command;
 use pointsman_actors::executor::failure::ErrorClass;
-use pointsman_actors::run::{Entry, What};
+use pointsman_actors::run::{Entry, RunStatus, What};
 use pointsman_actors::store::Store;
 use pointsman_actors::supervisor::Drill;
 use tokio::sync::{Notify, oneshot};
@@ -141,5 +141,28 @@ fn a_queued_run_that_is_being_written_down_is_not_counted_as_one_at_work() {
         assert_eq!(stage.words(second).await, ["paused", "resumed"], "the first one has the place");
         stage.until(second, "ended").await;
         stage.until(retrying, "ended").await;
+    });
+}
+
+const PARENT: &str = r#"steps = [
+  { name = "p", action = "delay", with = { duration = "60s" } },
+  { name = "r", action = "run_workflow", deadline = "3m", with = { workflow = "v" } },
+]"#;
+const BETWEEN: &str =
+    r#"steps = [{ name = "r", action = "run_workflow", deadline = "2m", with = { workflow = "u" } }]"#;
+
+#[test]
+fn what_a_run_starts_is_driven_also_when_its_workflow_is_not_in_the_configuration_any_more() {
+    let (store, run) = play(async {
+        let stage = Stage::set(&[("w", PARENT), ("v", BETWEEN), ("u", ONCE)], Props::default()).await;
+        let run = stage.start("w", 1).await;
+        stage.until(run, "p delayed").await;
+        (Arc::clone(&stage.store), run)
+    });
+    play(async {
+        let stage = Stage::set_on(store, &[("other", ONCE)], Props::default()).await;
+        stage.until(run, "ended").await;
+        assert_eq!(stage.run(run).await.head.status, RunStatus::Succeeded);
+        assert_eq!(stage.provider.calls("a"), 1);
     });
 }

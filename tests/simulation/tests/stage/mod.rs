@@ -43,9 +43,9 @@ const EPOCH: i64 = 1_800_000_000_000;
 const LONGEST: Duration = Duration::from_secs(600);
 
 /// Plays a scene on a thread of its own time.
-pub fn play(scene: impl Future<Output = ()>) {
+pub fn play<T>(scene: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    LocalSet::new().block_on(&runtime, scene);
+    LocalSet::new().block_on(&runtime, scene)
 }
 
 /// The wall clock of a scene.
