@@ -218,13 +218,15 @@ impl Executor {
         (reply, flights): (Option<Reply>, Vec<Flight>),
         ctx: &mut Context<Self>,
     ) {
-        let Some(live) = self.live.get_mut(&run) else { return };
+        let Some(live) = self.live.get(&run) else { return };
         telling::log(&live.run, &decision.entries);
         let landed = live.progress.landed(&decision.progress);
+        self.have_landed(run, &landed);
         // Its waits may have been completed before anybody here knew of them, or while an attempt was in flight.
         let looks = !landed.is_empty() || !decision.waits.is_empty();
         self.shared.executors.look(child::left(&live.definition, &live.progress, &decision));
         self.shared.executors.started(decision.starts);
+        let Some(live) = self.live.get_mut(&run) else { return };
         live.progress = decision.progress;
         live.in_hand = None;
         self.never_left.retain(|(of, _)| *of != run);

@@ -54,6 +54,14 @@ impl Executor {
         self.shared.breakers.board.ended(self.services_of(run, execute), execute.until, now);
     }
 
+    /// Attempts are not in flight any more. One that was dropped has said nothing of its services.
+    pub(super) fn have_landed(&self, run: RunId, serials: &[u32]) {
+        let now = self.shared.clock.now();
+        for (services, until) in serials.iter().map(|serial| self.call_of(run, *serial)) {
+            self.shared.breakers.board.ended(services, until, now);
+        }
+    }
+
     fn services_of(&self, run: RunId, execute: &Execute) -> &'static [&'static str] {
         let step = self.live.get(&run).and_then(|live| live.definition.step(&execute.step));
         step.map_or(&[], |step| step.services)

@@ -80,6 +80,24 @@ fn a_probe_that_could_not_be_written_down_makes_room_for_another() {
     });
 }
 
+#[test]
+fn a_probe_that_is_dropped_makes_room_for_another() {
+    play(async {
+        let slow_peek = SLOW_CALL.replace("call", "peek");
+        let stage = Stage::set(&[("w", &slow_peek)], Props { circuits: Some(CIRCUITS), ..Props::default() }).await;
+        let fails = Ending::Fails(ErrorClass::ServiceUnavailable);
+        stage.provider.plan("a", [fails, Ending::When(Arc::default())]);
+        let (first, second) = (stage.start("w", 1).await, stage.start("w", 2).await);
+        until("the probe", async || stage.provider.calls("a") == 2).await;
+        let is_first = stage.words(first).await.last().is_some_and(|word| word == "a attempted");
+        let (probing, held) = if is_first { (first, second) } else { (second, first) };
+        let cancel = Command::Cancel { reason: "said".into() };
+        stage.tree.executors.tell(probing, "w", cancel).await.unwrap();
+        stage.until(held, "ended").await;
+        assert_eq!(stage.run(held).await.head.status, RunStatus::Succeeded);
+    });
+}
+
 const FAILING: &str = r#"steps = [{ name = "a", action = "set", retry = { max_attempts = 1 } }]"#;
 
 #[test]

@@ -66,9 +66,10 @@ const fn action(name: &'static str, class: EffectClass, services: &'static [&'st
     ActionInfo { name, class, on_doubt, parameters: &[], timeout: None, waits: None, services }
 }
 
-static ACTIONS: [ActionInfo; 3] = [
+static ACTIONS: [ActionInfo; 4] = [
     action("set", EffectClass::Idempotent, &[]),
     action("send", EffectClass::Once, &[]),
+    action("peek", EffectClass::Pure, &["github"]),
     action("call", EffectClass::Idempotent, &["github"]),
 ];
 
