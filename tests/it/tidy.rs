@@ -163,6 +163,7 @@ fn is_door(name: &str) -> bool {
             | "attempts.rs"
             | "callbacks.rs"
             | "circuits.rs"
+            | "live.rs"
             | "recovery.rs"
             | "task.rs"
     ) || ["mailbox.rs", "supervisor.rs", "tree.rs", "tree/work.rs", "time.rs"]

@@ -1,5 +1,5 @@
-//! A run that is not over, as its executor holds it. Pure: what is known of it, what it is about to hear, and how it
-//! stands for others.
+//! A run that is not over, as its executor holds it: what is known of it, what it is about to hear, and how it stands
+//! for dispatcher and timer. A part of the door.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
