@@ -144,7 +144,9 @@ impl Work {
         }
         let definition = loaded.definition.as_deref().ok();
         let stored = Stored { run: &loaded.run, head: &loaded.head, progress: &loaded.progress, definition };
-        audit.look(&stored, &board.outages(clock.now()));
+        let now = clock.now();
+        audit.circuits(board.moved(now));
+        audit.look(&stored, &board.outages(now));
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 //! A run that is not over is exactly one of: about to go on, at work until a time, waiting until a time,
 //! queued behind a limit, parked for a reason. What is none of these, or has been for too long, is a finding.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -60,6 +60,8 @@ pub struct Audit {
     idle: Vec<(Finding, Option<Room>)>,
     /// How many hold a place in each group.
     inside: HashMap<(String, String), usize>,
+    /// Since when calls of each service pass, or do not.
+    moved: BTreeMap<String, Timestamp>,
 }
 
 /// A group, and how many may have a place in it.
@@ -80,7 +82,13 @@ pub struct Stored<'a> {
 impl Audit {
     /// An audit at `now`, of runs of which so many may be at work at once.
     pub fn new(now: Timestamp, grace: Duration, slots: usize) -> Self {
-        Self { now, grace, slots, report: Report::default(), idle: Vec::new(), inside: HashMap::new() }
+        let (report, idle, inside, moved) = Default::default();
+        Self { now, grace, slots, report, idle, inside, moved }
+    }
+
+    /// Since when calls of each service pass, or do not: a run that a service held could not go on before.
+    pub fn circuits(&mut self, moved: BTreeMap<String, Timestamp>) {
+        self.moved = moved;
     }
 
     /// Looks at one run.
@@ -143,7 +151,11 @@ impl Audit {
 
     fn ready(&mut self, run: &RunRecord, progress: &Progress, place: Option<Room>) {
         self.report.ready += 1;
-        let since = progress.ready_since(self.now);
+        let held = progress.steps.values().filter_map(|state| match state {
+            StepState::Held { service, .. } => self.moved.get(service).copied(),
+            _ => None,
+        });
+        let since = held.chain([progress.ready_since(self.now)]).max().unwrap_or_default();
         if since.plus(self.grace) < self.now {
             let begun = if progress.left.is_some() || progress.is_undoing() { BEGUN } else { "" };
             let problem = format!("it could go on since {since}, and does not{begun}");

@@ -74,6 +74,23 @@ fn who_waits_for_a_person_or_a_service_may_wait() {
 }
 
 #[test]
+fn a_run_that_a_service_held_could_go_on_since_calls_pass_and_not_before() {
+    let mut held = Story::new(r#"steps = [{ name = "call", action = "look_there" }]"#);
+    held.outages = ["codegen".to_owned()].into_iter().collect();
+    held.happens(&Happening::Go);
+    let at = |seconds: i64| Timestamp::from_millis(held.now.millis() + seconds * 1_000);
+    let broken = |seconds| {
+        let mut audit = Audit::new(at(seconds), GRACE, 5);
+        audit.circuits([("codegen".to_owned(), at(3_600))].into());
+        let Story { run, progress, definition, .. } = &held;
+        let stored = Stored { run, head: &progress.head(held.now), progress, definition: Some(definition) };
+        audit.look(&stored, &Outages::default());
+        audit.finish().broken
+    };
+    assert_eq!((broken(3_600), broken(3_659), broken(3_661)), (0, 0, 1));
+}
+
+#[test]
 fn a_step_that_stands_as_none_can_is_found() {
     let mut lost = Story::new(r#"steps = [{ name = "call", action = "look_there" }]"#);
     lost.happens(&Happening::Go);

@@ -15,6 +15,8 @@ struct Shown {
     record: BreakerRecord,
     /// Until when a probe of a half-open circuit may be under way.
     probing_until: Option<Timestamp>,
+    /// Since when calls pass, or do not.
+    since: Timestamp,
 }
 
 impl Board {
@@ -24,7 +26,8 @@ impl Board {
 
     /// Shows how a circuit is now. A probe that was under way is over.
     pub fn show(&self, record: BreakerRecord) {
-        self.circuits().insert(record.name.clone(), Shown { record, probing_until: None });
+        let since = record.since;
+        self.circuits().insert(record.name.clone(), Shown { record, probing_until: None, since });
     }
 
     /// A circuit that nobody watches any more stops nobody.
@@ -57,6 +60,24 @@ impl Board {
             }
         }
     }
+
+    /// A call of these services that was to end by `until` has ended at `now`. Of one that was the probe and has said
+    /// nothing of its service there may be another.
+    pub fn ended(&self, services: &[&str], until: Timestamp, now: Timestamp) {
+        let mut circuits = self.circuits();
+        for service in services {
+            if let Some(shown) = circuits.get_mut(*service).filter(|shown| shown.probing_until == Some(until)) {
+                (shown.probing_until, shown.since) = (None, now);
+            }
+        }
+    }
+
+    /// Since when calls of each service pass, or do not: when its circuit moved, or its last probe was over.
+    pub fn moved(&self, now: Timestamp) -> BTreeMap<String, Timestamp> {
+        let probed = |shown: &Shown| shown.probing_until.filter(|until| *until <= now);
+        let since = |shown: &Shown| probed(shown).map_or(shown.since, |until| until.max(shown.since));
+        self.circuits().iter().map(|(name, shown)| (name.clone(), since(shown))).collect()
+    }
 }
 
 #[cfg(test)]
@@ -65,6 +86,21 @@ mod tests {
 
     fn at(millis: i64) -> Timestamp {
         Timestamp::from_millis(millis)
+    }
+
+    #[test]
+    fn it_is_known_since_when_calls_pass() {
+        let board = Board::default();
+        let moved = |now| board.moved(at(now)).get("github").map(|at| at.millis());
+        assert_eq!(moved(0), None);
+        let condition = Condition::HalfOpen;
+        board.show(BreakerRecord { name: "github".into(), condition, since: at(10), reason: String::new() });
+        assert_eq!(moved(100), Some(10));
+        board.calls(&["github"], at(30));
+        assert_eq!((moved(20), moved(40)), (Some(10), Some(30)), "it did not come back");
+        board.calls(&["github"], at(60));
+        board.ended(&["github"], at(60), at(50));
+        assert_eq!(moved(100), Some(50));
     }
 
     #[test]
@@ -81,6 +117,11 @@ mod tests {
         board.calls(&["github"], at(30));
         assert!(is_out(20), "one is under way");
         assert!(!is_out(30), "it did not come back");
+        board.calls(&["github"], at(40));
+        board.ended(&["github"], at(30), at(21));
+        assert!(is_out(20), "another one has ended");
+        board.ended(&["github"], at(40), at(22));
+        assert!(!is_out(20), "it has ended, and nothing is known");
         board.calls(&["github"], at(60));
         show(Condition::HalfOpen);
         assert!(!is_out(40));

@@ -1,6 +1,8 @@
 //! What an executor has to do with the circuits of services: how an attempt ended is told to the breakers of
 //! the services that it called, before anything follows from it; runs that a circuit holds are told when it lets pass.
 
+use std::sync::Arc;
+
 use actix::{ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
 
 use super::actor::Executor;
@@ -10,31 +12,35 @@ use super::outages::observed;
 use super::port::Outcome;
 use crate::ids::RunId;
 use crate::mailbox::Letter;
+use crate::time::Timestamp;
 
 impl Executor {
     /// An attempt has ended. Its breakers hear of it first: one that opens over it keeps it from being used up.
     pub(super) fn ended(&mut self, run: RunId, serial: u32, outcome: Outcome, ctx: &mut Context<Self>) {
-        let said = observed(self.services_of(run, serial), &outcome);
+        let (services, until) = self.call_of(run, serial);
+        let said = observed(services, &outcome);
         let happening = Happening::Ended(serial, outcome);
+        let (breakers, clock) = (self.shared.breakers.clone(), Arc::clone(&self.shared.clock));
         if said.is_empty() {
+            breakers.board.ended(services, until, clock.now());
             return self.take(run, happening.into(), ctx);
         }
-        let breakers = self.shared.breakers.clone();
         let heard = async move {
             for (service, failed) in said {
                 breakers.observe(&service, failed).await;
             }
+            breakers.board.ended(services, until, clock.now());
         };
         ctx.spawn(heard.into_actor(self).map(move |(), executor, ctx| executor.take(run, happening.into(), ctx)));
     }
 
-    fn services_of(&self, run: RunId, serial: u32) -> &'static [&'static str] {
-        let live = self.live.get(&run);
-        let step = live.and_then(|live| {
-            let (step, _) = live.progress.in_flight().find(|(_, flying)| flying.serial == serial)?;
-            live.definition.step(step)
+    /// The services that an attempt in flight calls, and until when.
+    fn call_of(&self, run: RunId, serial: u32) -> (&'static [&'static str], Timestamp) {
+        let call = self.live.get(&run).and_then(|live| {
+            let (step, flying) = live.progress.in_flight().find(|(_, flying)| flying.serial == serial)?;
+            Some((live.definition.step(step)?.services, flying.until))
         });
-        step.map_or(&[], |step| step.services)
+        call.unwrap_or_default()
     }
 
     /// An attempt is about to be made: of a service whose circuit is half open it is the probe.

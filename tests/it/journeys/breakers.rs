@@ -102,6 +102,17 @@ async fn one_call_probes_a_service_whose_rest_is_over() {
 }
 
 #[actix::test]
+async fn a_probe_that_says_nothing_of_the_service_makes_room_for_another() {
+    let toml = TELLING.replace("\"1h\"", "\"50ms\"").replace("retry =", "timeout = \"9m\"\nretry =");
+    let site = Site::with_failing_calls(&toml, 1).await;
+    site.world().plan_once("github", "GET", "/pulls/", FaultKind::RateLimit(1));
+    let run = site.until(&site.push().await, "succeeded").await;
+    let expect = ["begun", "tell attempted", "tell held", "tell attempted", "tell failed", "tell attempted"];
+    assert_eq!(words(&run)[..6], expect, "{run:#}");
+    assert_eq!(site.circuit("github").await["status"], "closed");
+}
+
+#[actix::test]
 async fn a_breaker_that_falls_knows_how_its_circuit_was_and_one_that_is_given_up_stops_nobody() {
     let site = Site::with_failing_calls(TELLING, 1).await;
     let breakers = site.server.tree().roster.of("circuit_breaker");

@@ -35,7 +35,6 @@ use pointsman_load::process::Running;
 use pointsman_sandbox::{SLACK_PATH, Sandbox, TOKEN as GITHUB_TOKEN};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
-use serde_json::Value;
 use tokio::sync::watch;
 
 use deliveries::Notes;
@@ -65,6 +64,9 @@ struct Options {
     /// Stories told at once
     #[arg(long, default_value_t = 24)]
     stories: u32,
+    /// One round in so many lasts long enough for an audit, and for waits to end
+    #[arg(long, default_value_t = 10)]
+    long_every: u32,
     /// End it with SIGTERM instead, and expect exit code 0
     #[arg(long)]
     term: bool,
@@ -74,9 +76,6 @@ struct Options {
 }
 
 const TOKEN: &str = "crash";
-
-/// One round in so many lasts long enough for an audit, and for waits to end.
-const LONG_ROUND: u32 = 10;
 
 /// How long stories may take to end once nobody kills the server any more.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -188,12 +187,14 @@ impl Driver<'_> {
         let opened = (numbers, Arc::clone(&self.pulls));
         let pulls = validations::open_pulls(self.http.clone(), server.base.clone(), world.clone(), opened);
         clients.push(actix_rt::spawn(pulls));
-        if round % LONG_ROUND == LONG_ROUND - 1 {
+        if (round + 1).is_multiple_of(options.long_every) {
             tokio::time::sleep(Duration::from_millis(self.chance.random_range(4_500..5_500))).await;
-            self.hear_auditor(&server.base).await?;
+            self.hear_auditor().await?;
         } else {
             tokio::time::sleep(Duration::from_millis(self.chance.random_range(30..500))).await;
         }
+        let early = server.child.try_wait()?;
+        anyhow::ensure!(early.is_none(), "the server ended by itself: {early:?}");
         self.tally.kills.push(SystemClock::new().now().millis());
         let ended = end(&mut server.child, options.term)?;
         self.address.send_replace(None);
@@ -204,12 +205,20 @@ impl Driver<'_> {
         Ok(())
     }
 
+    fn door(&self) -> Door {
+        Door { http: self.http.clone(), address: self.address.subscribe() }
+    }
+
     /// What the auditor makes of the runs that are open now.
-    async fn hear_auditor(&mut self, base: &str) -> anyhow::Result<()> {
-        let metrics: Value = self.http.get(format!("{base}/metrics")).send().await?.json().await?;
+    async fn hear_auditor(&mut self) -> anyhow::Result<()> {
+        let metrics = self.door().get("/metrics").await?;
         let auditor = &metrics["auditor"];
         self.tally.audits += u64::from(!auditor.is_null());
-        self.tally.findings.extend(auditor["findings"].as_array().into_iter().flatten().map(Value::to_string));
+        let counts =
+            ["at", "runs", "ready", "atWork", "waiting", "parked"].map(|name| format!("{name} {}", auditor[name]));
+        let about = format!("{}; circuits: {}", counts.join(", "), metrics["breakers"]);
+        let findings = auditor["findings"].as_array().into_iter().flatten();
+        self.tally.findings.extend(findings.map(|finding| format!("{finding} ({about})")));
         Ok(())
     }
 
@@ -223,7 +232,7 @@ impl Driver<'_> {
             kills.len(),
             took.as_secs()
         );
-        let door = Door { http: self.http.clone(), address: self.address.subscribe() };
+        let door = self.door();
         let deliveries = deliveries::check(&door, &self.notes, *renamed).await;
         let validations = validations::check(&door, self.sandbox.world(), &self.pulls).await;
         let stories = report::tell(evidence, kills, &promises::check(evidence), wrong);

@@ -27,6 +27,9 @@ const REPOSITORY: &str = "acme/shop";
 /// How long all runs may take to end once nobody kills the server any more.
 const PATIENCE: Duration = Duration::from_secs(180);
 
+/// So many of those that do not end are shown.
+const MOST_SHOWN: usize = 20;
+
 /// Some of what providers do wrong, for the next calls.
 pub fn misbehave(world: &World, chance: &mut SmallRng) {
     let kinds = [
@@ -100,7 +103,7 @@ pub async fn check(door: &Door, world: &World, notes: &Notes) -> anyhow::Result<
     let open = tokio::time::timeout(PATIENCE, until_all_ended(door)).await;
     let runs = read_all(door).await?;
     if open.is_err() {
-        let unfinished = runs.iter().filter(|run| !is_over(run));
+        let unfinished = runs.iter().filter(|run| !is_over(run)).take(MOST_SHOWN);
         let unfinished =
             unfinished.map(|run| format!("{} is {} at {}: {}", run["id"], run["status"], run["step"], run["reason"]));
         bail!("validations do not end:\n  {}", unfinished.collect::<Vec<_>>().join("\n  "));
