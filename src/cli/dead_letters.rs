@@ -42,7 +42,7 @@ pub struct Dismiss {
 }
 
 /// Which of them.
-#[derive(Args)]
+#[derive(Args, Default)]
 pub struct Filter {
     /// Only runs, or only events
     #[arg(long, value_parser = ["run", "event"])]
@@ -94,18 +94,18 @@ pub struct Redrive {
     #[command(flatten)]
     target: Target,
     /// The id of one, which is done again at once
-    #[arg(required_unless_present = "all")]
+    #[arg(required_unless_present = "all", conflicts_with_all = ["all", "dry_run", "limit", "Filter"])]
     id: Option<String>,
     /// All that the filter leaves
-    #[arg(long, conflicts_with = "id")]
+    #[arg(long)]
     all: bool,
     #[command(flatten)]
     filter: Filter,
     /// At most so many, the newest ones
     #[arg(long, default_value_t = 1_000, value_parser = at_least_one)]
     limit: usize,
-    /// Only say which they would be
-    #[arg(long, requires = "all")]
+    /// Only say which and how many they would be; nothing is done
+    #[arg(long)]
     dry_run: bool,
 }
 
@@ -184,10 +184,20 @@ impl Redrive {
         for refused in items("refused") {
             println!("{}  not redriven: {}", text(&refused, "id"), text(&refused, "reason"));
         }
-        let would = if self.dry_run { "would be taken" } else { "taken, to be done again a few a second" };
-        let more = if told.get("more") == Some(&json!(true)) { "; there are more, older ones" } else { "" };
-        println!("{} {would}, {} were taken before{more}", items("items").len(), items("alreadyTaken").len());
+        println!("{}", self.outcome(&told));
         Ok(())
+    }
+
+    /// What an answer about many comes to, in a sentence.
+    fn outcome(&self, told: &Value) -> String {
+        let count = |name: &str| told.get(name).and_then(Value::as_array).map_or(0, Vec::len);
+        let (taken, before) = (count("items"), count("alreadyTaken"));
+        let more = if told.get("more") == Some(&json!(true)) { "; there are more, older ones" } else { "" };
+        if self.dry_run {
+            format!("dry run, nothing was done: {taken} would be redriven, {before} wait for it already{more}")
+        } else {
+            format!("{taken} taken, to be redriven a few a second; {before} waited for it already{more}")
+        }
     }
 }
 
@@ -207,7 +217,43 @@ fn line(letter: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+    use clap::error::ErrorKind;
+
     use super::*;
+
+    #[test]
+    fn a_dry_run_says_that_nothing_was_done() {
+        let redrive = |dry_run| Redrive {
+            target: Target { url: None, token: None },
+            id: None,
+            all: true,
+            filter: Filter::default(),
+            limit: 2,
+            dry_run,
+        };
+        let mut told = json!({ "items": [{}, {}], "alreadyTaken": [{}], "refused": [], "more": false });
+        let would = "dry run, nothing was done: 2 would be redriven, 1 wait for it already";
+        assert_eq!(redrive(true).outcome(&told), would);
+        told["more"] = json!(true);
+        assert_eq!(redrive(true).outcome(&told), format!("{would}; there are more, older ones"));
+        let taken = "2 taken, to be redriven a few a second; 1 waited for it already; there are more, older ones";
+        assert_eq!(redrive(false).outcome(&told), taken);
+    }
+
+    #[test]
+    fn what_does_not_go_with_one_is_refused_and_not_passed_over() {
+        let parse = |more: &[&str]| {
+            let line = [&["pointsman", "dead-letters", "redrive"], more].concat();
+            Cli::try_parse_from(line).map(|_| ()).map_err(|error| error.kind())
+        };
+        for more in [&["--dry-run"][..], &["--all"], &["--workflow", "w"], &["--poison"], &["--limit", "5"]] {
+            assert_eq!(parse(&[&["run_1"], more].concat()), Err(ErrorKind::ArgumentConflict), "{more:?}");
+        }
+        assert_eq!(parse(&["--dry-run"]), Err(ErrorKind::MissingRequiredArgument));
+        assert_eq!(parse(&["run_1"]), Ok(()));
+        assert_eq!(parse(&["--all", "--dry-run", "--workflow", "w", "--limit", "5"]), Ok(()));
+    }
 
     #[test]
     fn a_dead_letter_is_a_line() {

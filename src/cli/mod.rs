@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand, one line each in [`Command`] and [`execute`].
 
+mod breakers;
 mod check;
 mod client;
 mod dead_letters;
@@ -8,6 +9,7 @@ mod replay;
 mod runs;
 mod send;
 mod serve;
+mod waits;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -49,6 +51,12 @@ enum Command {
     /// What failed for good: look at it, have it done again, or dismiss it
     #[command(subcommand)]
     DeadLetters(dead_letters::DeadLetters),
+    /// What runs wait for, and what became of it
+    #[command(subcommand)]
+    Waits(waits::Waits),
+    /// Which services are called, and which are given a rest
+    #[command(subcommand)]
+    Breakers(breakers::Breakers),
     /// Have events routed once more, as if they had come again
     Replay(replay::Replay),
     /// Print a completion script for a shell
@@ -91,6 +99,8 @@ fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Events(events) => events.run(cli),
         Command::Runs(runs) => runs.run(cli),
         Command::DeadLetters(dead_letters) => dead_letters.run(cli),
+        Command::Waits(waits) => waits.run(cli),
+        Command::Breakers(breakers) => breakers.run(cli),
         Command::Replay(replay) => replay.run(cli),
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "pointsman", &mut std::io::stdout());

@@ -193,6 +193,10 @@ impl Show {
             return Ok(ExitCode::SUCCESS);
         }
         println!("{}", line(&run));
+        if let Some(parent) = run.get("parent").filter(|parent| !parent.is_null()) {
+            let (step, workflow) = (text(parent, "step"), text(parent, "workflow"));
+            println!("  started by the step `{step}` of {}, a run of `{workflow}`", text(parent, "run"));
+        }
         let mut shown = print_journal(&run, 0);
         while self.follow && !is_over(&run) {
             std::thread::sleep(EVERY);

@@ -13,7 +13,10 @@ use super::answer::{self, ApiError, List};
 /// `GET /api/v1/breakers`
 pub async fn list(request: HttpRequest, edge: Data<Edge>) -> Result<HttpResponse, ApiError> {
     edge.authorize(&request)?;
-    let items: Vec<Value> = edge.shared.tree.breakers.all().iter().map(shown).collect();
+    let mut items = Vec::new();
+    for breaker in edge.shared.tree.breakers.all() {
+        items.push(with_calls(&edge, &breaker).await);
+    }
     Ok(HttpResponse::Ok().json(List { items, next_cursor: None }))
 }
 
@@ -27,10 +30,22 @@ pub async fn reset(request: HttpRequest, edge: Data<Edge>, name: Path<String>) -
     }
     tracing::info!(service = name.as_str(), "an operator closed a circuit");
     let reset = breakers.all().into_iter().find(|breaker| breaker.name == *name);
-    Ok(HttpResponse::Ok().json(reset.as_ref().map(shown)))
+    let reset = reset.ok_or_else(|| answer::not_found(&format!("circuit of `{name}`")))?;
+    Ok(HttpResponse::Ok().json(with_calls(&edge, &reset).await))
 }
 
-/// A breaker as lists show it.
+/// A breaker with the calls of its window since it was closed; `null` when nobody counts them.
+async fn with_calls(edge: &Edge, breaker: &BreakerRecord) -> Value {
+    let mut shown = shown(breaker);
+    let (calls, failures) = edge.shared.tree.breakers.count(&breaker.name).await.unzip();
+    if let Some(fields) = shown.as_object_mut() {
+        fields.insert("calls".to_owned(), json!(calls));
+        fields.insert("failures".to_owned(), json!(failures));
+    }
+    shown
+}
+
+/// A breaker as everything shows it. One that has never opened is closed since no time.
 pub(super) fn shown(breaker: &BreakerRecord) -> Value {
     let until = match breaker.condition {
         Condition::Open { until } => Some(until),
@@ -40,7 +55,7 @@ pub(super) fn shown(breaker: &BreakerRecord) -> Value {
         "id": breaker.name,
         "status": breaker.condition.name(),
         "reason": breaker.reason,
-        "since": breaker.since.to_rfc3339(),
+        "since": (breaker.since > Timestamp::default()).then(|| breaker.since.to_rfc3339()),
         "until": until.map(Timestamp::to_rfc3339),
     })
 }

@@ -34,6 +34,11 @@ pub struct Observe {
 #[rtype(result = "()")]
 pub struct Reset;
 
+/// Asks for the calls of the window: how many there were, and how many of them failed.
+#[derive(Message)]
+#[rtype(result = "(u32, u32)")]
+pub struct Count;
+
 /// What all breakers share.
 #[derive(Clone)]
 pub struct Shared {
@@ -50,7 +55,7 @@ pub struct Shared {
 }
 
 /// The ways into one breaker.
-pub type Doors = (Door<Observe>, Door<Reset>);
+pub type Doors = (Door<Observe>, Door<Reset>, Door<Count>);
 
 /// The ways into the breakers, by service.
 #[derive(Clone, Default)]
@@ -84,15 +89,22 @@ impl Breakers {
 
     /// Says how a call has ended. A breaker that is gone hears nothing, and opens nothing any more.
     pub async fn observe(&self, service: &str, failed: bool) {
-        if let Some((observe, _)) = self.doors.get(service) {
+        if let Some((observe, ..)) = self.doors.get(service) {
             let _ = observe.ask(Observe { failed }).await;
         }
+    }
+
+    /// The calls of a service within the window, since its circuit was closed: how many there were, and how many of them
+    /// failed. `None` when nobody counts them.
+    pub async fn count(&self, service: &str) -> Option<(u32, u32)> {
+        let (.., count) = self.doors.get(service)?;
+        count.ask(Count).await.ok()
     }
 
     /// Closes a circuit; `false` if there is none of this name.
     pub async fn reset(&self, service: &str) -> bool {
         match self.doors.get(service) {
-            Some((_, reset)) => reset.ask(Reset).await.is_ok(),
+            Some((_, reset, _)) => reset.ask(Reset).await.is_ok(),
             None => false,
         }
     }
@@ -213,5 +225,14 @@ impl Handler<Letter<Reset>> for CircuitBreaker {
             self.changed(condition, "an operator closed it", ctx);
         }
         MessageResult(())
+    }
+}
+
+impl Handler<Letter<Count>> for CircuitBreaker {
+    type Result = MessageResult<Letter<Count>>;
+
+    fn handle(&mut self, letter: Letter<Count>, _: &mut Context<Self>) -> Self::Result {
+        let Count = letter.open();
+        MessageResult(self.circuit.calls(self.shared.clock.now()))
     }
 }

@@ -151,7 +151,7 @@ impl StartWork {
         let start = |service: &str| {
             let breaker = CircuitBreaker::new(service, shared.clone());
             let mailbox = supervisor.supervise(row, service, breaker);
-            (service.to_owned(), (mailbox.door(), mailbox.door()))
+            (service.to_owned(), (mailbox.door(), mailbox.door(), mailbox.door()))
         };
         Breakers::new(services.into_iter().map(start).collect(), board)
     }

@@ -198,7 +198,8 @@ async fn sigterm_under_load_ends_in_order_and_loses_nothing() {
     }
 }
 
-fn run(data: &Path, arguments: &[&str], more: &[(&str, &str)]) -> Output {
+/// Runs the program's command with the data directory of a server that runs.
+pub fn run(data: &Path, arguments: &[&str], more: &[(&str, &str)]) -> Output {
     let more: Vec<(&str, String)> = more.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
     command(data, &more).args(arguments).output().unwrap()
 }

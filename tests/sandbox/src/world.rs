@@ -1,6 +1,6 @@
 //! The state of the world and the ledger of calls.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -100,6 +100,8 @@ pub struct State {
     pub notifications: Vec<String>,
     /// What the echo has made, with the key that each was asked for with.
     pub things: Vec<Option<String>>,
+    /// Those of them that were taken away again, by number from 1 on.
+    pub taken_away: BTreeSet<usize>,
     /// Every call.
     pub ledger: Vec<Call>,
     /// What goes wrong.

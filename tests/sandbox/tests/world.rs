@@ -183,6 +183,11 @@ async fn the_echo_says_again_what_was_sent_and_makes_a_thing_once_for_each_key()
     assert_eq!(make("a").await, (201, json!(1)));
     assert_eq!(make("b").await, (201, json!(2)));
     assert_eq!(make("a").await, (200, json!(1)));
+    for (number, expect) in [("2", 200), ("2", 404), ("3", 404), ("0", 404), ("x", 404)] {
+        let gone = http.delete(url(&format!("/things/{number}"))).send().await.unwrap();
+        assert_eq!(gone.status(), expect, "{number}");
+    }
+    assert_eq!(sandbox.world().state().taken_away, [2].into());
     let answer = http.put(url("/status/418?x=1")).json(&json!({"a": 1})).send().await.unwrap();
     assert_eq!(answer.status(), 418);
     let said = answer.json::<Value>().await.unwrap();

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use pointsman_load::signature;
 use rand::{Rng, RngExt, SeedableRng};
 use serde_json::Value;
 
-use super::TOKEN;
+use super::door::Door;
+use super::journal::text;
 
 /// What was acknowledged: delivery id → event id.
 pub type Notes = Arc<Mutex<HashMap<String, String>>>;
@@ -56,28 +57,17 @@ pub async fn send(
 }
 
 /// Reads the whole log: delivery id → its events.
-async fn read_all(http: &reqwest::Client, base: &str) -> anyhow::Result<BTreeMap<String, Vec<String>>> {
-    let (mut all, mut cursor) = (BTreeMap::<String, Vec<String>>::new(), None::<String>);
-    loop {
-        let mut request = http.get(format!("{base}/api/v1/events?limit=500")).bearer_auth(TOKEN);
-        if let Some(cursor) = &cursor {
-            request = request.query(&[("cursor", cursor)]);
-        }
-        let page: Value = request.send().await?.error_for_status()?.json().await?;
-        for event in page["items"].as_array().context("a list has items")? {
-            let text = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
-            all.entry(text("deliveryId")).or_default().push(text("id"));
-        }
-        match page["nextCursor"].as_str() {
-            Some(next) => cursor = Some(next.to_owned()),
-            None => return Ok(all),
-        }
+async fn read_all(door: &Door) -> anyhow::Result<BTreeMap<String, Vec<String>>> {
+    let mut all = BTreeMap::<String, Vec<String>>::new();
+    for event in door.list("/api/v1/events", "").await? {
+        all.entry(text(&event, "deliveryId").to_owned()).or_default().push(text(&event, "id").to_owned());
     }
+    Ok(all)
 }
 
 /// Holds the log against the notes, and reports.
-pub async fn check(http: &reqwest::Client, base: &str, notes: &Notes, renamed: u64) -> anyhow::Result<()> {
-    let log = read_all(http, base).await?;
+pub async fn check(door: &Door, notes: &Notes, renamed: u64) -> anyhow::Result<()> {
+    let log = read_all(door).await?;
     let notes = notes.lock().unwrap_or_else(PoisonError::into_inner);
     let lost = notes
         .iter()

@@ -1,4 +1,5 @@
-//! Runs under fire: every one that was started ends, and what was recorded as done is not done again.
+//! Validations of pull requests under fire: every one that was started ends, and what was recorded as done is not
+//! done again.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -6,17 +7,20 @@ use std::path::Path;
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use pointsman::integrations::process::members;
 use pointsman_load::signature;
 use pointsman_sandbox::claude::Plan;
-use pointsman_sandbox::{Call, Fault, FaultKind, PullRequest, World};
+use pointsman_sandbox::{Call, FaultKind, PullRequest, World};
 use rand::RngExt;
 use rand::rngs::SmallRng;
 use serde_json::{Value, json};
 
-use super::TOKEN;
 use super::deliveries::Notes;
+use super::door::Door;
+use super::evidence::PR_VALIDATION;
+use super::journal::{is_over, text};
+use super::stories;
 
 const REPOSITORY: &str = "acme/shop";
 
@@ -33,10 +37,8 @@ pub fn misbehave(world: &World, chance: &mut SmallRng) {
         FaultKind::ErrorAfter(500),
         FaultKind::Delay(100),
     ];
-    for kind in kinds {
-        let service = if chance.random_ratio(1, 4) { "slack" } else { "github" };
-        world.plan(Fault { service: service.to_owned(), method: None, path_contains: None, times: 1, kind });
-    }
+    let service = if chance.random_ratio(1, 4) { "slack" } else { "github" };
+    stories::plan(world, chance, service, &kinds);
 }
 
 /// A `claude` that is still at work when the server is killed.
@@ -94,12 +96,14 @@ fn payload(number: u32, sha: &str) -> Value {
 }
 
 /// Waits until every run has ended, then holds journals against the ledger, and reports.
-pub async fn check(http: &reqwest::Client, base: &str, world: &World, notes: &Notes) -> anyhow::Result<()> {
-    let open = tokio::time::timeout(PATIENCE, until_all_ended(http, base)).await;
-    let runs = read_all(http, base).await?;
+pub async fn check(door: &Door, world: &World, notes: &Notes) -> anyhow::Result<()> {
+    let open = tokio::time::timeout(PATIENCE, until_all_ended(door)).await;
+    let runs = read_all(door).await?;
     if open.is_err() {
-        let unfinished: Vec<&Value> = runs.iter().filter(|run| !is_over(run)).take(5).collect();
-        bail!("runs do not end; of these some: {unfinished:#?}");
+        let unfinished = runs.iter().filter(|run| !is_over(run));
+        let unfinished =
+            unfinished.map(|run| format!("{} is {} at {}: {}", run["id"], run["status"], run["step"], run["reason"]));
+        bail!("validations do not end:\n  {}", unfinished.collect::<Vec<_>>().join("\n  "));
     }
     let mut by_status: BTreeMap<&str, usize> = BTreeMap::new();
     let (mut repeated, mut interrupted, mut assumed) = (0, 0, 0);
@@ -145,40 +149,24 @@ pub async fn check(http: &reqwest::Client, base: &str, world: &World, notes: &No
     Ok(())
 }
 
-async fn until_all_ended(http: &reqwest::Client, base: &str) {
+async fn until_all_ended(door: &Door) -> anyhow::Result<()> {
     loop {
-        if let Ok(answer) = http.get(format!("{base}/metrics")).send().await
-            && let Ok(metrics) = answer.json::<Value>().await
-        {
-            let count = |name: &str| metrics["workflows"][name].as_u64().unwrap_or(u64::MAX);
-            if count("runsQueued") == 0 && count("runsActive") == 0 {
-                return;
-            }
+        let metrics = door.get("/metrics").await?;
+        let count = |name: &str| metrics["workflows"][name].as_u64().unwrap_or(u64::MAX);
+        if count("runsQueued") == 0 && count("runsActive") == 0 {
+            return Ok(());
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
-fn is_over(run: &Value) -> bool {
-    matches!(run["status"].as_str(), Some("succeeded" | "failed" | "timed_out" | "superseded"))
-}
-
-/// All runs with their journals.
-async fn read_all(http: &reqwest::Client, base: &str) -> anyhow::Result<Vec<Value>> {
-    let get = async |path: String| -> anyhow::Result<Value> {
-        Ok(http.get(format!("{base}{path}")).bearer_auth(TOKEN).send().await?.error_for_status()?.json().await?)
-    };
-    let (mut all, mut cursor) = (Vec::new(), String::new());
-    loop {
-        let page = get(format!("/api/v1/runs?limit=500{cursor}")).await?;
-        for run in page["items"].as_array().context("a list has items")? {
-            all.push(get(format!("/api/v1/runs/{}", run["id"].as_str().unwrap_or_default())).await?);
-        }
-        match page["nextCursor"].as_str() {
-            Some(next) => cursor = format!("&cursor={next}"),
-            None => return Ok(all),
-        }
+/// All validations with their journals.
+async fn read_all(door: &Door) -> anyhow::Result<Vec<Value>> {
+    let mut all = Vec::new();
+    for run in door.list("/api/v1/runs", &format!("&workflow={PR_VALIDATION}")).await? {
+        all.push(door.get(&format!("/api/v1/runs/{}", text(&run, "id"))).await?);
     }
+    Ok(all)
 }
 
 /// What a journal says of repetition.
@@ -218,7 +206,7 @@ fn against_ledger(runs: &[Value], world: &World) -> (usize, usize) {
     let mut attempts: HashMap<String, usize> = HashMap::new();
     runs.iter().for_each(|run| attempts.extend(Journal::of(run).attempts));
     let (mut calls, mut sent): (HashMap<String, usize>, HashMap<String, usize>) = (HashMap::new(), HashMap::new());
-    for call in world.ledger() {
+    for call in world.ledger().into_iter().filter(|call| call.service != "echo") {
         let Some(key) = call.key else { continue };
         *calls.entry(key.clone()).or_default() += 1;
         if call.service == "slack" && call.executed {
