@@ -112,7 +112,8 @@ fn deliveries<'a>(world: &World, events: &'a [Event]) -> Result<BTreeMap<usize, 
         let is_callback = matches!(delivery.says, Says::Generated(_));
         let is_right = match &event.verdict {
             Verdict::Started { runs, .. } => counts && runs.len() == 1,
-            Verdict::Unrouted { .. } => !counts && !is_callback,
+            // Also a callback whose routing fell first: whoever comes to wait for it gets it all the same.
+            Verdict::Unrouted { .. } => !counts,
             Verdict::CompletedWait { .. } | Verdict::Late { .. } | Verdict::Buffered { .. } => is_callback,
             Verdict::Duplicate { of } => by_id.get(of).is_some_and(|first| first.meta.facts == event.meta.facts),
             _ => false,
