@@ -180,7 +180,10 @@ impl Queue {
         let Report { ticket, standing, again, revision } = report;
         let run = ticket.run;
         if let (Standing::Settling, Some(burst)) = (standing, ticket.burst.clone()) {
-            return self.settling.report(ticket, burst);
+            // It may have been told to go on before the clock was set back: what it holds is free.
+            self.forget(run);
+            let orders = self.settling.report(ticket, burst);
+            return orders.into_iter().chain(self.go()).collect();
         }
         self.settling.remove(run);
         let known = self.runs.get(&run).map(|known| (known.revision, known.told_off.clone()));

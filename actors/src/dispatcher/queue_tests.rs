@@ -1,5 +1,7 @@
 //! Limits hold, the first go first, and the newer take the place of the older.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
@@ -199,4 +201,20 @@ proptest! {
         prop_assert_eq!(queue.sizes(), (0, 0));
         prop_assert!(queue.ready.is_empty() && queue.groups.is_empty());
     }
+}
+
+#[test]
+fn a_run_that_settles_again_gives_back_what_it_was_given() {
+    let mut queue = queue(1);
+    let settling = Ticket {
+        burst: Some(Burst { key: "k".into(), quiet: Duration::from_secs(1), at_most: Duration::from_secs(10) }),
+        ..ticket(1, 5)
+    };
+    let run = settling.run;
+    assert_eq!(gone(&queue.told(settling.clone(), Standing::Queued, 0)), [run]);
+    assert_eq!(gone(&queue.told(ticket(2, 5), Standing::Queued, 0)), []);
+    // The clock was set back before it came to begin.
+    assert_eq!(gone(&queue.told(settling.clone(), Standing::Settling, 0)), [ticket(2, 5).run]);
+    assert_eq!(gone(&queue.told(ticket(2, 5), Standing::Over, 1)), []);
+    assert_eq!(gone(&queue.told(settling, Standing::Queued, 0)), [run]);
 }
