@@ -44,8 +44,21 @@ pub struct Report {
     pub standing: Standing,
     /// Whether what it would do next has failed before.
     pub again: bool,
+    /// Whether it is on its way out and undoes what it has done: nobody has it make way any more.
+    pub undoes: bool,
     /// At which revision of its journal.
     pub revision: u32,
+}
+
+/// The part of a report from which orders follow: how a run stands, and whether it undoes. One that says the same as the
+/// last one need not be made.
+pub type Stand = (Standing, bool);
+
+impl Report {
+    /// What orders follow from.
+    pub fn stand(&self) -> Stand {
+        (self.standing, self.undoes)
+    }
 }
 
 /// What a run is told.
@@ -59,7 +72,8 @@ pub enum Order {
 
 /// All runs that are not over, in an order of their own: the same reports give the same orders.
 ///
-/// A run that has been told to make way is not told to go on any more.
+/// A run that has been told to make way is not told to go on any more, unless it undoes what it has done: that takes
+/// its time, and its place is free after it.
 #[derive(Clone, Debug)]
 pub struct Queue {
     /// Workflows whose runs are not all known yet. Until they are, nobody is told to go on: a run that
@@ -78,6 +92,7 @@ struct Known {
     ticket: Ticket,
     standing: Standing,
     again: bool,
+    undoes: bool,
     /// Reports that are older than this say nothing new.
     revision: u32,
     /// Why it was told to make way. It is told again with every report until it has.
@@ -98,10 +113,12 @@ struct Rival<'a> {
     ticket: &'a Ticket,
     place: &'a Place,
     standing: Standing,
+    undoes: bool,
 }
 
 fn rival(known: &Known) -> Option<Rival<'_>> {
-    known.ticket.place.as_ref().map(|place| Rival { ticket: &known.ticket, place, standing: known.standing })
+    let Known { ticket, standing, undoes, .. } = known;
+    ticket.place.as_ref().map(|place| Rival { ticket, place, standing: *standing, undoes: *undoes })
 }
 
 impl Rival<'_> {
@@ -114,6 +131,7 @@ impl Rival<'_> {
         };
         match newer.place.on_newer {
             OnNewer::Queue => None,
+            OnNewer::Cancel if older.undoes => None,
             OnNewer::Cancel => Some((older.ticket.run, format!("superseded by {}", newer.ticket.run))),
             OnNewer::Skip => {
                 let (first, second) = if older.was_there_before(newer) { (older, newer) } else { (newer, older) };
@@ -177,7 +195,7 @@ impl Queue {
 
     /// Takes in how a run stands at this revision of its journal, and says who is told what.
     pub fn report(&mut self, report: Report) -> Vec<Order> {
-        let Report { ticket, standing, again, revision } = report;
+        let Report { ticket, standing, again, undoes, revision } = report;
         let run = ticket.run;
         if let (Standing::Settling, Some(burst)) = (standing, ticket.burst.clone()) {
             // It may have been told to go on before the clock was set back: what it holds is free.
@@ -191,14 +209,15 @@ impl Queue {
             Some((later, _)) if later > revision => Vec::new(),
             _ if matches!(standing, Standing::Over | Standing::Held) => self.gone(run),
             Some((_, told_off)) => {
-                self.keep(Known { ticket, standing, again, revision, told_off: told_off.clone() });
+                let told_off = told_off.filter(|_| !undoes);
+                self.keep(Known { ticket, standing, again, undoes, revision, told_off: told_off.clone() });
                 // What may have been lost is said again.
                 let said_again = told_off.map(|reason| Order::Supersede(run, reason));
                 said_again.into_iter().chain(self.go()).collect()
             }
             None => {
-                let making_way = self.make_way(&ticket, standing);
-                self.keep(Known { ticket, standing, again, revision, told_off: None });
+                let making_way = self.make_way(&ticket, (standing, undoes));
+                self.keep(Known { ticket, standing, again, undoes, revision, told_off: None });
                 let told_off: Vec<Order> =
                     making_way.into_iter().map(|(run, reason)| self.tell_off(run, reason)).collect();
                 told_off.into_iter().chain(self.go()).collect()
@@ -298,10 +317,10 @@ impl Queue {
     }
 
     /// Who makes way when this run comes into its group, and why: it, or others.
-    fn make_way(&self, new: &Ticket, standing: Standing) -> Vec<(RunId, String)> {
+    fn make_way(&self, new: &Ticket, (standing, undoes): Stand) -> Vec<(RunId, String)> {
         let Some(place) = &new.place else { return Vec::new() };
         let Some(group) = self.groups.get(&place.group) else { return Vec::new() };
-        let newcomer = Rival { ticket: new, place, standing };
+        let newcomer = Rival { ticket: new, place, standing, undoes };
         let others = group.inside.iter().copied().chain(group.outside.iter().map(|rank| rank.1));
         let others = others.filter_map(|run| self.runs.get(&run));
         others.filter_map(|other| rival(other).and_then(|other| newcomer.meets(other))).collect()

@@ -35,7 +35,7 @@ fn queue(slots: usize) -> Queue {
 
 impl Queue {
     fn told(&mut self, ticket: Ticket, standing: Standing, revision: u32) -> Vec<Order> {
-        self.report(Report { ticket, standing, again: false, revision })
+        self.report(Report { ticket, standing, again: false, undoes: false, revision })
     }
 }
 
@@ -90,6 +90,25 @@ fn a_newer_run_takes_the_place_of_an_older_one_by_the_declared_order() {
 }
 
 #[test]
+fn a_run_that_undoes_keeps_its_place_until_it_has() {
+    let cancel = |number| placed(number, OnNewer::Cancel, json!(number));
+    let undoing = |standing, revision| Report { ticket: cancel(1), standing, again: true, undoes: true, revision };
+    let mut first = queue(8);
+    first.report(undoing(Standing::Parked, 5));
+    assert_eq!(first.told(cancel(2), Standing::Queued, 0), [], "the newer one waits");
+    assert_eq!(gone(&first.report(undoing(Standing::Runnable, 5))), [run(1)]);
+    assert_eq!(gone(&first.told(cancel(1), Standing::Over, 9)), [run(2)]);
+    let mut told = queue(8);
+    told.told(cancel(1), Standing::Busy, 2);
+    assert_eq!(told_off(&told.told(cancel(2), Standing::Queued, 0)), [run(1)]);
+    let orders = told.report(undoing(Standing::Runnable, 4));
+    assert_eq!(orders, [Order::Go(run(1))], "it was about to end in another way when it was told");
+    let mut after_a_restart = Queue::new(Ready::new(8, true), ["w".to_owned()].into());
+    let newer = Report { ticket: cancel(2), standing: Standing::Queued, again: false, undoes: false, revision: 0 };
+    assert_eq!(gone(&after_a_restart.census("w", vec![newer, undoing(Standing::Runnable, 4)])), [run(1)]);
+}
+
+#[test]
 fn a_run_that_is_to_be_skipped_makes_way_for_the_one_that_goes_on() {
     let mut queue = queue(8);
     queue.told(placed(1, OnNewer::Skip, json!(1)), Standing::Busy, 2);
@@ -135,7 +154,7 @@ fn who_is_held_gives_its_place_away_and_comes_back_as_a_newcomer() {
 fn nobody_goes_on_before_all_are_known() {
     let mut queue = Queue::new(Ready::new(1, true), ["w", "other"].map(str::to_owned).into());
     assert_eq!(queue.told(ticket(1, 9), Standing::Queued, 0), []);
-    let report = |ticket, standing| Report { ticket, standing, again: false, revision: 3 };
+    let report = |ticket, standing| Report { ticket, standing, again: false, undoes: false, revision: 3 };
     assert_eq!(queue.census("w", vec![report(ticket(1, 9), Standing::Queued)]), []);
     let other = Ticket { workflow: "other".into(), ..ticket(2, 1) };
     assert_eq!(queue.census("other", vec![report(other.clone(), Standing::Busy)]), [], "it holds the one slot");
@@ -147,7 +166,7 @@ fn nobody_goes_on_before_all_are_known() {
 #[test]
 fn who_has_begun_keeps_its_place_in_whatever_order_runs_become_known() {
     let in_turn = |number| placed(number, OnNewer::Queue, json!(number));
-    let report = |ticket, standing| Report { ticket, standing, again: false, revision: 1 };
+    let report = |ticket, standing| Report { ticket, standing, again: false, undoes: false, revision: 1 };
     let begun = || report(in_turn(2), Standing::Runnable);
     let mut queue = Queue::new(Ready::new(8, true), ["w".to_owned()].into());
     let orders = queue.census("w", vec![report(in_turn(1), Standing::Queued), begun()]);
@@ -163,7 +182,10 @@ fn who_has_begun_keeps_its_place_in_whatever_order_runs_become_known() {
 #[test]
 fn one_that_nobody_can_tell_of_holds_up_none() {
     let mut queue = Queue::new(Ready::new(1, true), ["w", "other"].map(str::to_owned).into());
-    queue.census("w", vec![Report { ticket: ticket(1, 5), standing: Standing::Queued, again: false, revision: 0 }]);
+    queue.census(
+        "w",
+        vec![Report { ticket: ticket(1, 5), standing: Standing::Queued, again: false, undoes: false, revision: 0 }],
+    );
     assert_eq!(gone(&queue.lost("other")), [run(1)]);
 }
 

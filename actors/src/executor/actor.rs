@@ -25,7 +25,7 @@ use super::task::{Reply, Task};
 use super::telling;
 use crate::circuit_breaker::actor::Breakers;
 use crate::dispatcher::actor::{Census, Gone, Reported};
-use crate::dispatcher::queue::{Order, Report, Ticket};
+use crate::dispatcher::queue::{Order, Report, Stand, Ticket};
 use crate::event_log::actor::LogDoor;
 use crate::ids::RunId;
 use crate::mailbox::{Door, Letter};
@@ -109,7 +109,7 @@ pub(super) struct Live {
     pub(super) waiting: VecDeque<Task>,
     /// What dispatcher and timer were told last. The dispatcher takes whoever it told to go on for one at work, whatever
     /// it was told before.
-    pub(super) told: Option<(Option<Standing>, Option<Timestamp>)>,
+    pub(super) told: Option<(Option<Stand>, Option<Timestamp>)>,
 }
 
 impl Live {
@@ -117,8 +117,8 @@ impl Live {
         // Whoever has been told to go on may be at work as soon as that is durable.
         let is_going = self.in_hand || self.waiting.iter().any(|task| matches!(task.happening, Happening::Go));
         let standing = if is_going { Standing::Busy } else { self.progress.standing(&self.definition, now, outages) };
-        let (again, revision) = (self.progress.tries_again(), self.progress.revision);
-        Report { ticket: self.ticket.clone(), standing, again, revision }
+        let (again, undoes) = (self.progress.tries_again(), self.progress.is_undoing());
+        Report { ticket: self.ticket.clone(), standing, again, undoes, revision: self.progress.revision }
     }
 
     /// When it must be woken. What is due is no longer waited for.
@@ -130,8 +130,8 @@ impl Live {
     /// was due is waited for again when the clock was set back.
     fn counted(&mut self, now: Timestamp, outages: &Outages) -> (Report, Option<Arm>) {
         let (report, wake) = (self.report(now, outages), self.wake(now));
-        let Some((standing, told)) = &mut self.told else { return (report, None) };
-        *standing = Some(report.standing);
+        let Some((stand, told)) = &mut self.told else { return (report, None) };
+        *stand = Some(report.stand());
         let (run, workflow) = (self.ticket.run, self.ticket.workflow.clone());
         let arm = (std::mem::replace(told, wake) != wake).then_some(Arm { run, workflow, at: wake });
         (report, arm)
@@ -180,8 +180,8 @@ impl Executor {
             let moment = Moment { now, draining, outages: &outages };
             let Some(live) = self.live.get_mut(&run).filter(|live| !live.in_hand) else { return };
             let Some(task) = live.waiting.pop_front() else { return };
-            if let (Happening::Go, Some((standing, _))) = (&task.happening, &mut live.told) {
-                *standing = None;
+            if let (Happening::Go, Some((stand, _))) = (&task.happening, &mut live.told) {
+                *stand = None;
             }
             let decision = decide(&live.run, &live.definition, &live.progress, &task.happening, moment);
             if decision.entries.is_empty() {
@@ -322,14 +322,14 @@ impl Executor {
         let Some(live) = self.live.get_mut(&run) else { return };
         let report = live.report(now, &outages);
         let wake = live.wake(now);
-        let before = live.told.replace((Some(report.standing), wake));
+        let before = live.told.replace((Some(report.stand()), wake));
         if let Some(arms) = &mut self.gathering {
             arms.extend(wake.map(|at| Arm { run, workflow: self.workflow.clone(), at: Some(at) }));
             return;
         }
         // Each door is asked first thing in a task of its own: doors let in in the order of asking, so that
         // no report overtakes an earlier one. One that fell with this in hand asks everybody when it is back.
-        if before.is_none_or(|(told, _)| told != Some(report.standing)) {
+        if before.is_none_or(|(told, _)| told != Some(report.stand())) {
             let dispatcher = self.shared.dispatcher.clone();
             ctx.spawn(async move { _ = dispatcher.ask(Reported(report)).await }.into_actor(self));
         }

@@ -280,7 +280,8 @@ impl Executor {
         self.attempts.settle_of(run, is_flying);
         let is_alone = flying.len() == 1;
         for (step, Flying { serial, notes, .. }) in flying {
-            let never_left = self.never_left.remove(&(run, serial));
+            // This is known until it is written down, which may fail as well.
+            let never_left = self.never_left.contains(&(run, serial));
             match self.attempts.state(run, serial) {
                 State::AtWork => {}
                 State::Ended(outcome) => self.ended(run, serial, outcome, ctx),
@@ -288,7 +289,6 @@ impl Executor {
                 State::Unknown => self.resolve((run, serial), (&step, notes), is_alone, ctx),
             }
         }
-        self.never_left.retain(|(of, _)| *of != run);
         if time_is_up {
             self.take(run, Happening::Woke.into(), ctx);
         }

@@ -52,8 +52,8 @@ impl Executor<'_> {
             let record = Arc::clone(&self.world.runs[run].record);
             let Some(live) = self.own().live.get_mut(&run).filter(|live| live.in_hand.is_none()) else { return };
             let Some(Task { what, word }) = live.tasks.pop_front() else { return };
-            if let (Happening::Go, Some((standing, _))) = (&*what, &mut live.told) {
-                *standing = None;
+            if let (Happening::Go, Some((stand, _))) = (&*what, &mut live.told) {
+                *stand = None;
             }
             let moment = Moment { now, draining: false, outages: &Outages::default() };
             let decision = decide(&record, &setup.definition, &live.progress, &what, moment);
@@ -173,8 +173,8 @@ impl Executor<'_> {
         let Some(live) = live.get_mut(&run) else { return };
         let report = live.report(setup, &runs[run], now);
         let wake = live.progress.wake(now).filter(|wake| *wake > now);
-        let before = live.told.replace((Some(report.standing), wake));
-        if before.is_none_or(|(told, _)| told != Some(report.standing)) {
+        let before = live.told.replace((Some(report.stand()), wake));
+        if before.is_none_or(|(told, _)| told != Some(report.stand())) {
             letters.push_back(Seen::shown(Letter::Reported(report)));
         }
         if before.is_none_or(|(_, told)| told != wake) {
@@ -239,7 +239,7 @@ impl Executor<'_> {
 
     /// An attempt that was in flight where the journal ends: at work here, ended here, never made, or in doubt.
     fn resume(&mut self, run: usize) {
-        let (now, never_left) = (self.world.now, self.own().never_left.remove(&run));
+        let (now, never_left) = (self.world.now, self.own().never_left.get(&run).copied());
         let Some(live) = self.own().live.get(&run) else { return };
         let time_is_up = live.progress.time_is_up(now);
         let Some(serial) = live.progress.in_flight().next().map(|(_, flying)| flying.serial) else {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use pointsman_actors::dispatcher::queue::{Order, Queue, Report, Ticket};
+use pointsman_actors::dispatcher::queue::{Order, Queue, Report, Stand, Ticket};
 use pointsman_actors::dispatcher::ready::Ready;
 use pointsman_actors::executor::decide::{Decision, Happening};
 use pointsman_actors::executor::outages::Outages;
@@ -78,7 +78,7 @@ pub struct Live {
     /// What happens to it meanwhile.
     pub tasks: VecDeque<Task>,
     /// What dispatcher and timer were told last.
-    pub told: Option<(Option<Standing>, Option<Timestamp>)>,
+    pub told: Option<(Option<Stand>, Option<Timestamp>)>,
 }
 
 /// A run as it was read.
@@ -170,7 +170,7 @@ impl Hash for Live {
         self.progress.revision.hash(hasher);
         self.in_hand.hash(hasher);
         self.tasks.hash(hasher);
-        self.told.map(|(standing, wake)| (standing.map(|standing| standing as u8), wake)).hash(hasher);
+        self.told.map(|(stand, wake)| (stand.map(|(standing, undoes)| (standing as u8, undoes)), wake)).hash(hasher);
     }
 }
 
@@ -208,15 +208,15 @@ impl Live {
             place,
             burst: None,
         };
-        let (again, revision) = (self.progress.tries_again(), self.progress.revision);
-        Report { ticket, standing, again, revision }
+        let (again, undoes) = (self.progress.tries_again(), self.progress.is_undoing());
+        Report { ticket, standing, again, undoes, revision: self.progress.revision }
     }
 
     /// The same for a census.
     pub fn counted(&mut self, setup: &Setup, run: &Run, now: Timestamp) -> Report {
         let report = self.report(setup, run, now);
-        if let Some((standing, _)) = &mut self.told {
-            *standing = Some(report.standing);
+        if let Some((stand, _)) = &mut self.told {
+            *stand = Some(report.stand());
         }
         report
     }

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::stories::{EVENT, Input, SOURCE};
 use super::world::{Crash, World};
-use crate::dispatcher::queue::{Order, Queue, Report, Ticket};
+use crate::dispatcher::queue::{Order, Queue, Report, Stand, Ticket};
 use crate::dispatcher::ready::Ready;
 use crate::executor::child;
 use crate::executor::command::Command;
@@ -17,7 +17,7 @@ use crate::executor::outages::Outages;
 use crate::executor::port::Outcome;
 use crate::executor::progress::{Progress, StepState};
 use crate::ids::{EventId, RunId};
-use crate::run::{Ruling, RunRecord, Standing, What};
+use crate::run::{Ruling, RunRecord, What};
 use crate::time::Timestamp;
 use crate::wait::desk;
 use crate::wait::record::Callback;
@@ -28,7 +28,7 @@ pub struct Process {
     pub queue: Queue,
     pub orders: VecDeque<Order>,
     /// What the queue was told last.
-    pub told: BTreeMap<usize, Standing>,
+    pub told: BTreeMap<usize, Stand>,
     /// Outcomes that are on their way, by their time.
     pub flying: Vec<(Timestamp, usize, u32, Outcome)>,
     pub recovered: bool,
@@ -282,11 +282,10 @@ impl Process {
             burst: definition.burst_of(record).unwrap(),
         };
         let standing = progress.standing(&definition, world.now, &Outages::default());
-        if self.told.insert(number, standing) == Some(standing) {
-            return;
+        let (again, undoes) = (progress.tries_again(), progress.is_undoing());
+        let report = Report { ticket, standing, again, undoes, revision: progress.revision };
+        if self.told.insert(number, report.stand()) != Some(report.stand()) {
+            self.orders.extend(self.queue.report(report));
         }
-        let orders =
-            self.queue.report(Report { ticket, standing, again: progress.tries_again(), revision: progress.revision });
-        self.orders.extend(orders);
     }
 }

@@ -138,6 +138,9 @@ pub const LOOKED_FOR: &str = r#"steps = [{ name = "a", action = "make", retry = 
 pub const BEGUN: &str = r#"steps = [{ name = "a", action = "begin", deadline = "1m", retry = { max_attempts = 3, base_delay = "1s", jitter = 0.0 } }, { name = "b", action = "tell", when = "steps.a.output.ok" }]"#;
 
 pub const UNDONE: &str = r#"steps = [{ name = "a", action = "set", undo = { action = "put" } }, { name = "b", action = "tell", undo = { action = "tell" } }, { name = "c", action = "set", retry = { max_attempts = 1 } }]"#;
+pub const UNDONE_IN_TURN: &str = r#"
+concurrency = { group = "g", key = "k", on_newer = "cancel", order_by = "input.order" }
+steps = [{ name = "a", action = "set", undo = { action = "put" } }, { name = "c", action = "set", retry = { max_attempts = 1 } }]"#;
 pub const DEBOUNCED: &str = r#"
 debounce = { key = "k", quiet = "5s" }
 concurrency = { group = "g", key = "k", on_newer = "cancel", order_by = "input.order" }
@@ -331,6 +334,10 @@ pub fn stories() -> Vec<Canonical> {
         Canonical {
             plans: &[("c", &[GONE; 9]), ("undo/a", &[NETWORK, Plan::Unanswered])],
             ..story("undone with trouble", UNDONE, once([]), &[Failed])
+        },
+        Canonical {
+            plans: &[("c", &[GONE; 9]), ("undo/a", &[NETWORK, Plan::Unanswered])],
+            ..story("undone while a newer one comes", UNDONE_IN_TURN, several(&[(0, 1), (2_000, 2)]), &[Failed, Failed])
         },
         story("cancelled and undone", UNDONE, once([(15, cancel())]), &[Cancelled]),
         story("debounced", DEBOUNCED, several(&[(0, 1), (3_000, 2), (6_000, 3)]), &[Superseded, Superseded, Succeeded]),
