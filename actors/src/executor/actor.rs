@@ -96,6 +96,8 @@ pub struct Executor {
     /// It fell, and what it had asked for before may be on its way into the journals.
     pub(super) fell: bool,
     pub(super) missed: Arc<Notify>,
+    /// How many reports it has made.
+    reports: u64,
 }
 
 /// A run that is not over.
@@ -110,6 +112,9 @@ pub(super) struct Live {
     /// What dispatcher and timer were told last. The dispatcher takes whoever it told to go on for one at work, whatever
     /// it was told before.
     pub(super) told: Option<(Option<Stand>, Option<Timestamp>)>,
+    /// The number of the last report. Whoever is told to go on because of an earlier one does not: the dispatcher is about
+    /// to hear that he could, and takes his slot for free.
+    pub(super) number: u64,
 }
 
 impl Live {
@@ -118,7 +123,14 @@ impl Live {
         let is_going = self.in_hand || self.waiting.iter().any(|task| matches!(task.happening, Happening::Go));
         let standing = if is_going { Standing::Busy } else { self.progress.standing(&self.definition, now, outages) };
         let (again, undoes) = (self.progress.tries_again(), self.progress.is_undoing());
-        Report { ticket: self.ticket.clone(), standing, again, undoes, revision: self.progress.revision }
+        Report {
+            ticket: self.ticket.clone(),
+            standing,
+            again,
+            undoes,
+            revision: self.progress.revision,
+            number: self.number,
+        }
     }
 
     /// When it must be woken. What is due is no longer waited for.
@@ -128,7 +140,8 @@ impl Live {
 
     /// The same for a census: it is what the dispatcher knows from then on, and the timer, if that has changed: what
     /// was due is waited for again when the clock was set back.
-    fn counted(&mut self, now: Timestamp, outages: &Outages) -> (Report, Option<Arm>) {
+    fn counted(&mut self, now: Timestamp, outages: &Outages, number: u64) -> (Report, Option<Arm>) {
+        self.number = number;
         let (report, wake) = (self.report(now, outages), self.wake(now));
         let Some((stand, told)) = &mut self.told else { return (report, None) };
         *stand = Some(report.stand());
@@ -156,6 +169,7 @@ impl Executor {
             census_due: false,
             fell: false,
             missed,
+            reports: 0,
         }
     }
 
@@ -320,7 +334,7 @@ impl Executor {
         let now = self.shared.clock.now();
         let outages = self.shared.breakers.board.outages(now);
         let Some(live) = self.live.get_mut(&run) else { return };
-        let report = live.report(now, &outages);
+        let mut report = live.report(now, &outages);
         let wake = live.wake(now);
         let before = live.told.replace((Some(report.stand()), wake));
         if let Some(arms) = &mut self.gathering {
@@ -330,6 +344,8 @@ impl Executor {
         // Each door is asked first thing in a task of its own: doors let in in the order of asking, so that
         // no report overtakes an earlier one. One that fell with this in hand asks everybody when it is back.
         if before.is_none_or(|(told, _)| told != Some(report.stand())) {
+            self.reports += 1;
+            (live.number, report.number) = (self.reports, self.reports);
             let dispatcher = self.shared.dispatcher.clone();
             ctx.spawn(async move { _ = dispatcher.ask(Reported(report)).await }.into_actor(self));
         }
@@ -351,7 +367,10 @@ impl Executor {
         self.counting = true;
         let now = self.shared.clock.now();
         let outages = self.shared.breakers.board.outages(now);
-        let (reports, arms): (_, Vec<_>) = self.live.values_mut().map(|live| live.counted(now, &outages)).unzip();
+        self.reports += 1;
+        let number = self.reports;
+        let counted = self.live.values_mut().map(|live| live.counted(now, &outages, number));
+        let (reports, arms): (_, Vec<_>) = counted.unzip();
         let (timer, arms) = (self.shared.all_times.clone(), ArmAll(arms.into_iter().flatten().collect()));
         if !arms.0.is_empty() {
             ctx.spawn(async move { _ = timer.ask(arms).await }.into_actor(self));
@@ -424,7 +443,8 @@ impl Handler<Letter<Told>> for Executor {
 
     fn handle(&mut self, letter: Letter<Told>, ctx: &mut Context<Self>) {
         match letter.open().0 {
-            Order::Go(run) => self.take(run, Happening::Go.into(), ctx),
+            Order::Go(run, number) if self.live.get(&run).is_some_and(|live| live.number != number) => {}
+            Order::Go(run, _) => self.take(run, Happening::Go.into(), ctx),
             Order::Supersede(run, reason) => self.take(run, Happening::Superseded(reason).into(), ctx),
         }
     }

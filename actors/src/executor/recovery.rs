@@ -259,8 +259,8 @@ impl Executor {
         };
         // What was said before is looked at before its time is.
         let waiting: VecDeque<Task> = heard.into_iter().map(Task::from).collect();
-        let (in_hand, told) = (false, None);
-        let live = Live { run: record, definition, ticket, progress, in_hand, waiting, told };
+        let (in_hand, told, number) = (false, None, 0);
+        let live = Live { run: record, definition, ticket, progress, in_hand, waiting, told, number };
         self.live.insert(run, live);
         self.work(run, ctx);
         self.report(run, ctx);
