@@ -32,6 +32,27 @@ fn done_again_after_a_doubt_a_step_keeps_its_key() {
 }
 
 #[test]
+fn who_has_called_back_a_step_that_failed_in_doubt_has_called_it_back_when_it_is_done_again() {
+    let toml = r#"steps = [{ name = "a", action = "order", deadline = "1m", retry = { max_attempts = 2, base_delay = "1s", jitter = 0.0 } }]"#;
+    let mut story = Story::new(toml);
+    let begun = story.now;
+    story.happens(&Happening::Go);
+    story.fails(1, failure(ErrorClass::Timeout).in_doubt());
+    story.after(1_000).happens(&Happening::Go);
+    story.fails(2, failure(ErrorClass::NotFound));
+    story.after(60_000).happens(&Happening::Told(Command::Redrive));
+    story.happens(&Happening::Go);
+    let since = |story: &Story| story.shelves.waits().find(|wait| wait.is_open()).unwrap().since;
+    assert_eq!(since(&story), begun);
+    let waiting = Success::Waiting { keys: vec!["codegen:run:7".into()], output: json!({}) };
+    story.happens(&Happening::Ended(story.serial_of("a"), Ok(waiting)));
+    story.after(60_000).happens(&Happening::Woke);
+    story.after(60_000).happens(&Happening::Told(Command::Redrive));
+    story.happens(&Happening::Go);
+    assert_eq!(since(&story), story.now, "that one had its answer, and never came");
+}
+
+#[test]
 fn a_certain_failure_is_done_again_under_another_key() {
     let mut story = Story::new(KEYED);
     let first = story.happens(&Happening::Go).unwrap();

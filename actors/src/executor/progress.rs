@@ -25,6 +25,8 @@ pub struct Progress {
     keys: BTreeMap<String, u32>,
     /// Steps of which an attempt may have had its effect that is known of none: done again, they keep their key.
     doubtful: BTreeSet<String>,
+    /// When the first attempt was made under the key that a step has, of those that are called back.
+    asked_at: BTreeMap<String, Timestamp>,
     /// It begins then at the soonest.
     pub begins_at: Option<Timestamp>,
     /// When it was started, or restarted: nothing older is meant for it.
@@ -87,6 +89,7 @@ impl Progress {
             generation: 0,
             keys: BTreeMap::new(),
             doubtful: BTreeSet::new(),
+            asked_at: BTreeMap::new(),
             begins_at,
             since: started_at,
             revision: 0,
@@ -118,7 +121,7 @@ impl Progress {
         let serial = self.revision;
         self.revision += 1;
         self.blame(&entry.what);
-        self.doubt(&entry.what);
+        self.doubt(entry);
         match &entry.what {
             What::Begun { may_take_ms } => {
                 self.left = Some(Duration::from_millis(*may_take_ms));
@@ -159,8 +162,9 @@ impl Progress {
     }
 
     /// Remembers which steps may have had an effect that nobody knows of.
-    fn doubt(&mut self, what: &What) {
-        match what {
+    fn doubt(&mut self, entry: &Entry) {
+        match &entry.what {
+            What::Attempted { step, wait: Some(_), .. } => _ = self.asked_at.entry(step.clone()).or_insert(entry.at),
             What::Interrupted { step, .. } => _ = self.doubtful.insert(step.clone()),
             What::Failed { step, error, .. } if error.in_doubt => _ = self.doubtful.insert(step.clone()),
             What::Succeeded { step, .. } | What::Waiting { step, .. } | What::Decided { step, .. } => {
@@ -168,6 +172,11 @@ impl Progress {
             }
             _ => {}
         }
+    }
+
+    /// Since when a step may be called back under the key that it has, if it was attempted.
+    pub fn asked_at(&self, step: &str) -> Option<Timestamp> {
+        self.asked_at.get(step).copied()
     }
 
     /// The generation in the key of a step's attempts.
@@ -271,6 +280,7 @@ impl Progress {
         // Whoever recognises the key does nothing twice.
         for step in steps.iter().filter(|step| !self.doubtful.contains(*step)) {
             self.keys.insert(step.clone(), generation);
+            self.asked_at.remove(step);
         }
         self.generation = generation;
         self.life = Life::Queued;

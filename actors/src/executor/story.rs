@@ -86,6 +86,16 @@ static PUT: ActionInfo = ActionInfo {
     waits: None,
     services: &[],
 };
+/// The same, and it calls back.
+static ORDER: ActionInfo = ActionInfo {
+    name: "order",
+    class: EffectClass::Keyed,
+    on_doubt: OnDoubt::Repeat,
+    parameters: &[],
+    timeout: None,
+    waits: Some(WaitInfo { kind: "codegen:run", source: "codegen", event: "generation", actions: &[] }),
+    services: &[],
+};
 static TELL: ActionInfo = ActionInfo {
     name: "tell",
     class: EffectClass::Once,
@@ -106,7 +116,7 @@ steps = [
 "#;
 
 pub(crate) fn actions() -> Actions {
-    let all: [&'static ActionInfo; 6] = [&LOOK, &LOOK_THERE, &MAKE, &PUT, &TELL, &TRIGGER];
+    let all: [&'static ActionInfo; 7] = [&LOOK, &LOOK_THERE, &MAKE, &ORDER, &PUT, &TELL, &TRIGGER];
     Arc::new(
         all.map(|info| (info.name, Arc::new(Nothing(info)) as Arc<dyn Action>)).into_iter().collect::<BTreeMap<_, _>>(),
     )

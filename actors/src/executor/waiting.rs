@@ -26,7 +26,9 @@ impl Next<'_> {
             self.waits.push(WaitChange::Expect(before.id));
             return Some(before);
         }
-        Some(self.open_wait(step, waits, (Vec::new(), waits.kinds.first().cloned().unwrap_or_default()), self.now))
+        // Whoever recognises the key of a former attempt may have called back already.
+        let since = self.progress.asked_at(&step.name).unwrap_or(self.now);
+        Some(self.open_wait(step, waits, (Vec::new(), waits.kinds.first().cloned().unwrap_or_default()), since))
     }
 
     /// A step that does nothing but wait.
