@@ -191,6 +191,8 @@ pub struct OpenRun {
     pub run: RunRef,
     /// Its workflow.
     pub workflow: String,
+    /// Hash of the definition that it is pinned to.
+    pub definition: String,
     /// When it must be looked at next.
     pub wake: Option<Timestamp>,
     /// Whether an attempt of it is in flight.
@@ -200,9 +202,16 @@ pub struct OpenRun {
 }
 
 impl OpenRun {
-    /// The run of this workflow with this head.
-    pub fn new(run: RunRef, workflow: String, head: &RunHead) -> Self {
-        Self { run, workflow, wake: head.wake, in_flight: head.is_in_flight(), revision: head.revision }
+    /// This run with this head.
+    pub fn new(run: &RunRecord, head: &RunHead) -> Self {
+        Self {
+            run: run.reference(),
+            workflow: run.workflow.clone(),
+            definition: run.definition.clone(),
+            wake: head.wake,
+            in_flight: head.is_in_flight(),
+            revision: head.revision,
+        }
     }
 }
 

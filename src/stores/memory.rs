@@ -272,9 +272,7 @@ impl State {
             .runs
             .iter()
             .filter(|(run, stored)| !stored.head.status.is_end() && after.is_none_or(|after| **run > after));
-        let shown =
-            |(run, stored): (&RunRef, &StoredRun)| OpenRun::new(*run, stored.record.workflow.clone(), &stored.head);
-        open.take(limit).map(shown).collect()
+        open.take(limit).map(|(_, stored)| OpenRun::new(&stored.record, &stored.head)).collect()
     }
 
     fn take_in(&mut self, intake: Intake) -> Result<Answer, StoreError> {

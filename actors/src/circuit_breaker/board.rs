@@ -1,6 +1,6 @@
 //! What everybody can see of the circuits, without asking their actors: which services are not to be called now.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::circuit::{BreakerRecord, Condition};
@@ -40,14 +40,18 @@ impl Board {
         self.circuits().values().map(|shown| shown.record.clone()).collect()
     }
 
-    /// The services that nobody is to call at `now`.
+    /// The services that nobody is to call at `now`, and those that one call may probe.
     pub fn outages(&self, now: Timestamp) -> Outages {
-        let is_out = |shown: &Shown| match shown.record.condition {
-            Condition::Closed => false,
-            Condition::Open { .. } => true,
-            Condition::HalfOpen => shown.probing_until.is_some_and(|until| until > now),
-        };
-        self.circuits().iter().filter(|(_, shown)| is_out(shown)).map(|(name, _)| name.clone()).collect()
+        let (mut out, mut probed) = (BTreeSet::new(), BTreeSet::new());
+        for (name, shown) in &*self.circuits() {
+            let is_probed = shown.probing_until.is_some_and(|until| until > now);
+            match shown.record.condition {
+                Condition::Closed => {}
+                Condition::HalfOpen if !is_probed => _ = probed.insert(name.clone()),
+                Condition::Open { .. } | Condition::HalfOpen => _ = out.insert(name.clone()),
+            }
+        }
+        Outages::new(out, probed)
     }
 
     /// A call of these services is about to be made, and ends by `until`. It is the probe of those that are
@@ -113,7 +117,7 @@ mod tests {
         show(Condition::Open { until: at(10) });
         assert!(is_out(5) && is_out(15), "until its actor says otherwise");
         show(Condition::HalfOpen);
-        assert!(!is_out(20));
+        assert!(!is_out(20) && board.outages(at(20)).let_one_pass("github"));
         board.calls(&["github"], at(30));
         assert!(is_out(20), "one is under way");
         assert!(!is_out(30), "it did not come back");

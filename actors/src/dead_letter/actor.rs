@@ -12,7 +12,7 @@ use actix::{Actor, AsyncContext, Context, Handler, Message, Supervised, WrapFutu
 use futures_util::future::try_join_all;
 use tokio::sync::{Notify, oneshot};
 
-use super::letter::{Body, LetterId, LetterQuery, MarkChange, Place};
+use super::letter::{Body, Letter as DeadLetter, LetterId, LetterQuery, MarkChange, Place};
 use super::pacing::Pace;
 use super::selection::Selection;
 use crate::event::fate::Change;
@@ -135,7 +135,7 @@ impl Handler<Letter<RedriveOne>> for DeadLetters {
         let RedriveOne { id, reply } = letter.open();
         let work = Arc::clone(&self.work);
         // Whoever asked may have gone; what was done is done.
-        ctx.spawn(async move { _ = reply.send(work.redrive(id).await) }.into_actor(self));
+        ctx.spawn(async move { _ = reply.send(work.redrive_one(id).await) }.into_actor(self));
     }
 }
 
@@ -193,7 +193,13 @@ impl Work {
     /// Redrives one that is marked. One that cannot be is marked no more, and says why; one of which nobody knows
     /// stays marked.
     async fn work_at(&self, place: Place) -> Result<(), StoreError> {
-        match self.redrive(place.id).await {
+        let redriven = match self.shared.store.dead_letter(place.id).await {
+            Ok(Some(letter)) if letter.is_asked_for_at(place) => self.redrive(letter).await,
+            // Since it was listed somebody else has redriven it; that it may have failed again is for operators to see.
+            Ok(_) => return Ok(()),
+            Err(error) => Err(not_known(&error)),
+        };
+        match redriven {
             Ok(()) => tracing::info!(id = %place.id, "a dead letter is redriven"),
             Err(Refused::Unknown(why)) => {
                 tracing::warn!(id = %place.id, why, "a dead letter could not be redriven yet")
@@ -207,14 +213,17 @@ impl Work {
         Ok(())
     }
 
-    async fn redrive(&self, id: LetterId) -> Result<(), Refused> {
-        let letter = self.shared.store.dead_letter(id).await.map_err(|error| not_known(&error))?;
-        match (id, letter.map(|letter| letter.body)) {
-            (LetterId::Run(run), Some(Body::Run(stored))) => {
-                self.shared.executors.tell(run, &stored.0.workflow, Command::Redrive).await
-            }
-            (LetterId::Event(event), Some(Body::Event(_))) => self.redrive_event(event).await,
-            _ => Err(Refused::NotPossible("it is no dead letter".to_owned())),
+    async fn redrive_one(&self, id: LetterId) -> Result<(), Refused> {
+        match self.shared.store.dead_letter(id).await.map_err(|error| not_known(&error))? {
+            Some(letter) => self.redrive(letter).await,
+            None => Err(Refused::NotPossible("it is no dead letter".to_owned())),
+        }
+    }
+
+    async fn redrive(&self, letter: DeadLetter) -> Result<(), Refused> {
+        match letter.body {
+            Body::Run(stored) => self.shared.executors.tell(stored.0.id, &stored.0.workflow, Command::Redrive).await,
+            Body::Event(event) => self.redrive_event(event.meta.id).await,
         }
     }
 
@@ -243,7 +252,7 @@ impl Work {
             page.items.into_iter().for_each(|letter| selection.add(letter));
             if !dry_run {
                 let at = self.shared.clock.now();
-                let taken = selection.taken.iter().skip(first).map(crate::dead_letter::letter::Letter::place);
+                let taken = selection.taken.iter().skip(first).map(DeadLetter::place);
                 let marks = taken.map(|letter| Transition::Mark { letter, change: MarkChange::Ask { at } });
                 try_join_all(marks.map(|mark| self.shared.log.commit(mark))).await?;
                 self.asked.notify_one();

@@ -89,6 +89,12 @@ impl Letter {
         Place { since: self.since, id }
     }
 
+    /// Whether it is to be redriven, and is the same as was at this place of the list: one that was redriven since, and
+    /// has failed again, is not.
+    pub fn is_asked_for_at(&self, place: Place) -> bool {
+        self.place() == place && self.mark.asked_at.is_some()
+    }
+
     /// Why it failed, in words.
     pub fn reason(&self) -> &str {
         match &self.body {

@@ -4,7 +4,7 @@
 //! Nothing here is the truth. A fall, a failed commit, or one that somebody else was faster with: the
 //! run is read again from storage and goes on from there.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -16,24 +16,23 @@ use super::attempts::{Attempts, Flight, Job, State, notebook};
 use super::child;
 use super::deaths::Suspect;
 use super::decide::{Decision, Execute, Happening, Moment, decide};
+use super::live::{InHand, Live};
 use super::loading::{Definitions, Loaded};
 use super::messages::{AttemptEnded, Control, Executors, ReportAll, RunsStarted, TakeDown, Told, Wake};
-use super::outages::Outages;
 use super::port::{Actions, Attempt};
 use super::progress::Progress;
 use super::task::{Reply, Task};
 use super::telling;
 use crate::circuit_breaker::actor::Breakers;
 use crate::dispatcher::actor::{Census, Gone, Reported};
-use crate::dispatcher::queue::{Order, Report, Stand, Ticket};
+use crate::dispatcher::queue::Order;
 use crate::event_log::actor::LogDoor;
 use crate::ids::RunId;
 use crate::mailbox::{Door, Letter};
-use crate::run::{RunHead, RunRecord, Standing};
+use crate::run::RunHead;
 use crate::store::{Answer, Store, Transition};
 use crate::time::{SharedClock, Timestamp};
 use crate::timer::actor::{Arm, ArmAll};
-use crate::workflow::definition::Definition;
 
 /// Pause before a run is read again from a store that did not work.
 pub(super) const STORE_PAUSE: Duration = Duration::from_secs(1);
@@ -100,57 +99,6 @@ pub struct Executor {
     reports: u64,
 }
 
-/// A run that is not over.
-pub(super) struct Live {
-    pub(super) run: Arc<RunRecord>,
-    pub(super) definition: Arc<Definition>,
-    pub(super) ticket: Ticket,
-    pub(super) progress: Progress,
-    /// A decision of it is on its way into the journal.
-    pub(super) in_hand: bool,
-    pub(super) waiting: VecDeque<Task>,
-    /// What dispatcher and timer were told last. The dispatcher takes whoever it told to go on for one at work, whatever
-    /// it was told before.
-    pub(super) told: Option<(Option<Stand>, Option<Timestamp>)>,
-    /// The number of the last report. Whoever is told to go on because of an earlier one does not: the dispatcher is about
-    /// to hear that he could, and takes his slot for free.
-    pub(super) number: u64,
-}
-
-impl Live {
-    fn report(&self, now: Timestamp, outages: &Outages) -> Report {
-        // Whoever has been told to go on may be at work as soon as that is durable.
-        let is_going = self.in_hand || self.waiting.iter().any(|task| matches!(task.happening, Happening::Go));
-        let standing = if is_going { Standing::Busy } else { self.progress.standing(&self.definition, now, outages) };
-        let (again, undoes) = (self.progress.tries_again(), self.progress.is_undoing());
-        Report {
-            ticket: self.ticket.clone(),
-            standing,
-            again,
-            undoes,
-            revision: self.progress.revision,
-            number: self.number,
-        }
-    }
-
-    /// When it must be woken. What is due is no longer waited for.
-    fn wake(&self, now: Timestamp) -> Option<Timestamp> {
-        self.progress.wake(now).filter(|wake| *wake > now)
-    }
-
-    /// The same for a census: it is what the dispatcher knows from then on, and the timer, if that has changed: what
-    /// was due is waited for again when the clock was set back.
-    fn counted(&mut self, now: Timestamp, outages: &Outages, number: u64) -> (Report, Option<Arm>) {
-        self.number = number;
-        let (report, wake) = (self.report(now, outages), self.wake(now));
-        let Some((stand, told)) = &mut self.told else { return (report, None) };
-        *stand = Some(report.stand());
-        let (run, workflow) = (self.ticket.run, self.ticket.workflow.clone());
-        let arm = (std::mem::replace(told, wake) != wake).then_some(Arm { run, workflow, at: wake });
-        (report, arm)
-    }
-}
-
 impl Executor {
     /// The executor of `workflow`, looking into storage when `missed` is told.
     pub fn new(workflow: &str, shared: Shared, attempts: Attempts, missed: Arc<Notify>) -> Self {
@@ -192,8 +140,9 @@ impl Executor {
             let outages = self.shared.breakers.board.outages(now);
             let draining = self.shared.draining.load(Ordering::SeqCst);
             let moment = Moment { now, draining, outages: &outages };
-            let Some(live) = self.live.get_mut(&run).filter(|live| !live.in_hand) else { return };
-            let Some(task) = live.waiting.pop_front() else { return };
+            let Some(live) = self.live.get_mut(&run).filter(|live| live.in_hand.is_none()) else { return };
+            let is_known = || self.attempts.have_outcome_of(run);
+            let Some(task) = live.next_task(now, is_known) else { return };
             if let (Happening::Go, Some((stand, _))) = (&task.happening, &mut live.told) {
                 *stand = None;
             }
@@ -212,7 +161,7 @@ impl Executor {
                     self.end_if_late(run);
                 }
             } else {
-                live.in_hand = true;
+                live.in_hand = Some(InHand { begins: decision.begins() });
                 self.write_down(run, decision, task.reply, ctx);
                 return;
             }
@@ -230,10 +179,9 @@ impl Executor {
             waits: decision.waits.clone(),
             starts: decision.starts.clone(),
         };
-        let serials: Vec<u32> = decision.executes.iter().map(|execute| execute.serial).collect();
         decision.executes.iter().for_each(|execute| self.calls(run, execute));
         // From here on a process that ends waits for them.
-        let flights: Vec<Flight> = serials.iter().map(|_| self.attempts.announce()).collect();
+        let flights: Vec<Flight> = decision.executes.iter().map(|_| self.attempts.announce()).collect();
         let log = self.shared.log.clone();
         let committed = async move { log.commit(advance).await }.into_actor(self);
         ctx.spawn(committed.map(move |result, executor, ctx| match result {
@@ -250,6 +198,7 @@ impl Executor {
                 if let Some(reply) = reply {
                     reply.unknown("something else happened to the run at the same time; try again");
                 }
+                decision.executes.iter().for_each(|execute| executor.does_not_call(run, execute));
                 executor.read_again(run, Duration::ZERO, ctx);
             }
             Err(error) => {
@@ -257,7 +206,8 @@ impl Executor {
                 if let Some(reply) = reply {
                     reply.unknown(&error.to_string());
                 }
-                executor.never_left.extend(serials.into_iter().map(|serial| (run, serial)));
+                decision.executes.iter().for_each(|execute| executor.does_not_call(run, execute));
+                executor.never_left.extend(decision.executes.iter().map(|execute| (run, execute.serial)));
                 executor.read_again(run, STORE_PAUSE, ctx);
             }
         }));
@@ -271,15 +221,17 @@ impl Executor {
         (reply, flights): (Option<Reply>, Vec<Flight>),
         ctx: &mut Context<Self>,
     ) {
-        let Some(live) = self.live.get_mut(&run) else { return };
+        let Some(live) = self.live.get(&run) else { return };
         telling::log(&live.run, &decision.entries);
         let landed = live.progress.landed(&decision.progress);
+        self.have_landed(run, &landed);
         // Its waits may have been completed before anybody here knew of them, or while an attempt was in flight.
         let looks = !landed.is_empty() || !decision.waits.is_empty();
         self.shared.executors.look(child::left(&live.definition, &live.progress, &decision));
         self.shared.executors.started(decision.starts);
+        let Some(live) = self.live.get_mut(&run) else { return };
         live.progress = decision.progress;
-        live.in_hand = false;
+        live.in_hand = None;
         self.never_left.retain(|(of, _)| *of != run);
         landed.into_iter().for_each(|serial| self.attempts.settle(run, serial));
         for (execute, flight) in decision.executes.into_iter().zip(flights) {

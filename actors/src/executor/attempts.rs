@@ -147,6 +147,12 @@ impl Attempts {
         }
     }
 
+    /// Whether an attempt of this run has ended, and its outcome is not durable yet.
+    pub fn have_outcome_of(&self, run: RunId) -> bool {
+        let mut of_run = self.slots.range((run, 0)..=(run, u32::MAX));
+        of_run.any(|(_, slot)| slot.outcome.lock().unwrap_or_else(PoisonError::into_inner).is_some())
+    }
+
     /// Its outcome is durable, or nobody wants it any more: it is dropped if it is still at work.
     pub fn settle(&mut self, run: RunId, serial: u32) {
         if let Some(slot) = self.slots.remove(&(run, serial)) {

@@ -45,9 +45,26 @@ impl Executor {
 
     /// An attempt is about to be made: of a service whose circuit is half open it is the probe.
     pub(super) fn calls(&self, run: RunId, execute: &Execute) {
+        self.shared.breakers.board.calls(self.services_of(run, execute), execute.until);
+    }
+
+    /// An attempt that was about to be made is not: it has said nothing of its services.
+    pub(super) fn does_not_call(&self, run: RunId, execute: &Execute) {
+        let now = self.shared.clock.now();
+        self.shared.breakers.board.ended(self.services_of(run, execute), execute.until, now);
+    }
+
+    /// Attempts are not in flight any more. One that was dropped has said nothing of its services.
+    pub(super) fn have_landed(&self, run: RunId, serials: &[u32]) {
+        let now = self.shared.clock.now();
+        for (services, until) in serials.iter().map(|serial| self.call_of(run, *serial)) {
+            self.shared.breakers.board.ended(services, until, now);
+        }
+    }
+
+    fn services_of(&self, run: RunId, execute: &Execute) -> &'static [&'static str] {
         let step = self.live.get(&run).and_then(|live| live.definition.step(&execute.step));
-        let services = step.map_or(&[][..], |step| step.services);
-        self.shared.breakers.board.calls(services, execute.until);
+        step.map_or(&[], |step| step.services)
     }
 
     /// Tells the dispatcher anew of runs that a service holds, or any.

@@ -36,7 +36,7 @@ mod tests {
 
     fn open(number: u8, in_flight: bool) -> OpenRun {
         let run = RunRef { started_at: Timestamp::default(), id: RunId::from_bytes([number; 16]) };
-        OpenRun { run, workflow: "w".into(), wake: None, in_flight, revision: 4 }
+        OpenRun { run, workflow: "w".into(), definition: "d".into(), wake: None, in_flight, revision: 4 }
     }
 
     #[test]

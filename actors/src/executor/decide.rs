@@ -85,6 +85,13 @@ pub struct Decision {
     pub progress: Progress,
 }
 
+impl Decision {
+    /// Whether the run is at work with it, or takes its place among others: it leaves the queue, or an attempt is made.
+    pub fn begins(&self) -> bool {
+        !self.executes.is_empty() || self.entries.iter().any(|entry| matches!(entry.what, What::Begun { .. }))
+    }
+}
+
 /// The key of a step, the same for each of its attempts until it is done again; also then, as long as nobody knows whether
 /// one of them had its effect.
 pub fn step_key(run: RunId, step: &str, generation: u32) -> String {

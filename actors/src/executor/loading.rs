@@ -130,18 +130,50 @@ pub async fn load_missing(
 pub struct Found {
     /// Their workflows.
     pub workflows: HashSet<String>,
+    /// Hashes of the definitions that they are pinned to.
+    pub definitions: HashSet<String>,
     /// The attempt that was alone in flight.
     pub alone: Option<Suspect>,
 }
 
 /// Looks through the open runs as the former process has left them.
 pub async fn look_through_open_runs(store: &dyn Store) -> Result<Found, StoreError> {
-    let (mut workflows, mut flying, mut after) = (HashSet::new(), Vec::new(), None);
+    let (mut workflows, mut definitions) = (HashSet::new(), HashSet::new());
+    let (mut flying, mut after) = (Vec::new(), None);
     loop {
         let page = store.open_runs(after, PAGE).await?;
-        let Some(last) = page.last() else { return Ok(Found { workflows, alone: Suspect::among(&flying) }) };
+        let Some(last) = page.last() else {
+            return Ok(Found { workflows, definitions, alone: Suspect::among(&flying) });
+        };
         after = Some(last.run);
         workflows.extend(page.iter().map(|open| open.workflow.clone()));
+        definitions.extend(page.iter().map(|open| open.definition.clone()));
         flying.extend(page.into_iter().filter(|open| open.in_flight));
     }
+}
+
+/// The workflows that runs which are pinned to these definitions may start, and those that these may in turn. One that
+/// cannot be executed starts none.
+pub async fn run_by(
+    store: &dyn Store,
+    definitions: &Definitions,
+    actions: &Actions,
+    hashes: HashSet<String>,
+) -> Result<HashSet<String>, StoreError> {
+    let (mut workflows, mut seen, mut open) = (HashSet::new(), hashes.clone(), Vec::from_iter(hashes));
+    while let Some(hash) = open.pop() {
+        let found = match definitions.find(store, actions, &hash).await {
+            Ok(found) => found,
+            Err(StoreError::Damaged { reason, .. }) => Err(reason),
+            Err(error) => return Err(error),
+        };
+        let Ok(definition) = found else { continue };
+        for child in definition.steps.iter().filter_map(|step| step.child.as_ref()) {
+            workflows.insert(child.workflow.clone());
+            if seen.insert(child.definition.clone()) {
+                open.push(child.definition.clone());
+            }
+        }
+    }
+    Ok(workflows)
 }

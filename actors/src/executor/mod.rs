@@ -14,6 +14,7 @@ pub mod decide;
 #[cfg(test)]
 mod doubt_tests;
 pub mod failure;
+mod live;
 pub mod loading;
 mod looking;
 pub mod messages;

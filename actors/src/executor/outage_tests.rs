@@ -1,5 +1,6 @@
 //! A service that is not well: nobody's attempts are used up by it, and everybody goes on when it is back.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::json;
@@ -9,7 +10,7 @@ use crate::executor::decide::{Execute, Happening};
 use crate::executor::failure::ErrorClass;
 use crate::executor::outages::Outages;
 use crate::executor::port::{Outcome, Success};
-use crate::executor::progress::Life;
+use crate::executor::progress::{Life, StepState};
 use crate::executor::story::{Story, failure};
 use crate::run::{RunStatus, Standing, What};
 use crate::time::Timestamp;
@@ -47,6 +48,44 @@ fn a_step_is_held_while_its_service_is_not_well_and_its_time_stands_still() {
     assert_eq!(story.happens(&Happening::Go).unwrap().attempt, 1);
     story.done(1);
     assert_eq!(story.progress.left_at(story.now), Some(Duration::from_secs(120)));
+}
+
+#[test]
+fn one_step_of_a_run_probes_a_service_and_the_others_wait_for_what_it_says() {
+    let mut story = Story::new(
+        r#"
+parallelism = 3
+steps = [
+  { name = "a", action = "look_there", needs = [] },
+  { name = "b", action = "look_there", needs = [] },
+  { name = "c", action = "look", needs = [] },
+  { name = "d", action = "look_there", needs = ["c"] },
+]
+"#,
+    );
+    let names = |executes: Vec<Execute>| executes.into_iter().map(|execute| execute.step).collect::<Vec<_>>();
+    let half_open = || Outages::new(BTreeSet::new(), BTreeSet::from(["codegen".to_owned()]));
+    story.outages = out();
+    assert_eq!(names(story.happens_at_once(&Happening::Go)), ["c"]);
+    let before = story.journal.len();
+    story.outages = half_open();
+    assert_eq!(names(story.happens_at_once(&Happening::Woke)), ["a"]);
+    assert_eq!(story.journal.len(), before + 1, "`b` is held as it was");
+    let serial = |story: &Story, step: &str| match &story.progress.steps[step] {
+        StepState::Attempting(flying) => flying.serial,
+        state => panic!("{state:?}"),
+    };
+    let ended = |serial| Happening::Ended(serial, Ok(Success::Done(json!({}))));
+    // The probe is under way: nobody else is to call.
+    story.outages = out();
+    let c = serial(&story, "c");
+    assert_eq!(names(story.happens_at_once(&ended(c))), [""; 0]);
+    // It has ended, and said nothing: another one may pass.
+    story.outages = half_open();
+    let a = serial(&story, "a");
+    assert_eq!(names(story.happens_at_once(&ended(a))), ["b"]);
+    story.outages = Outages::default();
+    assert_eq!(names(story.happens_at_once(&Happening::Woke)), ["d"]);
 }
 
 #[test]

@@ -5,19 +5,32 @@ use std::collections::BTreeSet;
 use super::failure::{ErrorClass, Failure};
 use super::port::Outcome;
 
-/// The services that nobody is to call.
+/// The services that nobody is to call, and those that one call may probe.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Outages(BTreeSet<String>);
+pub struct Outages {
+    out: BTreeSet<String>,
+    probed: BTreeSet<String>,
+}
 
 impl Outages {
+    /// Nobody is to call those that are `out`, and no more than one those that are `probed`.
+    pub fn new(out: BTreeSet<String>, probed: BTreeSet<String>) -> Self {
+        Self { out, probed }
+    }
+
     /// The first of these services that nobody is to call.
     pub fn of<'a>(&self, services: &[&'a str]) -> Option<&'a str> {
-        services.iter().copied().find(|service| self.0.contains(*service))
+        services.iter().copied().find(|service| self.out.contains(*service))
     }
 
     /// Whether nobody is to call this one.
     pub fn include(&self, service: &str) -> bool {
-        self.0.contains(service)
+        self.out.contains(service)
+    }
+
+    /// Whether one call may pass to it, and no other one before that has ended.
+    pub fn let_one_pass(&self, service: &str) -> bool {
+        self.probed.contains(service)
     }
 }
 
@@ -49,7 +62,7 @@ pub fn observed(services: &[&str], outcome: &Outcome) -> Vec<(String, bool)> {
 
 impl FromIterator<String> for Outages {
     fn from_iter<T: IntoIterator<Item = String>>(services: T) -> Self {
-        Self(services.into_iter().collect())
+        Self::new(services.into_iter().collect(), BTreeSet::new())
     }
 }
 

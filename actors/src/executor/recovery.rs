@@ -9,10 +9,11 @@ use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 
 use serde_json::Value as Json;
 
-use super::actor::{Executor, Live, STORE_PAUSE};
+use super::actor::{Executor, STORE_PAUSE};
 use super::attempts::State;
 use super::child;
 use super::decide::Happening;
+use super::live::Live;
 use super::loading::{Loaded, load_missing, load_one};
 use super::progress::{Flying, Progress, StepState};
 use super::task::Task;
@@ -223,7 +224,7 @@ impl Executor {
         }
         self.take(run, task, ctx);
         // One that is over and was not begun again is not held.
-        let is_over = self.live.get(&run).is_some_and(|live| live.progress.is_over() && !live.in_hand);
+        let is_over = self.live.get(&run).is_some_and(|live| live.progress.is_over() && live.in_hand.is_none());
         if is_over {
             self.live.remove(&run);
         }
@@ -259,7 +260,7 @@ impl Executor {
         };
         // What was said before is looked at before its time is.
         let waiting: VecDeque<Task> = heard.into_iter().map(Task::from).collect();
-        let (in_hand, told, number) = (false, None, 0);
+        let (in_hand, told, number) = (None, None, 0);
         let live = Live { run: record, definition, ticket, progress, in_hand, waiting, told, number };
         self.live.insert(run, live);
         self.work(run, ctx);

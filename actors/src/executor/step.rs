@@ -31,7 +31,10 @@ impl Next<'_> {
     pub(super) fn begin(&mut self, step: &Step) {
         let state = self.progress.steps.get(&step.name).cloned();
         let is_unclear = state.as_ref().is_some_and(|state| state.tries().unclear.is_some());
-        let was_held = matches!(state, Some(StepState::Held { .. }));
+        let held_by = match &state {
+            Some(StepState::Held { service, .. }) => Some(service.clone()),
+            _ => None,
+        };
         if let Some(StepState::Pausing { pause: Pause::Delay, .. }) = state {
             return self.done(step, 0, Json::Null, false);
         }
@@ -53,10 +56,11 @@ impl Next<'_> {
                 let message = format!("`{}` does not say what it needs", step.action);
                 self.give_up(step, 0, Failure::new(ErrorClass::Internal, message));
             }
-            Ok(with) if !self.draining => match self.outages.of(step.services) {
+            Ok(with) if !self.draining => match self.outage_before(step) {
+                Some(service) if held_by.as_deref() == Some(service) => {}
                 Some(service) => self.hold(step, service, None, None),
                 // How long ago the attempt was, nobody remembers.
-                None if is_unclear && was_held => self.look_later(step),
+                None if is_unclear && held_by.is_some() => self.look_later(step),
                 None if is_unclear => self.look(step, with),
                 None => self.attempt(step, with),
             },
@@ -113,6 +117,14 @@ impl Next<'_> {
         let (attempt, error) = failed.map_or((0, None), |(attempt, failure)| (attempt, Some(failure)));
         let (step, service) = (step.name.clone(), service.to_owned());
         self.write(What::Held { step, service, attempt, error, unclear });
+    }
+
+    /// The service that keeps a step from being attempted: nobody is to call it, or only one is, and does already.
+    fn outage_before(&self, step: &Step) -> Option<&'static str> {
+        let of = |execute: &Execute| self.definition.step(&execute.step).map_or(&[][..], |step| step.services);
+        let is_called = |service: &&str| self.executes.iter().any(|execute| of(execute).contains(service));
+        let mut probed = step.services.iter().copied().filter(|service| self.outages.let_one_pass(service));
+        self.outages.of(step.services).or_else(|| probed.find(is_called))
     }
 
     /// The service that an attempt has failed over, when nobody is to call it any more.

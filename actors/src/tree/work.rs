@@ -15,7 +15,7 @@ use crate::event_log::actor::LogDoor;
 use crate::executor::actor::{self as executor, Executor};
 use crate::executor::attempts::Attempts;
 use crate::executor::deaths::Suspect;
-use crate::executor::loading::{Definitions, look_through_open_runs};
+use crate::executor::loading::{Definitions, look_through_open_runs, run_by};
 use crate::executor::messages::{ExecutorDoors, Executors};
 use crate::mailbox::Door;
 use crate::retention::actor::{LookNow, Retention};
@@ -187,11 +187,13 @@ pub(super) async fn board(ports: &Ports) -> Result<Board, StoreError> {
     Ok(board)
 }
 
-/// The workflows of the configuration, and those that are in it no more but have open runs; and the attempt that
-/// was alone in flight.
+/// The workflows of the configuration, and those that are in it no more but have open runs, or are started by such;
+/// and the attempt that was alone in flight.
 pub(super) async fn workflows(ports: &Ports) -> Result<(BTreeSet<String>, Option<Suspect>), StoreError> {
     let mut workflows: BTreeSet<String> = ports.catalog.all().map(|definition| definition.name.clone()).collect();
-    let found = look_through_open_runs(ports.store.as_ref()).await?;
+    let (store, definitions) = (ports.store.as_ref(), Definitions::of(&ports.catalog));
+    let found = look_through_open_runs(store).await?;
     workflows.extend(found.workflows);
+    workflows.extend(run_by(store, &definitions, &ports.actions, found.definitions).await?);
     Ok((workflows, found.alone))
 }

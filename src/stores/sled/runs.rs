@@ -282,7 +282,7 @@ pub fn open_runs(trees: &RunTrees, after: Option<RunRef>, limit: usize) -> Resul
         let key = row.map_err(|error| unavailable(&error))?;
         let Some(run) = run_of(&key) else { continue };
         match both(trees, run) {
-            Ok(Some((record, head))) => open.push(OpenRun::new(run, record.workflow, &head)),
+            Ok(Some((record, head))) => open.push(OpenRun::new(&record, &head)),
             Ok(None) => {}
             Err(StoreError::Damaged { id, reason }) => {
                 tracing::error!(run = %id, reason, "the record of a run is damaged; it cannot go on, restore it from a backup");

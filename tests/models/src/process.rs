@@ -200,7 +200,8 @@ impl Live {
     /// How it stands for the dispatcher.
     pub fn report(&self, setup: &Setup, run: &Run, now: Timestamp) -> Report {
         // Whoever has been told to go on may be at work as soon as that is durable.
-        let is_going = self.in_hand.is_some() || self.tasks.iter().any(|task| matches!(*task.what, Happening::Go));
+        let begins = self.in_hand.as_ref().is_some_and(|in_hand| in_hand.decision.begins());
+        let is_going = begins || self.tasks.iter().any(|task| matches!(*task.what, Happening::Go));
         let standing = self.progress.standing(&setup.definition, now, &Outages::default());
         let standing = if is_going { Standing::Busy } else { standing };
         let place = setup.definition.place_of(&run.record).unwrap_or_else(|error| panic!("{error}"));

@@ -43,9 +43,9 @@ const EPOCH: i64 = 1_800_000_000_000;
 const LONGEST: Duration = Duration::from_secs(600);
 
 /// Plays a scene on a thread of its own time.
-pub fn play(scene: impl Future<Output = ()>) {
+pub fn play<T>(scene: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    LocalSet::new().block_on(&runtime, scene);
+    LocalSet::new().block_on(&runtime, scene)
 }
 
 /// The wall clock of a scene.
@@ -66,9 +66,10 @@ const fn action(name: &'static str, class: EffectClass, services: &'static [&'st
     ActionInfo { name, class, on_doubt, parameters: &[], timeout: None, waits: None, services }
 }
 
-static ACTIONS: [ActionInfo; 3] = [
+static ACTIONS: [ActionInfo; 4] = [
     action("set", EffectClass::Idempotent, &[]),
     action("send", EffectClass::Once, &[]),
+    action("peek", EffectClass::Pure, &["github"]),
     action("call", EffectClass::Idempotent, &["github"]),
 ];
 
