@@ -64,6 +64,27 @@ pub struct Parent {
     pub step: String,
     /// The wait. Once it is resolved otherwise than by the end, nobody wants that any more.
     pub wait: WaitId,
+    /// What the parent's own parent waits for, and so on up: when one of these is not wanted, this is not either.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub above: Vec<Ancestor>,
+}
+
+/// A run that is waited for, further up in a family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ancestor {
+    /// The wait.
+    pub wait: WaitId,
+    /// The run that it waits for.
+    pub run: RunId,
+}
+
+impl RunRecord {
+    /// What must be wanted so that this run is: it and those above it, the nearest first; none if nobody has started it.
+    pub fn lineage(&self) -> Vec<Ancestor> {
+        let Some(parent) = &self.parent else { return Vec::new() };
+        let own = Ancestor { wait: parent.wait, run: self.id };
+        [own].into_iter().chain(parent.above.iter().copied()).collect()
+    }
 }
 
 /// An event as the templates of a run see it: as `event` and `facts`.

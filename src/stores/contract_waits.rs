@@ -297,7 +297,8 @@ pub async fn a_run_that_is_not_wanted_any_more_cannot_go_on(store: Shelf) {
     let want = WaitChange::Want { wait: wait.id, run: child };
     let end = WaitChange::Return { wait: wait.id, run: child };
     assert_eq!(commit(&store, vec![advance(&runs[1], 0, vec![want])]).await, [Answer::Stale]);
-    assert_eq!(commit(&store, vec![advance(&runs[1], 0, vec![end])]).await, [Answer::Applied]);
+    let ended = commit(&store, vec![advance(&runs[1], 0, vec![end])]).await;
+    assert_eq!(ended, [completed(&[&wait])], "whoever does not want it may wait until it is over");
     let cancelled = WaitState::Resolved { by: Resolution::Cancel, at: START };
     assert_eq!(state(&store, &wait).await, cancelled);
 }

@@ -81,7 +81,7 @@ impl Dispatcher {
     fn tell(&mut self, orders: Vec<Order>, ctx: &mut Context<Self>) {
         for order in orders {
             let run = match &order {
-                Order::Go(run) | Order::Supersede(run, _) => *run,
+                Order::Go(run, _) | Order::Supersede(run, _) => *run,
             };
             if let Some(workflow) = self.queue.workflow_of(run) {
                 self.untold.push_back((workflow.to_owned(), order));
@@ -90,7 +90,7 @@ impl Dispatcher {
         let mut lost = Vec::new();
         for _ in 0..self.untold.len() {
             let Some((workflow, order)) = self.untold.pop_front() else { break };
-            if self.draining.load(Ordering::SeqCst) && matches!(order, Order::Go(_)) {
+            if self.draining.load(Ordering::SeqCst) && matches!(order, Order::Go(..)) {
                 continue;
             }
             let told = self.executors.of(&workflow).and_then(|executor| executor.told.offer(Told(order.clone())));

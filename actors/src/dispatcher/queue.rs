@@ -48,6 +48,8 @@ pub struct Report {
     pub undoes: bool,
     /// At which revision of its journal.
     pub revision: u32,
+    /// Which report of its executor it is: each has a larger one than those before.
+    pub number: u64,
 }
 
 /// The part of a report from which orders follow: how a run stands, and whether it undoes. One that says the same as the
@@ -64,8 +66,8 @@ impl Report {
 /// What a run is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// Go on.
-    Go(RunId),
+    /// Go on, as the report of this number says that it could. Whoever has reported since then hears again.
+    Go(RunId, u64),
     /// Make way, in words.
     Supersede(RunId, String),
 }
@@ -95,6 +97,8 @@ struct Known {
     undoes: bool,
     /// Reports that are older than this say nothing new.
     revision: u32,
+    /// The number of its last report.
+    number: u64,
     /// Why it was told to make way. It is told again with every report until it has.
     told_off: Option<String>,
 }
@@ -195,31 +199,46 @@ impl Queue {
 
     /// Takes in how a run stands at this revision of its journal, and says who is told what.
     pub fn report(&mut self, report: Report) -> Vec<Order> {
-        let Report { ticket, standing, again, undoes, revision } = report;
+        let Report { ticket, standing, again, undoes, revision, number } = report;
         let run = ticket.run;
         if let (Standing::Settling, Some(burst)) = (standing, ticket.burst.clone()) {
-            return self.settling.report(ticket, burst);
+            // It may have been told to go on before the clock was set back: what it holds is free.
+            self.forget(run);
+            let orders = self.settling.report(ticket, burst);
+            return orders.into_iter().chain(self.go()).collect();
         }
         self.settling.remove(run);
         let known = self.runs.get(&run).map(|known| (known.revision, known.told_off.clone()));
         match known {
-            Some((later, _)) if later > revision => Vec::new(),
+            Some((later, _)) if later > revision => self.heard_late(run, number),
             _ if matches!(standing, Standing::Over | Standing::Held) => self.gone(run),
             Some((_, told_off)) => {
                 let told_off = told_off.filter(|_| !undoes);
-                self.keep(Known { ticket, standing, again, undoes, revision, told_off: told_off.clone() });
+                self.keep(Known { ticket, standing, again, undoes, revision, number, told_off: told_off.clone() });
                 // What may have been lost is said again.
                 let said_again = told_off.map(|reason| Order::Supersede(run, reason));
                 said_again.into_iter().chain(self.go()).collect()
             }
             None => {
                 let making_way = self.make_way(&ticket, (standing, undoes));
-                self.keep(Known { ticket, standing, again, undoes, revision, told_off: None });
+                self.keep(Known { ticket, standing, again, undoes, revision, number, told_off: None });
                 let told_off: Vec<Order> =
                     making_way.into_iter().map(|(run, reason)| self.tell_off(run, reason)).collect();
                 told_off.into_iter().chain(self.go()).collect()
             }
         }
+    }
+
+    /// A report that says nothing new. Whoever was told to go on by an earlier one does not, and is told again.
+    fn heard_late(&mut self, run: RunId, number: u64) -> Vec<Order> {
+        let Some(known) = self.runs.get_mut(&run) else { return Vec::new() };
+        known.number = number;
+        let is_told = self.ready.is_at_work(run) && known.standing != Standing::Busy;
+        if is_told { vec![Order::Go(run, number)] } else { Vec::new() }
+    }
+
+    fn number_of(&self, run: RunId) -> u64 {
+        self.runs.get(&run).map(|known| known.number).unwrap_or_default()
     }
 
     fn tell_off(&mut self, run: RunId, reason: String) -> Order {
@@ -327,7 +346,7 @@ impl Queue {
         let mut orders = Vec::new();
         while self.uncounted.is_empty() {
             let Some(run) = self.ready.go_on() else { break };
-            orders.push(Order::Go(run));
+            orders.push(Order::Go(run, self.number_of(run)));
         }
         orders
     }

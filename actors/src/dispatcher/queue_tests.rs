@@ -1,5 +1,7 @@
 //! Limits hold, the first go first, and the newer take the place of the older.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
@@ -33,12 +35,12 @@ fn queue(slots: usize) -> Queue {
 
 impl Queue {
     fn told(&mut self, ticket: Ticket, standing: Standing, revision: u32) -> Vec<Order> {
-        self.report(Report { ticket, standing, again: false, undoes: false, revision })
+        self.report(Report { ticket, standing, again: false, undoes: false, revision, number: 0 })
     }
 }
 
 fn gone(orders: &[Order]) -> Vec<RunId> {
-    orders.iter().filter_map(|order| if let Order::Go(run) = order { Some(*run) } else { None }).collect()
+    orders.iter().filter_map(|order| if let Order::Go(run, _) = order { Some(*run) } else { None }).collect()
 }
 
 fn told_off(orders: &[Order]) -> Vec<RunId> {
@@ -55,7 +57,7 @@ fn slots_are_those_of_runs_at_work_and_priority_comes_first() {
     assert_eq!(gone(&queue.told(ticket(1, 5), Standing::Parked, 3)), [run(3)], "one that waits holds no slot");
     assert_eq!(gone(&queue.told(ticket(1, 5), Standing::Runnable, 3)), []);
     assert_eq!(gone(&queue.told(ticket(3, 9), Standing::Over, 9)), [run(1)], "the older of equals");
-    assert_eq!(gone(&queue.told(ticket(1, 5), Standing::Busy, 1)), [], "an old report says nothing new");
+    assert_eq!(gone(&queue.told(ticket(1, 5), Standing::Busy, 1)), [run(1)], "an old report says nothing new");
     assert_eq!(gone(&queue.told(ticket(1, 5), Standing::Over, 5)), [run(2)]);
 }
 
@@ -90,7 +92,8 @@ fn a_newer_run_takes_the_place_of_an_older_one_by_the_declared_order() {
 #[test]
 fn a_run_that_undoes_keeps_its_place_until_it_has() {
     let cancel = |number| placed(number, OnNewer::Cancel, json!(number));
-    let undoing = |standing, revision| Report { ticket: cancel(1), standing, again: true, undoes: true, revision };
+    let undoing =
+        |standing, revision| Report { ticket: cancel(1), standing, again: true, undoes: true, revision, number: 0 };
     let mut first = queue(8);
     first.report(undoing(Standing::Parked, 5));
     assert_eq!(first.told(cancel(2), Standing::Queued, 0), [], "the newer one waits");
@@ -100,9 +103,10 @@ fn a_run_that_undoes_keeps_its_place_until_it_has() {
     told.told(cancel(1), Standing::Busy, 2);
     assert_eq!(told_off(&told.told(cancel(2), Standing::Queued, 0)), [run(1)]);
     let orders = told.report(undoing(Standing::Runnable, 4));
-    assert_eq!(orders, [Order::Go(run(1))], "it was about to end in another way when it was told");
+    assert_eq!(orders, [Order::Go(run(1), 0)], "it was about to end in another way when it was told");
     let mut after_a_restart = Queue::new(Ready::new(8, true), ["w".to_owned()].into());
-    let newer = Report { ticket: cancel(2), standing: Standing::Queued, again: false, undoes: false, revision: 0 };
+    let newer =
+        Report { ticket: cancel(2), standing: Standing::Queued, again: false, undoes: false, revision: 0, number: 0 };
     assert_eq!(gone(&after_a_restart.census("w", vec![newer, undoing(Standing::Runnable, 4)])), [run(1)]);
 }
 
@@ -152,7 +156,7 @@ fn who_is_held_gives_its_place_away_and_comes_back_as_a_newcomer() {
 fn nobody_goes_on_before_all_are_known() {
     let mut queue = Queue::new(Ready::new(1, true), ["w", "other"].map(str::to_owned).into());
     assert_eq!(queue.told(ticket(1, 9), Standing::Queued, 0), []);
-    let report = |ticket, standing| Report { ticket, standing, again: false, undoes: false, revision: 3 };
+    let report = |ticket, standing| Report { ticket, standing, again: false, undoes: false, revision: 3, number: 0 };
     assert_eq!(queue.census("w", vec![report(ticket(1, 9), Standing::Queued)]), []);
     let other = Ticket { workflow: "other".into(), ..ticket(2, 1) };
     assert_eq!(queue.census("other", vec![report(other.clone(), Standing::Busy)]), [], "it holds the one slot");
@@ -164,7 +168,7 @@ fn nobody_goes_on_before_all_are_known() {
 #[test]
 fn who_has_begun_keeps_its_place_in_whatever_order_runs_become_known() {
     let in_turn = |number| placed(number, OnNewer::Queue, json!(number));
-    let report = |ticket, standing| Report { ticket, standing, again: false, undoes: false, revision: 1 };
+    let report = |ticket, standing| Report { ticket, standing, again: false, undoes: false, revision: 1, number: 0 };
     let begun = || report(in_turn(2), Standing::Runnable);
     let mut queue = Queue::new(Ready::new(8, true), ["w".to_owned()].into());
     let orders = queue.census("w", vec![report(in_turn(1), Standing::Queued), begun()]);
@@ -182,7 +186,14 @@ fn one_that_nobody_can_tell_of_holds_up_none() {
     let mut queue = Queue::new(Ready::new(1, true), ["w", "other"].map(str::to_owned).into());
     queue.census(
         "w",
-        vec![Report { ticket: ticket(1, 5), standing: Standing::Queued, again: false, undoes: false, revision: 0 }],
+        vec![Report {
+            ticket: ticket(1, 5),
+            standing: Standing::Queued,
+            again: false,
+            undoes: false,
+            revision: 0,
+            number: 0,
+        }],
     );
     assert_eq!(gone(&queue.lost("other")), [run(1)]);
 }
@@ -221,4 +232,54 @@ proptest! {
         prop_assert_eq!(queue.sizes(), (0, 0));
         prop_assert!(queue.ready.is_empty() && queue.groups.is_empty());
     }
+}
+
+#[test]
+fn a_run_that_settles_again_gives_back_what_it_was_given() {
+    let mut queue = queue(1);
+    let settling = Ticket {
+        burst: Some(Burst { key: "k".into(), quiet: Duration::from_secs(1), at_most: Duration::from_secs(10) }),
+        ..ticket(1, 5)
+    };
+    let run = settling.run;
+    assert_eq!(gone(&queue.told(settling.clone(), Standing::Queued, 0)), [run]);
+    assert_eq!(gone(&queue.told(ticket(2, 5), Standing::Queued, 0)), []);
+    // The clock was set back before it came to begin.
+    assert_eq!(gone(&queue.told(settling.clone(), Standing::Settling, 0)), [ticket(2, 5).run]);
+    assert_eq!(gone(&queue.told(ticket(2, 5), Standing::Over, 1)), []);
+    assert_eq!(gone(&queue.told(settling, Standing::Queued, 0)), [run]);
+}
+
+#[test]
+fn whoever_is_told_to_go_on_is_told_by_which_report() {
+    let mut queue = queue(1);
+    let report = |run, standing, revision, number| {
+        let ticket = ticket(run, 5);
+        Report { ticket, standing, again: false, undoes: false, revision, number }
+    };
+    assert_eq!(queue.report(report(1, Standing::Runnable, 3, 7)), [Order::Go(run(1), 7)]);
+    assert_eq!(queue.report(report(2, Standing::Queued, 0, 1)), []);
+    // Made before it heard of that, and heard after: the slot is free for others, so that it must not go on by the former word.
+    assert_eq!(queue.report(report(1, Standing::Runnable, 3, 8)), [Order::Go(run(1), 8)]);
+    assert_eq!(queue.report(report(1, Standing::Busy, 4, 9)), []);
+    assert_eq!(queue.report(report(1, Standing::Parked, 5, 10)), [Order::Go(run(2), 1)]);
+    assert_eq!(queue.report(report(2, Standing::Queued, 0, 2)), [Order::Go(run(2), 2)]);
+    assert_eq!(queue.report(report(1, Standing::Runnable, 6, 11)), []);
+}
+
+#[test]
+fn whoever_reports_late_is_told_once_more() {
+    let mut queue = queue(1);
+    let report = |standing, revision, number| Report {
+        ticket: ticket(1, 5),
+        standing,
+        again: false,
+        undoes: false,
+        revision,
+        number,
+    };
+    assert_eq!(queue.report(report(Standing::Runnable, 3, 7)), [Order::Go(run(1), 7)]);
+    assert_eq!(queue.report(report(Standing::Parked, 2, 8)), [Order::Go(run(1), 8)], "that word would be void now");
+    assert_eq!(queue.report(report(Standing::Busy, 4, 9)), []);
+    assert_eq!(queue.report(report(Standing::Parked, 3, 10)), []);
 }

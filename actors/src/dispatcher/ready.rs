@@ -106,6 +106,11 @@ impl Ready {
         }
     }
 
+    /// Whether a run is at work, or was told to go on.
+    pub fn is_at_work(&self, run: RunId) -> bool {
+        self.at_work.contains_key(&run)
+    }
+
     /// A run neither waits nor works.
     pub fn remove(&mut self, run: RunId) {
         self.withdraw(run);

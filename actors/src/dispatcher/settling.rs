@@ -136,7 +136,7 @@ mod tests {
 
     fn told_off(orders: &[Order]) -> Vec<RunId> {
         let run = |order: &Order| match order {
-            Order::Go(run) | Order::Supersede(run, _) => *run,
+            Order::Go(run, _) | Order::Supersede(run, _) => *run,
         };
         orders.iter().map(run).collect()
     }

@@ -95,6 +95,8 @@ pub struct Executor {
     /// It fell, and what it had asked for before may be on its way into the journals.
     pub(super) fell: bool,
     pub(super) missed: Arc<Notify>,
+    /// How many reports it has made.
+    reports: u64,
 }
 
 impl Executor {
@@ -115,6 +117,7 @@ impl Executor {
             census_due: false,
             fell: false,
             missed,
+            reports: 0,
         }
     }
 
@@ -283,7 +286,7 @@ impl Executor {
         let now = self.shared.clock.now();
         let outages = self.shared.breakers.board.outages(now);
         let Some(live) = self.live.get_mut(&run) else { return };
-        let report = live.report(now, &outages);
+        let mut report = live.report(now, &outages);
         let wake = live.wake(now);
         let before = live.told.replace((Some(report.stand()), wake));
         if let Some(arms) = &mut self.gathering {
@@ -293,6 +296,8 @@ impl Executor {
         // Each door is asked first thing in a task of its own: doors let in in the order of asking, so that
         // no report overtakes an earlier one. One that fell with this in hand asks everybody when it is back.
         if before.is_none_or(|(told, _)| told != Some(report.stand())) {
+            self.reports += 1;
+            (live.number, report.number) = (self.reports, self.reports);
             let dispatcher = self.shared.dispatcher.clone();
             ctx.spawn(async move { _ = dispatcher.ask(Reported(report)).await }.into_actor(self));
         }
@@ -314,7 +319,10 @@ impl Executor {
         self.counting = true;
         let now = self.shared.clock.now();
         let outages = self.shared.breakers.board.outages(now);
-        let (reports, arms): (_, Vec<_>) = self.live.values_mut().map(|live| live.counted(now, &outages)).unzip();
+        self.reports += 1;
+        let number = self.reports;
+        let counted = self.live.values_mut().map(|live| live.counted(now, &outages, number));
+        let (reports, arms): (_, Vec<_>) = counted.unzip();
         let (timer, arms) = (self.shared.all_times.clone(), ArmAll(arms.into_iter().flatten().collect()));
         if !arms.0.is_empty() {
             ctx.spawn(async move { _ = timer.ask(arms).await }.into_actor(self));
@@ -387,7 +395,8 @@ impl Handler<Letter<Told>> for Executor {
 
     fn handle(&mut self, letter: Letter<Told>, ctx: &mut Context<Self>) {
         match letter.open().0 {
-            Order::Go(run) => self.take(run, Happening::Go.into(), ctx),
+            Order::Go(run, number) if self.live.get(&run).is_some_and(|live| live.number != number) => {}
+            Order::Go(run, _) => self.take(run, Happening::Go.into(), ctx),
             Order::Supersede(run, reason) => self.take(run, Happening::Superseded(reason).into(), ctx),
         }
     }

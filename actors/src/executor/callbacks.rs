@@ -19,24 +19,36 @@ use super::progress::Progress;
 use crate::event::Event;
 use crate::ids::{EventId, RunId, WaitId};
 use crate::mailbox::Letter;
-use crate::run::RunRecord;
+use crate::run::{Reserved, RunRecord};
 use crate::store::{Store, StoreError};
 use crate::wait::record::{Resolution, WaitRecord, WaitState};
 use crate::workflow::definition::Definition;
 
 /// What a run must ask its waits.
 pub struct Questions {
-    /// Those that its journal has as open, each with the action that has it; a step that only waits has none.
-    waits: Vec<(WaitId, Option<Arc<dyn Action>>)>,
+    /// Those that its journal has as open.
+    waits: Vec<Asked>,
     /// Itself, if it is to hear when its parent waits for it no longer.
     child: Option<Arc<RunRecord>>,
+}
+
+/// A wait that is asked.
+struct Asked {
+    wait: WaitId,
+    /// The action that has it; a step that only waits has none.
+    action: Option<Arc<dyn Action>>,
+    /// The run for whose end it waits, also when the run wants nothing of that but to know that it is over.
+    child: Option<RunId>,
 }
 
 impl Questions {
     /// Of a run that stands so.
     pub fn of(run: &Arc<RunRecord>, progress: &Progress, definition: &Definition, actions: &Actions) -> Self {
         let action = |step: &String| Some(Arc::clone(actions.get(definition.step(step)?.action.as_str())?));
-        let waits = progress.open_waits().map(|(step, wait)| (wait.id, action(step))).collect();
+        let child_of = |step: &String| progress.children().find(|(of, ..)| *of == step).map(|(_, run, _)| run);
+        let asked =
+            |(step, wait): (&String, Reserved)| Asked { wait: wait.id, action: action(step), child: child_of(step) };
+        let waits = progress.open_waits().map(asked).collect();
         let may_be_unwanted = !progress.is_over() && !progress.is_undoing() && progress.leaving.is_none();
         let child = (may_be_unwanted && run.parent.is_some()).then(|| Arc::clone(run));
         Self { waits, child }
@@ -51,17 +63,23 @@ impl Questions {
 /// in the journal with it.
 pub async fn answers(store: &dyn Store, questions: Questions) -> Result<Vec<Happening>, StoreError> {
     let mut answers = Vec::new();
-    for (wait, action) in questions.waits {
+    for Asked { wait, action, child } in questions.waits {
         let Some(WaitState::Resolved { by, .. }) = read(store, wait).await?.map(|wait| wait.state) else { continue };
-        let outcome = match by {
-            Resolution::Callback(event) => Some(heard(store, event, action.as_deref()).await?),
-            Resolution::Run(run) => Some(returned(store, run).await?),
-            Resolution::Poll | Resolution::Timeout | Resolution::Cancel => None,
+        let said = match (by, child) {
+            (Resolution::Callback(event), _) => Some((by, heard(store, event, action.as_deref()).await?)),
+            (Resolution::Run(run), _) => Some((by, returned(store, run).await?)),
+            (_, Some(run)) if is_over(store, run).await? => Some((Resolution::Run(run), returned(store, run).await?)),
+            (Resolution::Poll | Resolution::Timeout | Resolution::Cancel, _) => None,
         };
-        answers.extend(outcome.map(|outcome| Happening::Called(wait, by, outcome)));
+        answers.extend(said.map(|(by, outcome)| Happening::Called(wait, by, outcome)));
     }
-    if let Some((child, parent)) = questions.child.as_ref().and_then(|child| Some((child, child.parent.as_ref()?))) {
-        answers.extend(read(store, parent.wait).await?.and_then(|wait| child::hears(child, &wait)));
+    let Some(child) = questions.child else { return Ok(answers) };
+    for above in child.lineage() {
+        let heard = read(store, above.wait).await?.and_then(|wait| child::hears(&child, &wait));
+        if heard.is_some() {
+            answers.extend(heard);
+            break;
+        }
     }
     Ok(answers)
 }
@@ -81,6 +99,14 @@ async fn heard(store: &dyn Store, event: EventId, action: Option<&dyn Action>) -
         Ok(Some(found)) => Ok(says(action, &found)),
         Ok(None) => Ok(unreadable(event, "it is not in the log any more")),
         Err(StoreError::Damaged { reason, .. }) => Ok(unreadable(event, &reason)),
+        Err(error) => Err(error),
+    }
+}
+
+async fn is_over(store: &dyn Store, run: RunId) -> Result<bool, StoreError> {
+    match store.run(run).await {
+        Ok(found) => Ok(found.is_none_or(|run| run.head.status.is_end())),
+        Err(StoreError::Damaged { .. }) => Ok(true),
         Err(error) => Err(error),
     }
 }

@@ -11,7 +11,7 @@ use super::failure::{ErrorClass, Failure};
 use super::port::{Outcome, Success};
 use super::progress::{Life, Progress, StepState};
 use crate::ids::RunId;
-use crate::run::{Parent, RunRecord, RunStatus, StoredRun, What};
+use crate::run::{Ancestor, Parent, RunRecord, RunStatus, StoredRun, What};
 use crate::wait::record::{Resolution, WaitChange, WaitRecord, WaitState};
 use crate::workflow::definition::{Definition, Step};
 
@@ -50,6 +50,7 @@ impl Next<'_> {
                 workflow: parent.workflow.clone(),
                 step: step.name.clone(),
                 wait: wait.id,
+                above: parent.lineage(),
             })),
         });
         let (step, output) = (step.name.clone(), Json::Null);
@@ -62,9 +63,9 @@ pub(super) fn returns(run: &RunRecord) -> Option<WaitChange> {
     run.parent.as_ref().map(|parent| WaitChange::Return { wait: parent.wait, run: run.id })
 }
 
-/// On what an attempt of a run depends that another one has started.
-pub(super) fn is_wanted(run: &RunRecord) -> Option<WaitChange> {
-    run.parent.as_ref().map(|parent| WaitChange::Want { wait: parent.wait, run: run.id })
+/// On what an attempt of a run depends that another one has started: that it is wanted, and so is that one.
+pub(super) fn is_wanted(run: &RunRecord) -> Vec<WaitChange> {
+    run.lineage().into_iter().map(|Ancestor { wait, run }| WaitChange::Want { wait, run }).collect()
 }
 
 /// The runs that a run has started, and with this decision waits for no longer: they are to look, each in its workflow.
@@ -80,14 +81,16 @@ pub(super) fn left(definition: &Definition, before: &Progress, decision: &Decisi
     left.filter_map(|(step, run, _)| Some((definition.step(step)?.child.as_ref()?.workflow.clone(), run))).collect()
 }
 
-/// What a run hears of the wait of its parent; nothing while it is wanted.
+/// What a run hears of `wait`, which is its parent's or that of one above; nothing while it is wanted.
 pub(super) fn hears(run: &RunRecord, wait: &WaitRecord) -> Option<Happening> {
-    let parent = run.parent.as_ref().filter(|_| !wait.wants(run.id))?;
+    let of = run.lineage().into_iter().find(|above| above.wait == wait.id && !wait.wants(above.run))?;
+    let (whom, start) =
+        if of.run == run.id { ("it", "which has started it") } else { ("what has started it", "far above") };
     let why = match wait.state {
-        WaitState::Resolved { by: Resolution::Timeout, .. } => "did not wait any longer for it",
-        _ => "does not want it any more",
+        WaitState::Resolved { by: Resolution::Timeout, .. } => format!("did not wait any longer for {whom}"),
+        _ => format!("does not want {whom} any more"),
     };
-    let reason = format!("{}, which has started it, {why}", parent.run);
+    let reason = format!("{}, {start}, {why}", wait.run.id);
     Some(Happening::Told(Command::Cancel { reason }))
 }
 
@@ -96,7 +99,7 @@ pub(super) fn hears(run: &RunRecord, wait: &WaitRecord) -> Option<Happening> {
 pub(super) fn outcome(run: &StoredRun) -> Outcome {
     let StoredRun { record, journal, .. } = run;
     let (id, workflow) = (record.id, &record.workflow);
-    let failed = |why: String| Err(Failure::new(ErrorClass::RunFailed, format!("{id} of `{workflow}` {why}")));
+    let failed = |why: String| Failure::new(ErrorClass::RunFailed, format!("{id} of `{workflow}` {why}"));
     let mut progress = Progress::new(record);
     for entry in journal {
         progress.add(entry);
@@ -104,10 +107,20 @@ pub(super) fn outcome(run: &StoredRun) -> Outcome {
             break;
         }
     }
-    let Life::Over { status, reason } = progress.life else { return failed("is not over".to_owned()) };
-    if status != RunStatus::Succeeded {
-        let why = reason.map_or_else(String::new, |reason| format!(": {reason}"));
-        return failed(format!("ended as {}{why}", status.name()));
+    let is_in_doubt = progress.is_in_doubt();
+    let is_poison = progress.head(progress.at).poison;
+    let Life::Over { status, reason } = progress.life else { return Err(failed("is not over".to_owned())) };
+    let why = reason.map_or_else(String::new, |reason| format!(": {reason}"));
+    let ended = format!("ended as {}{why}", status.name());
+    if is_in_doubt {
+        let doubt = format!("{ended}; nobody knows whether an attempt of it had its effect: decide about that first");
+        return Err(failed(doubt).in_doubt());
+    }
+    match status {
+        RunStatus::Succeeded => {}
+        RunStatus::Superseded => return Ok(Success::Superseded(format!("{id} of `{workflow}` {ended}"))),
+        _ if is_poison => return Err(failed(ended).poison()),
+        _ => return Err(failed(ended)),
     }
     let outputs = progress.steps.into_iter().filter_map(|(step, state)| match state {
         StepState::Done { output } => Some((step, output)),

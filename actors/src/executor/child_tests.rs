@@ -6,7 +6,7 @@ use crate::executor::decide::{Moment, decide};
 use crate::executor::outages::Outages;
 use crate::executor::story::{actions, record};
 use crate::ids::WaitId;
-use crate::run::{Entry, RunHead, SeenEvent};
+use crate::run::{Entry, RunHead, SeenEvent, Standing};
 use crate::time::Timestamp;
 use crate::workflow::catalog::Catalog;
 use crate::workflow::child::Child;
@@ -57,7 +57,7 @@ fn a_child_is_of_the_same_event_and_pinned_with_its_parent() {
         seen: Some(Box::new(seen)),
         started_at: at(50),
         begins_at: Some(at(3_050)),
-        parent: Some(Box::new(Parent { run: run.id, workflow: "w".into(), step: "r".into(), wait })),
+        parent: Some(Box::new(Parent { run: run.id, workflow: "w".into(), step: "r".into(), wait, above: vec![] })),
         ..run
     };
     assert_eq!(*child, expect);
@@ -133,10 +133,57 @@ fn whoever_ends_tells_the_runs_that_it_has_started() {
     let moment = Moment { now: at(60), draining: false, outages: &Outages::default() };
     let cancelled = decide(&run, definition, &decision.progress, &cancel, moment);
     assert_eq!(left(definition, &decision.progress, &cancelled), [("v".to_owned(), decision.starts[0].id)]);
+    let (leaving, now) = (&cancelled.progress, at(60));
+    assert_eq!(leaving.head(now).status, RunStatus::Waiting, "it ends when that has ended");
+    assert_eq!(leaving.standing(definition, now, &Outages::default()), Standing::Parked);
     let wait = WaitId::derive(run.id, 1);
     let by = Resolution::Run(decision.starts[0].id);
     let called = Happening::Called(wait, by, Ok(Success::Done(Json::Null)));
     let ended = decide(&run, definition, &decision.progress, &called, moment);
     assert!(ended.progress.is_over());
     assert_eq!(left(definition, &decision.progress, &ended), [], "that one has ended by itself");
+}
+
+#[test]
+fn nobody_is_wanted_whose_ancestors_are_not() {
+    let (parent, decision) = parent(None);
+    let child = &decision.starts[0];
+    let Some(WaitChange::Reserve(of_child)) = decision.waits.first() else { panic!("{:?}", decision.waits) };
+    let own = WaitId::from_bytes([9; 16]);
+    let start = Parent { run: child.id, workflow: "v".into(), step: "s".into(), wait: own, above: child.lineage() };
+    let grandchild = RunRecord { id: RunId::from_bytes([8; 16]), parent: Some(Box::new(start)), ..child.clone() };
+    let wants =
+        [WaitChange::Want { wait: own, run: grandchild.id }, WaitChange::Want { wait: of_child.id, run: child.id }];
+    assert_eq!(is_wanted(&grandchild), wants);
+    assert!(hears(&grandchild, of_child).is_none());
+    let state = WaitState::Resolved { by: Resolution::Cancel, at: at(9) };
+    let cancelled = WaitRecord { state, ..WaitRecord::clone(of_child) };
+    let Some(Happening::Told(Command::Cancel { reason })) = hears(&grandchild, &cancelled) else {
+        panic!("it is wanted")
+    };
+    assert_eq!(reason, format!("{}, far above, does not want what has started it any more", parent.id));
+}
+
+#[test]
+fn a_doubt_poison_and_a_newer_run_are_told_to_the_parent() {
+    let record = RunRecord { id: RunId::from_bytes([7; 16]), workflow: "v".into(), ..record() };
+    let heard = |journal: Vec<What>| {
+        let journal: Vec<Entry> = journal.into_iter().map(|what| Entry { at: at(1), what }).collect();
+        let head = Progress::of(&record, &journal).head(at(1));
+        outcome(&StoredRun { record: record.clone(), head, journal })
+    };
+    let ended = |status| What::Ended { status, reason: None };
+    let parked = What::Parked { step: "x".into(), attempt: 1, reason: "x".into() };
+    assert!(heard(vec![parked, ended(RunStatus::Cancelled)]).unwrap_err().in_doubt);
+    let error = Failure::new(ErrorClass::Internal, "x").poison();
+    let fell = What::Failed { step: "x".into(), attempt: 1, error, retry_at: None, unclear: None };
+    assert!(heard(vec![fell, ended(RunStatus::Failed)]).unwrap_err().poison);
+    assert!(matches!(heard(vec![ended(RunStatus::Superseded)]), Ok(Success::Superseded(_))));
+    let (run, decision) = parent(None);
+    let (_, child, wait) = decision.progress.children().next().unwrap();
+    let doubt = Err(Failure::new(ErrorClass::RunFailed, "x").in_doubt());
+    let called = Happening::Called(wait, Resolution::Run(child), doubt);
+    let moment = Moment { now: at(60), draining: false, outages: &Outages::default() };
+    let parked = decide(&run, family().get("w").unwrap(), &decision.progress, &called, moment);
+    assert_eq!(parked.progress.head(at(60)).status, RunStatus::NeedsDecision);
 }

@@ -68,7 +68,8 @@ impl Next<'_> {
     /// What changes nothing outside is dropped at once; of anything else the outcome is waited for.
     fn cancel(&mut self, reason: &str) {
         let class = |step: &String| self.definition.step(step).map(|step| step.class);
-        if self.progress.in_flight().all(|(step, _)| class(step) == Some(EffectClass::Pure)) {
+        let changes_nothing = self.progress.in_flight().all(|(step, _)| class(step) == Some(EffectClass::Pure));
+        if changes_nothing && self.progress.children().next().is_none() {
             self.end_at_once(RunStatus::Cancelled, Some(reason.to_owned()));
         } else {
             self.end(RunStatus::Cancelled, Some(reason.to_owned()));
@@ -161,10 +162,12 @@ impl Next<'_> {
         if let Some(doubtful) = names().find(|name| comes_again(name) && is_in_doubt(name)) {
             return self.refuse(format!("nobody knows whether `{doubtful}` had its effect; decide about that first"));
         }
+        // What goes on beside it goes on, and of what ended with the run only what nobody has a doubt about begins anew.
+        let is_over = self.progress.is_over();
         let again = |name: &String| match self.progress.steps.get(name) {
             _ if comes_again(name) => true,
             Some(StepState::Skipped { past: Some(past) }) => comes_again(past),
-            Some(state) => !state.is_settled() && !is_in_doubt(name),
+            Some(state) => is_over && !state.is_settled() && !is_in_doubt(name),
             None => false,
         };
         let undos = definition.steps.iter().filter_map(|step| step.undo.as_deref()).map(|undo| undo.name.clone());

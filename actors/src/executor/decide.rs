@@ -92,7 +92,8 @@ impl Decision {
     }
 }
 
-/// The key of a step, the same for each of its attempts until the run is restarted.
+/// The key of a step, the same for each of its attempts until it is done again; also then, as long as nobody knows whether
+/// one of them had its effect.
 pub fn step_key(run: RunId, step: &str, generation: u32) -> String {
     if generation == 0 { format!("{run}/{step}") } else { format!("{run}/{step}/{generation}") }
 }
@@ -160,6 +161,9 @@ impl<'a> Next<'a> {
             Happening::Told(command) => self.obey(command),
             _ if self.progress.is_over() => {}
             Happening::Called(wait, by, outcome) => self.called(*wait, *by, outcome),
+            // It is on its way out.
+            Happening::Superseded(_) if self.progress.is_undoing() => {}
+            Happening::Superseded(reason) => self.end(RunStatus::Superseded, Some(reason.clone())),
             _ if self.progress.time_is_up(self.now) && self.is_active() => self.time_out(),
             // Whoever says so may not know yet that it is settling.
             Happening::Go if self.progress.life == Life::Queued && self.progress.wake(self.now).is_some() => {}
@@ -169,9 +173,6 @@ impl<'a> Next<'a> {
                 self.go_on(true);
             }
             Happening::Go => self.go_on(true),
-            // It is on its way out.
-            Happening::Superseded(_) if self.progress.is_undoing() => {}
-            Happening::Superseded(reason) => self.end(RunStatus::Superseded, Some(reason.clone())),
             // A wait that nobody called back needs no slot to end.
             Happening::Woke => self.go_on(false),
         }
@@ -209,9 +210,9 @@ impl<'a> Next<'a> {
         let at_work = self.progress.in_flight().next().is_some();
         if !at_work {
             self.unblock();
-            if let Some((status, reason)) = self.progress.leaving.clone() {
-                self.end(status, Some(reason));
-            }
+        }
+        if let Some((status, reason)) = self.progress.leaving.clone() {
+            self.end(status, Some(reason));
         }
         if self.progress.is_over() || self.progress.paused || self.progress.life == Life::Queued {
             return;
@@ -250,14 +251,20 @@ impl<'a> Next<'a> {
         }
     }
 
-    /// It ends so, as soon as the attempts in flight have ended.
+    /// It ends so, as soon as the attempts in flight and the runs that it has started have ended.
     pub(super) fn end(&mut self, status: RunStatus, reason: Option<String>) {
-        if self.progress.in_flight().next().is_none() {
+        if !self.progress.has_work(self.now) {
             return self.end_at_once(status, reason);
         }
+        if self.progress.leaving.is_some() {
+            return;
+        }
+        // The runs that it has started are not wanted any more from now on.
+        let children = self.progress.children().map(|(_, _, wait)| wait);
+        let children = children.filter(|wait| self.answered != Some(*wait)).map(WaitChange::Close);
+        self.waits.extend(children.collect::<Vec<_>>());
         let reason = reason.unwrap_or_default();
         match status {
-            _ if self.progress.leaving.is_some() => {}
             RunStatus::Cancelled => self.write(What::CancelAsked { reason }),
             RunStatus::Superseded => self.write(What::SupersedeAsked { reason }),
             status => self.write(What::EndAsked { status, reason }),
@@ -274,7 +281,7 @@ impl<'a> Next<'a> {
             }
         }
         if let Some((status, reason)) = self.progress.leaving.clone() {
-            return self.end(status, Some(reason));
+            return self.end_at_once(status, Some(reason));
         }
         if self.progress.is_in_doubt() {
             return;
@@ -316,7 +323,7 @@ impl<'a> Next<'a> {
             self.write(What::Parked { step, attempt, reason });
         }
         let fails = matches!(status, RunStatus::Failed | RunStatus::TimedOut | RunStatus::Cancelled);
-        let undoes = fails && self.progress.life == Life::Begun && self.progress.next_undo(self.definition).is_some();
+        let undoes = fails && !self.progress.is_undoing() && self.progress.next_undo(self.definition).is_some();
         if !undoes {
             return self.write(What::Ended { status, reason });
         }

@@ -26,6 +26,9 @@ pub(super) struct Live {
     /// What dispatcher and timer were told last. The dispatcher takes whoever it told to go on for one at work, whatever
     /// it was told before.
     pub(super) told: Option<(Option<Stand>, Option<Timestamp>)>,
+    /// The number of the last report. Whoever is told to go on because of an earlier one does not: the dispatcher is about
+    /// to hear that he could, and takes his slot for free.
+    pub(super) number: u64,
 }
 
 /// What others must know of a decision that is on its way.
@@ -53,7 +56,14 @@ impl Live {
         let is_going = self.in_hand.is_some_and(|in_hand| in_hand.begins) || is_told();
         let standing = if is_going { Standing::Busy } else { self.progress.standing(&self.definition, now, outages) };
         let (again, undoes) = (self.progress.tries_again(), self.progress.is_undoing());
-        Report { ticket: self.ticket.clone(), standing, again, undoes, revision: self.progress.revision }
+        Report {
+            ticket: self.ticket.clone(),
+            standing,
+            again,
+            undoes,
+            revision: self.progress.revision,
+            number: self.number,
+        }
     }
 
     /// When it must be woken. What is due is no longer waited for.
@@ -63,7 +73,8 @@ impl Live {
 
     /// The same for a census: it is what the dispatcher knows from then on, and the timer, if that has changed: what
     /// was due is waited for again when the clock was set back.
-    pub(super) fn counted(&mut self, now: Timestamp, outages: &Outages) -> (Report, Option<Arm>) {
+    pub(super) fn counted(&mut self, now: Timestamp, outages: &Outages, number: u64) -> (Report, Option<Arm>) {
+        self.number = number;
         let (report, wake) = (self.report(now, outages), self.wake(now));
         let Some((stand, told)) = &mut self.told else { return (report, None) };
         *stand = Some(report.stand());

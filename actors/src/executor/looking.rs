@@ -6,6 +6,7 @@ use serde_json::{Map, Value as Json};
 use super::decide::{Execute, Next, step_key};
 use super::failure::{ErrorClass, Failure};
 use super::port::{EffectClass, OnDoubt, Outcome, Success};
+use super::progress::Tries;
 use crate::run::{Unclear, What};
 use crate::workflow::definition::Step;
 use crate::workflow::retry;
@@ -55,7 +56,7 @@ impl Next<'_> {
     /// Looks whether the last attempt had its effect.
     pub(super) fn look(&mut self, step: &Step, with: Map<String, Json>) {
         let attempt = self.tries(step).attempts;
-        let key = step_key(self.run.id, &step.name, self.progress.generation);
+        let key = step_key(self.run.id, &step.name, self.progress.key_generation(&step.name));
         let (name, serial, until) = (step.name.clone(), self.progress.revision, self.now.plus(step.timeout));
         self.write(What::Looking { step: name.clone(), attempt, until });
         self.executes.push(Execute { step: name, attempt, look: true, serial, key, with, until });
@@ -68,8 +69,7 @@ impl Next<'_> {
             Ok(Success::Absent) => {
                 self.write(What::Absent { step: name, attempt });
                 if unclear == Some(Unclear::Fail) {
-                    let message = "the last attempt has not happened; it was looked for";
-                    self.give_up(step, attempt, Failure::new(ErrorClass::Temporary, message));
+                    self.give_up(step, attempt, none_has_happened(self.tries(step)));
                 }
             }
             Ok(Success::Done(output)) => self.done(step, attempt, output.clone(), false),
@@ -85,8 +85,8 @@ impl Next<'_> {
             let service = service.to_owned();
             return self.hold(step, &service, Some((attempt, failure.clone())), None);
         }
-        let failures = self.tries(step).failures + 1;
-        match step.retry.next(failures, failure, retry::spread(self.run.id, &step.name, failures)) {
+        let looks = self.tries(step).looks + 1;
+        match step.retry.next(looks, failure, retry::spread(self.run.id, &step.name, looks)) {
             Some(pause) => {
                 let (retry_at, unclear) = (Some(self.now.plus(pause)), self.unclear(step));
                 let error = Failure { in_doubt: false, ..failure.clone() };
@@ -95,6 +95,15 @@ impl Next<'_> {
             None => self.park(step, attempt, format!("it could not be seen whether it has happened: {failure}")),
         }
     }
+}
+
+/// The last attempt that was to be made ended in doubt, and has not happened.
+fn none_has_happened(tries: Tries) -> Failure {
+    if tries.falls == tries.failures {
+        let message = format!("poison: each of {} attempts fell, and none has happened", tries.failures);
+        return Failure::new(ErrorClass::Internal, message).poison();
+    }
+    Failure::new(ErrorClass::Temporary, "it was not answered, and has not happened: that was looked for")
 }
 
 #[cfg(test)]

@@ -11,6 +11,8 @@ pub mod command;
 mod crash_points;
 pub mod deaths;
 pub mod decide;
+#[cfg(test)]
+mod doubt_tests;
 pub mod failure;
 mod live;
 pub mod loading;

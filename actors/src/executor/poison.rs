@@ -6,7 +6,7 @@
 
 use super::decide::Next;
 use super::failure::{ErrorClass, Failure};
-use super::port::OnDoubt;
+use super::port::{EffectClass, OnDoubt};
 use super::progress::Tries;
 use crate::workflow::definition::Step;
 
@@ -36,7 +36,11 @@ impl Next<'_> {
         } else {
             let message =
                 format!("poison: the process died {deaths} times in a row while nothing but this step was at work");
-            self.give_up(step, attempt, Failure::new(ErrorClass::Internal, message).poison());
+            match step.class {
+                // It may have happened, and looking is perhaps what kills.
+                EffectClass::Probe => self.park(step, attempt, message),
+                _ => self.give_up(step, attempt, Failure::new(ErrorClass::Internal, message).poison()),
+            }
         }
         self.go_on(false);
     }

@@ -1,7 +1,7 @@
 //! Where a run stands: its journal, folded. Running and recovering use the same fold, so that what a
 //! process knows of a run is what the next one will know.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::failure::ErrorClass;
@@ -21,6 +21,12 @@ pub struct Progress {
     pub steps: BTreeMap<String, StepState>,
     /// How often it was restarted: part of the keys of its attempts.
     pub generation: u32,
+    /// The generation in the key of a step that was done again, if it is not the first.
+    keys: BTreeMap<String, u32>,
+    /// Steps of which an attempt may have had its effect that is known of none: done again, they keep their key.
+    doubtful: BTreeSet<String>,
+    /// When the first attempt was made under the key that a step has, of those that are called back.
+    asked_at: BTreeMap<String, Timestamp>,
     /// It begins then at the soonest.
     pub begins_at: Option<Timestamp>,
     /// When it was started, or restarted: nothing older is meant for it.
@@ -81,6 +87,9 @@ impl Progress {
             life: Life::Queued,
             steps: BTreeMap::new(),
             generation: 0,
+            keys: BTreeMap::new(),
+            doubtful: BTreeSet::new(),
+            asked_at: BTreeMap::new(),
             begins_at,
             since: started_at,
             revision: 0,
@@ -112,14 +121,15 @@ impl Progress {
         let serial = self.revision;
         self.revision += 1;
         self.blame(&entry.what);
+        self.doubt(entry);
         match &entry.what {
             What::Begun { may_take_ms } => {
                 self.left = Some(Duration::from_millis(*may_take_ms));
                 self.life = Life::Begun;
             }
-            What::SupersedeAsked { reason } => self.leaving = Some((RunStatus::Superseded, reason.clone())),
-            What::CancelAsked { reason } => self.leaving = Some((RunStatus::Cancelled, reason.clone())),
-            What::EndAsked { status, reason } => self.leaving = Some((*status, reason.clone())),
+            What::SupersedeAsked { reason } => self.leave(RunStatus::Superseded, reason),
+            What::CancelAsked { reason } => self.leave(RunStatus::Cancelled, reason),
+            What::EndAsked { status, reason } => self.leave(*status, reason),
             What::Paused => self.paused = true,
             What::Resumed => self.paused = false,
             What::Blocked { reason } => self.blocked = Some(reason.clone()),
@@ -145,12 +155,42 @@ impl Progress {
         }
     }
 
+    /// It ends so: nothing holds it up any more but what is at work.
+    fn leave(&mut self, status: RunStatus, reason: &str) {
+        self.leaving = Some((status, reason.to_owned()));
+        self.paused = false;
+    }
+
+    /// Remembers which steps may have had an effect that nobody knows of.
+    fn doubt(&mut self, entry: &Entry) {
+        match &entry.what {
+            What::Attempted { step, wait: Some(_), .. } => _ = self.asked_at.entry(step.clone()).or_insert(entry.at),
+            What::Interrupted { step, .. } => _ = self.doubtful.insert(step.clone()),
+            What::Failed { step, error, .. } if error.in_doubt => _ = self.doubtful.insert(step.clone()),
+            What::Succeeded { step, .. } | What::Waiting { step, .. } | What::Decided { step, .. } => {
+                self.doubtful.remove(step);
+            }
+            _ => {}
+        }
+    }
+
+    /// Since when a step may be called back under the key that it has, if it was attempted.
+    pub fn asked_at(&self, step: &str) -> Option<Timestamp> {
+        self.asked_at.get(step).copied()
+    }
+
+    /// The generation in the key of a step's attempts.
+    pub fn key_generation(&self, step: &str) -> u32 {
+        self.keys.get(step).copied().unwrap_or_default()
+    }
+
     /// Remembers which step it is that ends the run.
     fn blame(&mut self, what: &What) {
         match what {
-            What::Ended { .. } => {}
-            What::Failed { step, retry_at: None, .. } if !self.is_over() => self.culprit = Some(step.clone()),
-            _ if self.is_over() => {}
+            What::Ended { .. } | What::EndAsked { .. } | What::Undoing { .. } | What::Dismissed { .. } => {}
+            // What happens on its way out is not why it ends.
+            _ if self.is_over() || self.leaving.is_some() || self.is_undoing() => {}
+            What::Failed { step, retry_at: None, .. } => self.culprit = Some(step.clone()),
             _ => self.culprit = None,
         }
     }
@@ -167,7 +207,7 @@ impl Progress {
                 let tries = tries(step);
                 (step, StepState::Attempting(Flying { serial, until: *until, notes: Vec::new(), tries }))
             }
-            What::Absent { step, .. } => (step, StepState::Again(Tries { unclear: None, ..tries(step) })),
+            What::Absent { step, .. } => (step, StepState::Again(Tries { unclear: None, looks: 0, ..tries(step) })),
             What::Noted { step, note, .. } => {
                 let StepState::Attempting(mut flying) = self.steps.get(step)?.clone() else { return None };
                 flying.notes.push(note.clone());
@@ -182,7 +222,11 @@ impl Progress {
                 let is_flying = matches!(self.steps.get(step), Some(StepState::Attempting(_)));
                 let (wait, unclear) = (before.wait.filter(|_| is_flying), *unclear);
                 let falls = before.falls + u32::from(error.class == ErrorClass::Internal);
-                let tries = Tries { failures: before.failures + 1, falls, deaths: 0, wait, unclear, ..before };
+                let tries = match before.unclear {
+                    // It was a look that failed.
+                    Some(_) if is_flying => Tries { looks: before.looks + 1, deaths: 0, unclear, ..before },
+                    _ => Tries { failures: before.failures + 1, falls, deaths: 0, wait, unclear, looks: 0, ..before },
+                };
                 let retry = |until| StepState::Pausing { until, pause: Pause::Retry, tries };
                 (step, retry_at.map_or_else(|| StepState::Failed(error.clone()), retry))
             }
@@ -198,7 +242,7 @@ impl Progress {
                 (step, StepState::Again(Tries { wait: None, unclear: None, ..tries(step) }))
             }
             What::Waiting { step, wait, keys, run, .. } => {
-                let tries = Tries { wait: Some(*wait), ..tries(step) };
+                let tries = Tries { wait: Some(*wait), unclear: None, ..tries(step) };
                 (step, StepState::Waiting { keys: keys.clone(), run: *run, until: wait.until, tries })
             }
             What::Held { step, service, unclear, .. } => {
@@ -233,6 +277,11 @@ impl Progress {
 
     fn restarted(&mut self, steps: &[String], generation: u32) {
         self.steps.retain(|step, _| !steps.contains(step));
+        // Whoever recognises the key does nothing twice.
+        for step in steps.iter().filter(|step| !self.doubtful.contains(*step)) {
+            self.keys.insert(step.clone(), generation);
+            self.asked_at.remove(step);
+        }
         self.generation = generation;
         self.life = Life::Queued;
         self.left = None;
@@ -312,6 +361,13 @@ impl Progress {
         })
     }
 
+    /// Whether something of it is still at work at `now` that must come to its end before it ends: an attempt, or a run
+    /// that it has started. For that one it waits no longer than it would have.
+    pub fn has_work(&self, now: Timestamp) -> bool {
+        let runs = |state: &StepState| matches!(state, StepState::Waiting { run: Some(_), until, .. } if *until > now);
+        self.in_flight().next().is_some() || self.steps.values().any(runs)
+    }
+
     /// The attempts in flight, by step.
     pub fn in_flight(&self) -> impl Iterator<Item = (&String, &Flying)> {
         let is_over = self.is_over();
@@ -366,6 +422,9 @@ impl Progress {
         let any_ready = || definition.steps.iter().any(|step| self.is_ready(definition, &step.name, (now, outages)));
         // Nothing is begun any more, and an operator's word is waited for.
         if self.leaving.is_none() && self.time_is_up(now) && self.is_in_doubt() {
+            return Standing::Parked;
+        }
+        if self.leaving.is_some() && self.has_work(now) {
             return Standing::Parked;
         }
         let could_go_on = self.leaving.is_some() || any_ready() || all_settled();

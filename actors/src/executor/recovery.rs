@@ -187,8 +187,16 @@ impl Executor {
             attempt: flying.tries.attempts,
             reason: "the run was ended while it was blocked with this attempt in flight".to_owned(),
         });
+        let is_flying = |step: &String| progress.in_flight().any(|(flying, _)| flying == step);
+        let unclear = progress.unclear().filter(|(step, _)| !is_flying(step));
+        let unclear = unclear.map(|(step, attempt)| What::Parked {
+            step: step.clone(),
+            attempt,
+            reason: "the run was ended while it was blocked, before anybody had looked whether it had its effect"
+                .to_owned(),
+        });
         let end = What::Ended { status: RunStatus::Cancelled, reason: Some(why) };
-        let entries: Vec<Entry> = doubt.chain([end]).map(|what| Entry { at: now, what }).collect();
+        let entries: Vec<Entry> = doubt.chain(unclear).chain([end]).map(|what| Entry { at: now, what }).collect();
         entries.iter().for_each(|entry| progress.add(entry));
         let head = progress.head(now);
         let advance = Transition::Advance { run: run.reference(), revision, entries, head, waits, starts: Vec::new() };
@@ -196,9 +204,12 @@ impl Executor {
         ctx.spawn(async move { log.commit(advance).await }.into_actor(self).map(move |result, executor, ctx| {
             executor.forget(run.id, ctx);
             match result {
-                Ok(Answer::Applied) => task.done(),
-                Ok(Answer::Completed { waits }) => {
-                    executor.shared.executors.called(waits);
+                Ok(answer @ (Answer::Applied | Answer::Completed { .. })) => {
+                    if let Answer::Completed { waits } = answer {
+                        executor.shared.executors.called(waits);
+                    }
+                    // What it has started hears of it.
+                    executor.shared.executors.look_again();
                     task.done();
                 }
                 Ok(_) => task.unknown("something else happened to the run at the same time; try again"),
@@ -249,8 +260,8 @@ impl Executor {
         };
         // What was said before is looked at before its time is.
         let waiting: VecDeque<Task> = heard.into_iter().map(Task::from).collect();
-        let (in_hand, told) = (None, None);
-        let live = Live { run: record, definition, ticket, progress, in_hand, waiting, told };
+        let (in_hand, told, number) = (None, None, 0);
+        let live = Live { run: record, definition, ticket, progress, in_hand, waiting, told, number };
         self.live.insert(run, live);
         self.work(run, ctx);
         self.report(run, ctx);

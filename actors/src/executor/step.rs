@@ -50,8 +50,12 @@ impl Next<'_> {
         match step.with(self.run, &seen) {
             Err(error) => self.give_up(step, 0, Failure::new(ErrorClass::Validation, error.to_string())),
             Ok(with) if step.action == DELAY => self.delay(step, &with),
-            Ok(with) if step.action == WAIT_FOR_EVENT => self.wait_for_event(step, &with),
-            Ok(with) if step.action == RUN_WORKFLOW => self.run_workflow(step, with),
+            Ok(with) if step.action == WAIT_FOR_EVENT && step.waits.is_some() => self.wait_for_event(step, &with),
+            Ok(with) if step.action == RUN_WORKFLOW && step.child.is_some() => self.run_workflow(step, with),
+            Ok(_) if step.is_engines_own() => {
+                let message = format!("`{}` does not say what it needs", step.action);
+                self.give_up(step, 0, Failure::new(ErrorClass::Internal, message));
+            }
             Ok(with) if !self.draining => match self.outage_before(step) {
                 Some(service) if held_by.as_deref() == Some(service) => {}
                 Some(service) => self.hold(step, service, None, None),
@@ -91,11 +95,13 @@ impl Next<'_> {
 
     fn attempt(&mut self, step: &Step, with: Map<String, Json>) {
         let tries = self.tries(step);
-        let key = step_key(self.run.id, &step.name, self.progress.generation);
+        let key = step_key(self.run.id, &step.name, self.progress.key_generation(&step.name));
         let (name, attempt) = (step.name.clone(), tries.attempts + 1);
         let (serial, until) = (self.progress.revision, self.now.plus(step.timeout));
         let wait = self.reserve(step);
-        self.waits.extend(child::is_wanted(self.run).filter(|_| !self.progress.is_undoing()));
+        if !self.progress.is_undoing() {
+            self.waits.extend(child::is_wanted(self.run));
+        }
         self.write(What::Attempted { step: name.clone(), attempt, key: key.clone(), until, wait });
         self.executes.push(Execute { step: name, attempt, look: false, serial, key, with, until });
     }
@@ -254,17 +260,17 @@ impl Next<'_> {
     /// stays so.
     fn go_to(&mut self, from: &Step, target: &str) {
         let after = self.definition.after(target);
-        // What is at work beside it comes to its end.
+        // What is at work beside it comes to its end, and what may have had its effect is looked for.
         let is_open = |name: &String| match self.progress.steps.get(name) {
-            Some(state) => {
-                !state.is_settled() && !matches!(state, StepState::InDoubt { .. } | StepState::Attempting(_))
-            }
+            Some(StepState::InDoubt { .. } | StepState::Attempting(_)) => false,
+            Some(state) => !state.is_settled() && state.tries().unclear.is_none(),
             None => true,
         };
         let names = self.definition.steps.iter().map(|step| step.name.clone());
         let left_out: Vec<String> =
             names.filter(|name| name != target && !after.contains(name) && is_open(name)).collect();
         for step in left_out {
+            self.close(&step);
             self.write(What::Skipped { step, past: Some(from.name.clone()) });
         }
     }

@@ -14,6 +14,8 @@ pub struct Tries {
     pub attempts: u32,
     /// Those that failed. A death of the process fails none.
     pub failures: u32,
+    /// Looks in a row that failed, for the last of them.
+    pub looks: u32,
     /// Those that failed because the action fell.
     pub falls: u32,
     /// Deaths of the process in a row that it alone was at work at.

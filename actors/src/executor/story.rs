@@ -76,6 +76,26 @@ static MAKE: ActionInfo = ActionInfo {
     waits: None,
     services: &["codegen"],
 };
+/// Whoever gets it recognises its key.
+static PUT: ActionInfo = ActionInfo {
+    name: "put",
+    class: EffectClass::Keyed,
+    on_doubt: OnDoubt::Repeat,
+    parameters: &[],
+    timeout: None,
+    waits: None,
+    services: &[],
+};
+/// The same, and it calls back.
+static ORDER: ActionInfo = ActionInfo {
+    name: "order",
+    class: EffectClass::Keyed,
+    on_doubt: OnDoubt::Repeat,
+    parameters: &[],
+    timeout: None,
+    waits: Some(WaitInfo { kind: "codegen:run", source: "codegen", event: "generation", actions: &[] }),
+    services: &[],
+};
 static TELL: ActionInfo = ActionInfo {
     name: "tell",
     class: EffectClass::Once,
@@ -96,7 +116,7 @@ steps = [
 "#;
 
 pub(crate) fn actions() -> Actions {
-    let all: [&'static ActionInfo; 5] = [&LOOK, &LOOK_THERE, &MAKE, &TELL, &TRIGGER];
+    let all: [&'static ActionInfo; 7] = [&LOOK, &LOOK_THERE, &MAKE, &ORDER, &PUT, &TELL, &TRIGGER];
     Arc::new(
         all.map(|info| (info.name, Arc::new(Nothing(info)) as Arc<dyn Action>)).into_iter().collect::<BTreeMap<_, _>>(),
     )

@@ -26,13 +26,19 @@ impl Next<'_> {
             self.waits.push(WaitChange::Expect(before.id));
             return Some(before);
         }
-        Some(self.open_wait(step, waits, (Vec::new(), waits.kinds.first().cloned().unwrap_or_default()), self.now))
+        // Whoever recognises the key of a former attempt may have called back already.
+        let since = self.progress.asked_at(&step.name).unwrap_or(self.now);
+        Some(self.open_wait(step, waits, (Vec::new(), waits.kinds.first().cloned().unwrap_or_default()), since))
     }
 
     /// A step that does nothing but wait.
     pub(super) fn wait_for_event(&mut self, step: &Step, with: &Map<String, Json>) {
         let Some(waits) = &step.waits else { return };
-        let key = with.get("key").and_then(Json::as_str).unwrap_or_default().to_owned();
+        let key = match with.get("key") {
+            Some(Json::String(key)) => key.clone(),
+            Some(number) => number.to_string(),
+            None => String::new(),
+        };
         let (kind, keys) = (kind_of(&key).to_owned(), vec![key]);
         // What came while the run was on its way here is meant as well.
         let wait = self.open_wait(step, waits, (keys.clone(), kind), self.progress.since);
@@ -96,6 +102,8 @@ impl Next<'_> {
                 self.write(What::Succeeded { step, attempt, output, assumed: false, event });
             }
             Ok(Success::Superseded(_) | Success::Absent) => self.ended(step, attempt, outcome),
+            // Of a run that has ended so: doing it again could do something twice.
+            Err(failure) if failure.in_doubt => self.park(step, attempt, failure.to_string()),
             Err(failure) => self.retry(step, attempt, failure.clone()),
         }
         self.go_on(false);

@@ -136,8 +136,12 @@ pub fn change<S: Shelves>(shelves: &mut S, changes: &[WaitChange], now: Timestam
                 }
             }
             WaitChange::Return { wait, run } => {
-                if let Some(wait) = shelves.wait(*wait)?.filter(WaitRecord::is_open) {
+                let Some(wait) = shelves.wait(*wait)? else { continue };
+                // Also whoever does not want it any more may wait until it is over.
+                if !matches!(wait.state, WaitState::Resolved { by: Resolution::Run(_), .. }) {
                     met.push(Met { wait: wait.reference(), event: None });
+                }
+                if wait.is_open() {
                     resolve(shelves, wait, Resolution::Run(*run), now)?;
                 }
             }

@@ -163,7 +163,7 @@ pub enum WaitChange {
         /// The run.
         run: RunId,
     },
-    /// This run, which was started with it, has ended: resolved if it is open.
+    /// This run, which was started with it, has ended: resolved if it is open, and its run is told in any case.
     Return {
         /// The wait.
         wait: WaitId,

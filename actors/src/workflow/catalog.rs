@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::child::{self, Child};
-use super::definition::{Definition, DefinitionError};
+use super::definition::{Definition, DefinitionError, Spot};
 use super::spec::{Defaults, WorkflowSpec};
 use crate::executor::port::Actions;
 use crate::router::routing::{Availability, Workflows};
@@ -23,9 +23,45 @@ impl Catalog {
     ) -> Result<Self, Vec<DefinitionError>> {
         let mut compiling = Compiling { specs: &specs, defaults, actions, done: BTreeMap::new(), errors: Vec::new() };
         specs.keys().for_each(|name| _ = compiling.workflow(name, &mut Vec::new()));
-        let Compiling { done, errors, .. } = compiling;
-        let compiled = done.into_iter().filter_map(|(name, done)| Some((name, done?))).collect();
-        if errors.is_empty() { Ok(Self(compiled)) } else { Err(errors) }
+        let Compiling { done, mut errors, .. } = compiling;
+        let compiled = Self(done.into_iter().filter_map(|(name, done)| Some((name, done?))).collect());
+        errors.extend(compiled.waits_in_a_circle());
+        if errors.is_empty() { Ok(compiled) } else { Err(errors) }
+    }
+
+    /// Steps whose run may wait for a place in a group whose runs wait for a place in that of the step's own run.
+    fn waits_in_a_circle(&self) -> Vec<DefinitionError> {
+        let group_of = |definition: &Definition| definition.concurrency.as_ref().map(|own| own.group.clone());
+        let mut waits: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let parents = self.all().flat_map(|parent| parent.steps.iter().map(move |step| (parent, step)));
+        let children = parents.filter_map(|(parent, step)| {
+            Some((parent, step, group_of(parent)?, self.get(&step.child.as_ref()?.workflow)?))
+        });
+        let children: Vec<_> = children.collect();
+        for (_, _, group, child) in &children {
+            waits.entry(group.clone()).or_default().extend(child.groups.iter().cloned());
+        }
+        let reaches = |from: &str, to: &str| {
+            let (mut seen, mut open) = (BTreeSet::new(), vec![from.to_owned()]);
+            while let Some(each) = open.pop() {
+                if each == to {
+                    return true;
+                }
+                if seen.insert(each.clone()) {
+                    open.extend(waits.get(&each).into_iter().flatten().cloned());
+                }
+            }
+            false
+        };
+        let in_circle = children.iter().filter_map(|(parent, step, group, child)| {
+            let through = child.groups.iter().find(|other| *other != group && reaches(other, group))?;
+            let (workflow, spot) = (parent.name.clone(), Spot::of_step(&step.name, "with.workflow"));
+            let reason = format!(
+                "its run may wait for a place in the group `{through}`, and runs of that group for one in `{group}`, which this run has"
+            );
+            Some(DefinitionError { workflow, spot, reason })
+        });
+        in_circle.collect()
     }
 
     /// The workflows.

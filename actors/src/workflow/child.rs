@@ -76,8 +76,11 @@ impl Compiler<'_> {
     /// The workflow that the step runs; nothing when it does not.
     pub(super) fn child(&mut self, spec: &StepSpec) -> Option<Child> {
         let written = spec.with.get("workflow").filter(|_| spec.action == RUN_WORKFLOW)?;
-        let name = written.as_str()?;
         let at = Spot::of_step(&spec.name, "with.workflow");
+        let Some(name) = written.as_str() else {
+            self.wrong(&at, "must be the name of a workflow");
+            return None;
+        };
         match self.children.get(name) {
             Some(Ok(child)) => {
                 // What it sees of the event, it has from this one.

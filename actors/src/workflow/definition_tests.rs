@@ -198,8 +198,11 @@ fn steps_come_in_order_unless_they_say_what_they_need() {
     let needs: Vec<&[String]> = definition.steps.iter().map(|step| step.needs.as_slice()).collect();
     assert_eq!(needs, [&[][..], &["pause".to_owned()], &["look".to_owned()]]);
     assert_eq!(definition.after("pause"), ["look", "say"].map(str::to_owned).into());
-    let graph = compile(&GOOD.replace("\"tell\", with", "\"tell\", needs = [\"look\"], with")).unwrap();
-    assert!(graph.steps[1].needs.is_empty(), "as soon as one says so, the others need nothing");
+    let some = GOOD.replace("\"tell\", with", "\"tell\", needs = [\"look\"], with");
+    let says = "workflow `w`, step `look`, needs: other steps say what they need; say so here as well, `needs = []` if it is to begin at once";
+    assert_eq!(compile(&some).unwrap_err(), says, "nobody means that it comes out of turn by itself");
+    let graph = compile(&some.replace("\"check\",", "\"check\", needs = [],")).unwrap();
+    assert!(graph.steps[1].needs.is_empty());
     assert_eq!(graph.after("pause"), BTreeSet::new());
 }
 
@@ -300,6 +303,15 @@ fn what_a_workflow_runs_must_be_there_and_be_given_what_it_needs() {
     assert_eq!(family(&[("w", PARENT), ("v", &between), ("u", &grouped)]), waits, "also one of those that it runs");
     let itself = PARENT.replace("\"v\"", "\"w\"");
     assert_eq!(family(&[("w", &itself)]), of("with.workflow: it would run itself for ever: w → w"));
+    let number = "with.workflow: must be the name of a workflow";
+    check(&PARENT.replace("\"v\"", "5"), CHILD, &of(number));
+    let other = CHILD.replace("steps = [", "concurrency = { group = \"h\", key = \"k\" }\nsteps = [{ name = \"r\", action = \"run_workflow\", deadline = \"1m\", with = { workflow = \"u\" } }, ");
+    let back = "concurrency = { group = \"h\", key = \"k\" }\nsteps = [{ name = \"s\", action = \"run_workflow\", deadline = \"1m\", with = { workflow = \"t\" } }]";
+    let leaf = "concurrency = { group = \"g\", key = \"k\" }\nsteps = [{ name = \"a\", action = \"tell\", with = { text = \"t\" } }]";
+    let in_h = CHILD.replace("steps", "concurrency = { group = \"h\", key = \"k\" }\nsteps");
+    assert!(!family(&[("w", PARENT), ("v", &other), ("u", leaf)]).is_empty(), "it would wait for itself, further down");
+    let crossed = family(&[("w", PARENT), ("v", &in_h), ("x", back), ("t", leaf)]);
+    assert_eq!(crossed.matches("its run may wait for a place in the group").count(), 2, "{crossed}");
     let broken = CHILD.replace("tell", "tel");
     let mistakes = family(&[("w", PARENT), ("v", &broken)]);
     assert!(mistakes.contains("workflow `v`, step `a`, action: there is no action `tel`"), "{mistakes}");
@@ -317,4 +329,15 @@ fn a_workflow_is_pinned_with_what_it_runs_and_cannot_be_started_without_it() {
     let asking = ASKING.replace("{{ input.code }}", "201").replace("{{ input.x }}", "x");
     let standing = format!("{:?}", compile(&asking).availability(&actions())["w"]);
     assert!(standing.contains("workflow `v`, which it runs, is unavailable: nobody is there"), "{standing}");
+}
+
+#[test]
+fn what_a_step_waits_for_is_written_as_a_text() {
+    let waiting = r#"steps = [{ name = "a", action = "wait_for_event", deadline = "1m", with = { source = "github", event = "push", key = 17 } }]"#;
+    assert!(compile(waiting).is_ok());
+    let numbers = waiting.replace("\"github\"", "5").replace("\"push\"", "6");
+    let errors = compile(&numbers).unwrap_err();
+    for name in ["source", "event"] {
+        assert!(errors.contains(&format!("step `a`, with.{name}: must be a text in quotes")), "{errors}");
+    }
 }

@@ -10,6 +10,8 @@ use super::spec::{OnFailure, StepSpec};
 pub struct Graph<'a> {
     steps: &'a [StepSpec],
     needs: BTreeMap<&'a str, Vec<&'a str>>,
+    /// Whether none says what it needs.
+    in_order: bool,
 }
 
 impl<'a> Graph<'a> {
@@ -23,7 +25,7 @@ impl<'a> Graph<'a> {
             needs.insert(step.name.as_str(), if in_order { before.into_iter().collect() } else { named });
             before = Some(step.name.as_str());
         }
-        Self { steps, needs }
+        Self { steps, needs, in_order }
     }
 
     /// The steps that come right before this one.
@@ -47,10 +49,16 @@ impl<'a> Graph<'a> {
     pub fn mistakes(&self) -> Vec<(Spot, String)> {
         let mut mistakes = Vec::new();
         let mut seen = BTreeSet::new();
+        let Some(first) = self.steps.first() else { return mistakes };
         for step in self.steps {
             let at = |key: &str| Spot::of_step(&step.name, key);
             if !seen.insert(&step.name) {
                 mistakes.push((at(""), "another step has this name".to_owned()));
+            }
+            if step.needs.is_none() && !self.in_order && !std::ptr::eq(step, first) {
+                let reason =
+                    "other steps say what they need; say so here as well, `needs = []` if it is to begin at once";
+                mistakes.push((at("needs"), reason.to_owned()));
             }
             for unknown in self.needs(&step.name).iter().filter(|needed| !self.needs.contains_key(needed.as_str())) {
                 mistakes.push((at("needs"), format!("there is no step `{unknown}`")));

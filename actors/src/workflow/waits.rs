@@ -95,6 +95,11 @@ impl Compiler<'_> {
             (!is_template).then_some(texts)
         };
         let (source, event, actions) = (written("source"), written("event"), written("actions"));
+        for name in
+            ["source", "event"].into_iter().filter(|name| spec.with.get(*name).is_some_and(|value| !value.is_string()))
+        {
+            self.wrong(&Spot::of_step(&spec.name, &format!("with.{name}")), "must be a text in quotes");
+        }
         let actions = actions.unwrap_or_default().into_iter().filter(|action| action != ANY).collect();
         Some(Topic { source: source?.into_iter().next()?, event: event?.into_iter().next()?, actions })
     }

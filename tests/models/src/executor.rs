@@ -9,7 +9,7 @@ use pointsman_actors::executor::decide::{Decision, Execute, Happening, Moment, d
 use pointsman_actors::executor::outages::Outages;
 use pointsman_actors::executor::port::{Outcome, Success};
 use pointsman_actors::executor::progress::Progress;
-use pointsman_actors::ids::WaitId;
+use pointsman_actors::ids::{RunId, WaitId};
 use pointsman_actors::wait::desk::Shelves;
 use pointsman_actors::wait::record::{Resolution, WaitState};
 use serde_json::json;
@@ -169,12 +169,14 @@ impl Executor<'_> {
     fn report(&mut self, run: usize) {
         let (now, number, setup) = (self.world.now, self.number, self.setup);
         let World { runs, processes, .. } = &mut *self.world;
-        let Process { live, letters, armed, .. } = &mut processes[number];
+        let Process { live, letters, armed, reports, .. } = &mut processes[number];
         let Some(live) = live.get_mut(&run) else { return };
-        let report = live.report(setup, &runs[run], now);
+        let mut report = live.report(setup, &runs[run], now);
         let wake = live.progress.wake(now).filter(|wake| *wake > now);
         let before = live.told.replace((Some(report.stand()), wake));
         if before.is_none_or(|(told, _)| told != Some(report.stand())) {
+            *reports += 1;
+            (live.number, report.number) = (*reports, *reports);
             letters.push_back(Seen::shown(Letter::Reported(report)));
         }
         if before.is_none_or(|(_, told)| told != wake) {
@@ -191,7 +193,9 @@ impl Executor<'_> {
         let World { runs, processes, .. } = &mut *self.world;
         let process = &mut processes[number];
         if process.loading.is_empty() {
-            let reports = process.live.iter_mut().map(|(run, live)| live.counted(setup, &runs[*run], now)).collect();
+            process.reports += 1;
+            let at = (now, process.reports);
+            let reports = process.live.iter_mut().map(|(run, live)| live.counted(setup, &runs[*run], at)).collect();
             process.letters.push_back(Seen::shown(Letter::Census(reports)));
         }
     }
@@ -338,7 +342,7 @@ impl Executor<'_> {
         // Whom a newcomer sends away comes first, in any order; those who go on have theirs.
         orders.sort_by_key(|order| match order {
             Order::Supersede(run, _) => (false, Some(*run)),
-            Order::Go(_) => (true, None),
+            Order::Go(..) => (true, None),
         });
         let said: VecDeque<_> = orders.into_iter().map(Said::Told).map(Seen::shown).collect();
         self.own().said.extend(said);
@@ -350,11 +354,18 @@ impl Executor<'_> {
         self.own().said.push_back(Seen::shown(Said::ReportAll));
     }
 
+    /// Whether a run has reported since the report that lets it go on.
+    fn is_outdated(&mut self, run: RunId, number: u64) -> bool {
+        let run = self.world.number_of(run);
+        self.own().live.get(&run).is_some_and(|live| live.number != number)
+    }
+
     /// The executor takes what the dispatcher says next.
     pub fn obey(&mut self) {
         let Some(said) = self.own().said.pop_front() else { return };
         let (run, what) = match Said::clone(&said) {
-            Said::Told(Order::Go(run)) => (run, Happening::Go),
+            Said::Told(Order::Go(run, number)) if self.is_outdated(run, number) => return,
+            Said::Told(Order::Go(run, _)) => (run, Happening::Go),
             Said::Told(Order::Supersede(run, reason)) => (run, Happening::Superseded(reason)),
             // Otherwise it is told when it is.
             Said::ReportAll if self.own().complete => return self.tell_all(),

@@ -49,6 +49,8 @@ pub struct Process {
     pub armed: BTreeMap<usize, Timestamp>,
     /// What the dispatcher is told.
     pub letters: VecDeque<Seen<Letter>>,
+    /// How many reports its executor has made.
+    pub reports: u64,
     /// What it says, in the executor's mailbox.
     pub said: VecDeque<Seen<Said>>,
     /// What it knows.
@@ -79,6 +81,8 @@ pub struct Live {
     pub tasks: VecDeque<Task>,
     /// What dispatcher and timer were told last.
     pub told: Option<(Option<Stand>, Option<Timestamp>)>,
+    /// The number of its last report.
+    pub number: u64,
 }
 
 /// A run as it was read.
@@ -170,6 +174,7 @@ impl Hash for Live {
         self.progress.revision.hash(hasher);
         self.in_hand.hash(hasher);
         self.tasks.hash(hasher);
+        self.number.hash(hasher);
         self.told.map(|(stand, wake)| (stand.map(|(standing, undoes)| (standing as u8, undoes)), wake)).hash(hasher);
     }
 }
@@ -189,7 +194,7 @@ impl From<Happening> for Task {
 impl Live {
     /// A run that stands so.
     pub fn new(progress: Arc<Progress>, tasks: VecDeque<Task>) -> Self {
-        Self { progress, in_hand: None, tasks, told: None }
+        Self { progress, in_hand: None, tasks, told: None, number: 0 }
     }
 
     /// How it stands for the dispatcher.
@@ -210,11 +215,12 @@ impl Live {
             burst: None,
         };
         let (again, undoes) = (self.progress.tries_again(), self.progress.is_undoing());
-        Report { ticket, standing, again, undoes, revision: self.progress.revision }
+        Report { ticket, standing, again, undoes, revision: self.progress.revision, number: self.number }
     }
 
     /// The same for a census.
-    pub fn counted(&mut self, setup: &Setup, run: &Run, now: Timestamp) -> Report {
+    pub fn counted(&mut self, setup: &Setup, run: &Run, (now, number): (Timestamp, u64)) -> Report {
+        self.number = number;
         let report = self.report(setup, run, now);
         if let Some((stand, _)) = &mut self.told {
             *stand = Some(report.stand());
@@ -240,6 +246,7 @@ impl Process {
             armed: BTreeMap::new(),
             letters: VecDeque::new(),
             said: VecDeque::new(),
+            reports: 0,
             queue: Self::uncounted(setup),
             log: VecDeque::new(),
         }

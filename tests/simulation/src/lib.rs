@@ -13,6 +13,7 @@
     reason = "all of this is a test"
 )]
 
+pub mod deliveries;
 pub mod plan;
 pub mod process;
 pub mod rules;
@@ -58,14 +59,19 @@ const MOST_LIVES: u32 = 40;
 
 /// Lives through a seed, and shows everything that happens if `shown`.
 pub fn simulate(seed: u64, shown: bool) -> Seen {
-    notice_falls();
-    LIVES.set(true);
-    FELL.with_borrow_mut(|fell| *fell = None);
     let mut rng = Rng::with_seed(seed);
     let plan = Plan::of(&mut rng);
     if shown {
         println!("{plan:#?}");
     }
+    simulate_plan(seed, (plan, rng), shown)
+}
+
+/// Lives through this plan. What is not in it is drawn from `rng`.
+pub fn simulate_plan(seed: u64, (plan, rng): (Plan, Rng), shown: bool) -> Seen {
+    notice_falls();
+    LIVES.set(true);
+    FELL.with_borrow_mut(|fell| *fell = None);
     let (world, disk) = (World::new(plan, rng, shown), Disk::default());
     let (mut pause, mut after_death) = (Duration::ZERO, false);
     loop {

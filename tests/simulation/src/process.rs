@@ -18,7 +18,9 @@ use pointsman_actors::deduplicator::actor::Windows;
 use pointsman_actors::dispatcher::actor::Slots;
 use pointsman_actors::event::{Delivery, Headers, SourceName};
 use pointsman_actors::executor::command::Command;
+use pointsman_actors::executor::messages::Refused;
 use pointsman_actors::executor::port::{Action, Actions};
+use pointsman_actors::ids::RunId;
 use pointsman_actors::receiver::actor::{Admit, Receipt, Receive};
 use pointsman_actors::receiver::admission::Limits;
 use pointsman_actors::retention::policy::Policy as RetentionPolicy;
@@ -31,9 +33,10 @@ use pointsman_actors::time::Clock;
 use pointsman_actors::tree::{Ports, Tree, WorkerDoors};
 use pointsman_actors::workflow::catalog::Catalog;
 
-use crate::plan::{DeliveryPlan, Moment};
+use crate::deliveries::Delivery as Sent;
+use crate::plan::Moment;
 use crate::rules;
-use crate::services::Services;
+use crate::services::{Generate, Services};
 use crate::store::{Disk, SimStore};
 use crate::watched::watched;
 use crate::world::World;
@@ -48,6 +51,29 @@ actions = ["synchronize"]
 when = "facts.is_codegen_pr and not facts.draft"
 workflow = "pr_validation"
 input = { repository = "facts.repository", pr_number = "facts.pr_number", head_sha = "facts.head_sha", head_order = "facts.head_order" }
+"#;
+
+/// Something that is called back, in bursts, and in its turn.
+const GENERATION: &str = r#"
+[workflows.generation]
+timeout = "3h"
+debounce = { key = "{{ input.branch }}", quiet = "4s", at_most = "30s" }
+concurrency = { group = "branch", key = "{{ input.branch }}", limit = 1, on_newer = "queue" }
+[[workflows.generation.steps]]
+name = "generate"
+action = "generate"
+deadline = "20m"
+retry = { max_attempts = 4, base_delay = "1s", max_delay = "1m" }
+[[workflows.generation.steps]]
+name = "tell"
+action = "send_notification"
+with = { text = "{{ input.number }} is there" }
+[[routes]]
+name = "asked"
+source = "github"
+event = "push"
+workflow = "generation"
+input = { branch = "facts.head_ref", number = "payload.number" }
 "#;
 
 const SECRET: &str = "simulated-secret";
@@ -107,11 +133,7 @@ async fn begin(world: World, disk: Disk, after_death: bool) -> End {
     };
     let workers = [tree.start_worker(0), tree.start_worker(1)];
     let process = Arc::new(Process { world, disk, tree, workers });
-    for (number, answered) in process.world.state().answered.clone().into_iter().enumerate() {
-        if !answered {
-            tokio::task::spawn_local(Arc::clone(&process).send(number));
-        }
-    }
+    tokio::task::spawn_local(Arc::clone(&process).send_all());
     let restarts = Arc::new(tokio::sync::Notify::new());
     tokio::task::spawn_local(Arc::clone(&process).befall(Arc::clone(&restarts)));
     let mut asked = std::pin::pin!(restarts.notified());
@@ -135,7 +157,8 @@ fn compiled() -> &'static (Catalog, CurrentRules) {
     COMPILED.get_or_init(|| {
         let (merged, mut problems) = Merged::merge("", &std::collections::BTreeMap::new(), &[]);
         let settings = Settings::check(&merged, 2, &mut problems).unwrap();
-        let definitions = vec![DefinitionFile { name: "on_push.toml".into(), text: ON_PUSH.into() }];
+        let file = |name: &str, text: &str| DefinitionFile { name: name.into(), text: text.into() };
+        let definitions = vec![file("on_push.toml", ON_PUSH), file("generation.toml", GENERATION)];
         let loaded = Loaded { merged, settings, file: None, definitions, passed_on: Vec::new() };
         let nowhere =
             World::new(crate::plan::Plan::of(&mut fastrand::Rng::with_seed(0)), fastrand::Rng::with_seed(0), false);
@@ -149,26 +172,30 @@ fn actions(world: &World) -> Actions {
     let actions: Vec<Arc<dyn Action>> = vec![
         Arc::new(ValidatePr::new(Some(Arc::clone(&services)), Arc::clone(&services))),
         Arc::new(UpdatePrStatus::new(Some(Arc::clone(&services)))),
-        Arc::new(SendNotification::new(Some(services))),
+        Arc::new(SendNotification::new(Some(Arc::clone(&services)))),
+        Arc::new(Generate(services)),
     ];
     watched(actions, world)
 }
 
 fn ports(world: &World, disk: &Disk, after_death: bool) -> Ports {
-    let github = SourceName::new("github");
-    let source = sources::build(SourceSettings {
-        name: github.clone(),
-        secrets: vec![Secret::new(SECRET)],
-        events: Vec::new(),
-        timestamp_tolerance: Duration::from_secs(300),
-        allow_unsigned: false,
-    });
+    let source = |name: &str| {
+        let name = SourceName::new(name);
+        let source = sources::build(SourceSettings {
+            name: name.clone(),
+            secrets: vec![Secret::new(SECRET)],
+            events: Vec::new(),
+            timestamp_tolerance: Duration::from_secs(300),
+            allow_unsigned: false,
+        });
+        (name, source.unwrap())
+    };
     let (catalog, rules) = compiled();
     let (died, plan) = (world.clone(), world.plan());
     let day = Duration::from_secs(24 * 3_600);
     Ports {
         store: SimStore::open(disk, world),
-        sources: Arc::new(HashMap::from([(github, source.unwrap())])),
+        sources: Arc::new(HashMap::from([source("github"), source("codegen")])),
         rules: rules.clone(),
         catalog: catalog.clone(),
         actions: actions(world),
@@ -204,13 +231,28 @@ fn ports(world: &World, disk: &Disk, after_death: bool) -> Ports {
 }
 
 impl Process {
+    /// Sends what is not answered, and what is to be sent from now on.
+    async fn send_all(self: Arc<Self>) {
+        let mut next = 0;
+        loop {
+            let answered = self.world.state().answered.clone();
+            for (number, answered) in answered.iter().enumerate().skip(next) {
+                if !answered {
+                    tokio::task::spawn_local(Arc::clone(&self).send(number));
+                }
+            }
+            next = answered.len();
+            self.world.mailed().await;
+        }
+    }
+
     /// Sends a delivery until it is answered with success.
     async fn send(self: Arc<Self>, number: usize) {
         let world = &self.world;
-        let sending = world.plan().sendings[number];
+        let sending = world.state().mail.sendings[number];
         tokio::time::sleep(sending.at.saturating_sub(world.at())).await;
         loop {
-            match self.deliver(&world.plan().deliveries[sending.delivery], number).await {
+            match self.deliver(world.delivery(sending.delivery), number).await {
                 Ok(receipt) => {
                     world.point("before an answer").await;
                     rules::acknowledged(world, sending.delivery, receipt);
@@ -225,21 +267,22 @@ impl Process {
         }
     }
 
-    async fn deliver(&self, delivery: &DeliveryPlan, number: usize) -> Result<Receipt, String> {
+    async fn deliver(&self, delivery: Sent, number: usize) -> Result<Receipt, String> {
         let world = &self.world;
         let doors = &self.workers[number % 2];
         let received_at = world.now();
         let code = format!("sha256={}", hex::encode(Secret::new(SECRET).sign(&delivery.body)));
         let headers: Headers = [
-            ("x-github-event", "pull_request"),
+            ("x-github-event", delivery.event),
             ("x-github-delivery", &delivery.id),
             ("x-github-hook-id", delivery.hook),
             ("content-type", "application/json"),
             ("x-hub-signature-256", &code),
+            ("x-codegen-signature", &code),
         ]
         .into_iter()
         .collect();
-        let (source, peer) = (SourceName::new("github"), Some(IpAddr::V4(Ipv4Addr::LOCALHOST)));
+        let (source, peer) = (SourceName::new(delivery.source), Some(IpAddr::V4(Ipv4Addr::LOCALHOST)));
         let announced = delivery.body.len() as u64;
         let admit = Admit { source: source.clone(), headers, peer, announced };
         let said = |error: &dyn std::fmt::Debug| format!("{error:?}");
@@ -262,6 +305,9 @@ impl Process {
                     world.tell(format_args!("the process is asked to end"));
                     return restarts.notify_one();
                 }
+                Moment::Cut => world.state().cut = true,
+                Moment::Pause(which, long) => _ = tokio::task::spawn_local(Arc::clone(&self).pause(which, long)),
+                Moment::Cancel(which) => _ = tokio::task::spawn_local(Arc::clone(&self).cancel(which)),
                 Moment::Fall(which) => {
                     let all = self.tree.roster.all();
                     let vitals = &all[which % all.len()];
@@ -270,6 +316,41 @@ impl Process {
                     vitals.rehearse(Drill::NextMessage);
                 }
             }
+        }
+    }
+
+    async fn open_run(&self, which: usize, wanted: impl Fn(&str) -> bool) -> Option<(RunId, String)> {
+        let open = self.disk.seen().open_runs(None, 100).await.unwrap_or_default();
+        let open: Vec<_> = open.into_iter().filter(|open| wanted(&open.workflow)).collect();
+        let place = which.checked_rem(open.len())?;
+        Some((open[place].run.id, open[place].workflow.clone()))
+    }
+
+    /// Tells a run something. What is answered holds.
+    async fn tell(&self, (run, workflow): (RunId, &str), command: Command) -> Result<(), Refused> {
+        let told = self.tree.executors.tell(run, workflow, command.clone()).await;
+        self.world.live().await;
+        self.world.tell(format_args!("{run} was told {command:?}: {told:?}"));
+        told
+    }
+
+    /// An operator stops a run for a while. If the process ends meanwhile, it goes on when everything is calm.
+    async fn pause(self: Arc<Self>, which: usize, long: Duration) {
+        let Some((run, workflow)) = self.open_run(which, |_| true).await else { return };
+        if self.tell((run, &workflow), Command::Pause).await.is_ok() {
+            self.world.state().stopped.insert(run);
+            tokio::time::sleep(long).await;
+            self.world.state().stopped.remove(&run);
+            let _ = self.tell((run, &workflow), Command::Resume).await;
+        }
+    }
+
+    /// An operator ends a run.
+    async fn cancel(self: Arc<Self>, which: usize) {
+        let Some((run, workflow)) = self.open_run(which, |workflow| workflow == "generation").await else { return };
+        self.world.state().cancelled.insert(run);
+        if self.tell((run, &workflow), Command::Cancel { reason: "by chance".into() }).await.is_ok() {
+            self.world.state().stopped.insert(run);
         }
     }
 
@@ -289,9 +370,8 @@ impl Process {
             if world.is_calm() && world.state().answered.iter().all(|answered| *answered) {
                 let failed = self.do_again().await;
                 if !failed && rules::left(&self.disk, world).await.is_empty() {
-                    let given_up = self.tree.roster.all().iter().any(|vitals| vitals.life() != Life::Running);
-                    if given_up {
-                        world.wrong("a component does not run at the end".to_owned());
+                    for vitals in self.tree.roster.all().iter().filter(|vitals| vitals.life() == Life::GivenUp) {
+                        world.wrong(format!("at the end {} is {}", vitals.row().component, vitals.life().name()));
                     }
                     return;
                 }
@@ -313,19 +393,21 @@ impl Process {
         }
     }
 
-    /// The operator does again what has failed, and says whether there was any.
+    /// The operator does again what has failed, lets go on what is paused, and says whether there was any.
     async fn do_again(&self) -> bool {
         let mut found = false;
-        for status in [RunStatus::Failed, RunStatus::TimedOut] {
+        let commands = [
+            (RunStatus::Failed, Command::Redrive),
+            (RunStatus::TimedOut, Command::Redrive),
+            (RunStatus::Paused, Command::Resume),
+        ];
+        for (status, command) in commands {
             let query = RunQuery { status: Some(status), limit: 1_000, ..RunQuery::default() };
-            let failed = self.disk.seen().runs(query).await.map(|page| page.items).unwrap_or_default();
-            for (run, _) in failed {
+            let stopped = self.disk.seen().runs(query).await.map(|page| page.items).unwrap_or_default();
+            for (run, _) in stopped {
                 found = true;
-                self.world.tell(format_args!("do again {}", run.id));
-                let told = self.tree.executors.tell(run.id, &run.workflow, Command::Redrive).await;
-                if let Err(refused) = told {
-                    self.world.tell(format_args!("refused: {refused}"));
-                }
+                self.world.state().stopped.remove(&run.id);
+                let _ = self.tell((run.id, &run.workflow), command.clone()).await;
             }
         }
         found

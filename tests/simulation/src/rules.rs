@@ -10,7 +10,8 @@ use pointsman_actors::receiver::actor::Receipt;
 use pointsman_actors::run::{RunStatus, StoredRun, What};
 use pointsman_actors::store::{EventQuery, RunQuery, Store};
 
-use crate::plan::{Head, PullPlan};
+use crate::deliveries::{Head, PullPlan, Says};
+use crate::plan::Moment;
 use crate::store::Disk;
 use crate::world::World;
 
@@ -73,10 +74,12 @@ pub async fn check(disk: &Disk, world: &World) -> Result<(), String> {
     if started != runs.len() {
         return Err(format!("events started {started} runs, and there are {}", runs.len()));
     }
+    generations(world, &events, &runs)?;
+    let mail = world.state().mail.clone();
     for (number, pull) in world.plan().pulls.iter().enumerate() {
         let of = |head: usize| {
-            let told = world.plan().deliveries.iter().enumerate();
-            let told = told.filter(|(_, delivery)| (delivery.pull, delivery.head) == (number, head));
+            let told = mail.deliveries.iter().enumerate();
+            let told = told.filter(|(_, delivery)| delivery.says == Says::Head(number, head));
             let started =
                 told.flat_map(|(place, _)| by_delivery.get(&place).map(|event| event.runs()).unwrap_or_default());
             started.filter_map(|run| runs.get(&run)).collect::<Vec<_>>()
@@ -90,21 +93,28 @@ pub async fn check(disk: &Disk, world: &World) -> Result<(), String> {
 
 /// Each delivery is one event, the acknowledged one, with a verdict that is right.
 fn deliveries<'a>(world: &World, events: &'a [Event]) -> Result<BTreeMap<usize, &'a Event>, String> {
-    let plan = world.plan();
-    if events.len() != plan.deliveries.len() {
-        return Err(format!("{} deliveries, {} events", plan.deliveries.len(), events.len()));
+    let (plan, deliveries) = (world.plan(), world.state().mail.deliveries.clone());
+    if events.len() != deliveries.len() {
+        return Err(format!("{} deliveries, {} events", deliveries.len(), events.len()));
     }
     let by_id: BTreeMap<EventId, &Event> = events.iter().map(|event| (event.meta.id, event)).collect();
     let mut found = BTreeMap::new();
-    for (place, delivery) in plan.deliveries.iter().enumerate() {
+    for (place, delivery) in deliveries.iter().enumerate() {
         let event = world.state().acknowledged.get(&place).copied();
         let event = event.and_then(|event| by_id.get(&event).copied());
         let event = event.filter(|event| event.meta.delivery_id == delivery.id);
         let event = event.ok_or_else(|| format!("delivery {place} was answered and is lost"))?;
-        let counts = plan.pulls[delivery.pull].heads[delivery.head].counts;
+        let counts = match delivery.says {
+            Says::Head(pull, head) => plan.pulls[pull].heads[head].counts,
+            Says::Asked => true,
+            Says::Generated(_) => false,
+        };
+        let is_callback = matches!(delivery.says, Says::Generated(_));
         let is_right = match &event.verdict {
             Verdict::Started { runs, .. } => counts && runs.len() == 1,
+            // Also a callback whose routing fell first: whoever comes to wait for it gets it all the same.
             Verdict::Unrouted { .. } => !counts,
+            Verdict::CompletedWait { .. } | Verdict::Late { .. } | Verdict::Buffered { .. } => is_callback,
             Verdict::Duplicate { of } => by_id.get(of).is_some_and(|first| first.meta.facts == event.meta.facts),
             _ => false,
         };
@@ -127,7 +137,8 @@ fn run(world: &World, stored: &StoredRun) -> Result<(), String> {
     if progress.head(head.updated_at) != *head {
         return Err(format!("lists show {head:?}, the journal says {:?}", progress.head(head.updated_at)));
     }
-    if !matches!(head.status, RunStatus::Succeeded | RunStatus::Superseded) {
+    let may_be_cancelled = head.status == RunStatus::Cancelled && world.state().cancelled.contains(&record.id);
+    if !may_be_cancelled && !matches!(head.status, RunStatus::Succeeded | RunStatus::Superseded) {
         return Err(format!("it has {}: {:?}", head.status.name(), head.reason));
     }
     let mut done: Vec<&str> = Vec::new();
@@ -150,6 +161,39 @@ fn run(world: &World, stored: &StoredRun) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Whatever was generated was generated for whoever was called back with it, and of each burst somebody got it.
+fn generations(world: &World, events: &[Event], runs: &BTreeMap<RunId, StoredRun>) -> Result<(), String> {
+    let numbers = world.state().ledger.numbers.clone();
+    let jumps = world.plan().moments.iter().any(|(_, moment)| matches!(moment, Moment::Jump(_)));
+    let mut branches: BTreeMap<String, bool> = BTreeMap::new();
+    for stored in runs.values().filter(|run| run.record.workflow == "generation") {
+        let (id, mut key) = (stored.record.id, None);
+        for entry in &stored.journal {
+            match &entry.what {
+                What::Attempted { step, key: this, .. } if step == "generate" => key = Some(this.clone()),
+                What::Succeeded { step, event, .. } if step == "generate" => {
+                    let number = key.as_ref().and_then(|key| numbers.get(key)).copied().unwrap_or_default();
+                    let called = event.and_then(|event| events.iter().find(|other| other.meta.id == event));
+                    let keys = called.map(|event| event.meta.facts.correlation_keys.clone()).unwrap_or_default();
+                    if keys != [format!("codegen:run:{number}")] {
+                        return Err(format!("{id} asked for {number} and was called back with {keys:?}"));
+                    }
+                }
+                What::Failed { error, .. } if error.message.starts_with("nobody called back") && !jumps => {
+                    return Err(format!("{id}: {}", error.message));
+                }
+                _ => {}
+            }
+        }
+        let branch = stored.record.input.get("branch").map(ToString::to_string).unwrap_or_default();
+        *branches.entry(branch).or_default() |= stored.head.status != RunStatus::Superseded;
+    }
+    match branches.into_iter().find(|(_, goes_on)| !goes_on) {
+        Some((branch, _)) => Err(format!("everybody on {branch} made way, and nobody was there")),
+        None => Ok(()),
+    }
 }
 
 /// The newest head has the last word, and whoever made way did so for a newer one.

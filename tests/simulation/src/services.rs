@@ -1,6 +1,7 @@
 //! GitHub, Claude Code and Slack, as far as the product's actions call them: they answer, refuse, do what they were asked and
 //! say that they failed, or say nothing. What they did stands in the ledger.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use pointsman::actions::ports::{Channel, Judge, PullRequests};
@@ -8,6 +9,9 @@ use pointsman::integrations::claude_code::Question;
 use pointsman::integrations::github::{Diff, Pull, Status};
 use pointsman::integrations::verdict::{Issue, Judgement, Verdict};
 use pointsman_actors::executor::failure::{ErrorClass, Failure};
+use pointsman_actors::executor::port::{
+    Action, ActionInfo, Attempt, EffectClass, OnDoubt, Outcome, Success, WaitInfo, Working,
+};
 use serde_json::{Value as Json, json};
 
 use crate::world::World;
@@ -167,6 +171,35 @@ impl Judge for Services {
             verdict: if is_bad { Judgement::Fail } else { Judgement::Pass },
             score: 50,
             issues: is_bad.then(issue).into_iter().collect(),
+        })
+    }
+}
+
+/// Has Codegen generate something, and is called back when that is there.
+pub struct Generate(pub Arc<Services>);
+
+static GENERATE: ActionInfo = ActionInfo {
+    name: "generate",
+    class: EffectClass::Keyed,
+    on_doubt: OnDoubt::Repeat,
+    parameters: &[],
+    timeout: None,
+    waits: Some(WaitInfo { kind: "codegen:run", source: "codegen", event: "generation", actions: &[] }),
+    services: &["codegen"],
+};
+
+impl Action for Generate {
+    fn info(&self) -> &'static ActionInfo {
+        &GENERATE
+    }
+
+    fn execute(&self, attempt: Attempt) -> Working<Outcome> {
+        let services = Arc::clone(&self.0);
+        Box::pin(async move {
+            let world = &services.0;
+            services.call("codegen", ("generate", 2_000), true, || _ = world.generate(&attempt.key)).await?;
+            let number = world.generate(&attempt.key);
+            Ok(Success::Waiting { keys: vec![format!("codegen:run:{number}")], output: json!({ "number": number }) })
         })
     }
 }

@@ -94,18 +94,27 @@ impl Disk {
 
     /// All of these are durable now.
     fn flush(&self, world: &World, transitions: Vec<Transition>, answers: &[Answer]) {
-        let mut state = world.state();
+        let (mut state, mut wrong) = (world.state(), None);
         for (transition, answer) in transitions.iter().zip(answers) {
             match (transition, answer) {
                 (_, Answer::Stale | Answer::Redelivered { .. }) => {}
-                (Transition::Intake(intake), _) => _ = state.events.insert(intake.id, ()),
+                (Transition::Intake(intake), answer) => {
+                    state.events.insert(intake.id, ());
+                    if !matches!(answer, Answer::Duplicate { .. }) {
+                        intake.runs.iter().for_each(|run| state.started(run));
+                    }
+                }
+                (Transition::Settle { runs, .. }, _) => runs.iter().for_each(|run| state.started(run)),
                 (Transition::Advance { run, entries, .. }, _) => {
-                    state.journals.entry(run.id).or_default().extend(entries.iter().cloned());
+                    wrong = wrong.or(state.advanced(run.id, entries).err());
                 }
                 _ => {}
             }
         }
         drop(state);
+        if let Some(wrong) = wrong {
+            world.wrong(wrong);
+        }
         let steps = transitions.into_iter().map(|transition| Step::Commit(Box::new(transition)));
         self.contents().flushed.extend(steps);
     }
@@ -204,7 +213,8 @@ impl Writer {
         tokio::time::sleep(world.pause(5)).await;
         world.live().await;
         let odds = if world.is_calm() || transitions.is_empty() { 0 } else { world.plan().odds.commit };
-        if world.chance(odds) {
+        let is_cut = !transitions.is_empty() && std::mem::take(&mut world.state().cut);
+        if is_cut || world.chance(odds) {
             return self.fail(transitions).await;
         }
         describe(world, &transitions);

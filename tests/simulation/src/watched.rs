@@ -30,7 +30,7 @@ pub fn watched(actions: Vec<Arc<dyn Action>>, world: &World) -> Actions {
 }
 
 /// An attempt that is at work as long as this lives.
-struct AtWork(World, RunId);
+struct AtWork(World, (RunId, u32));
 
 impl Drop for AtWork {
     fn drop(&mut self) {
@@ -64,7 +64,7 @@ impl Action for Watched {
             if let Err(what) = wrong {
                 world.wrong(format!("{} {} of {}: {what}", attempt.step, attempt.serial, attempt.run));
             }
-            let _at_work = AtWork(world.clone(), attempt.run);
+            let _at_work = AtWork(world.clone(), (attempt.run, attempt.serial));
             let outcome = action.execute(attempt).await;
             world.live().await;
             outcome
@@ -110,17 +110,18 @@ fn begins(state: &mut State, attempt: &Attempt, slots: usize) -> Result<(), Stri
     if let Some(before) = state.ledger.attempts.insert((run, serial), attempt.step.clone()) {
         return Err(format!("it is made a second time, before as {before}"));
     }
-    let group = attempt.with.get("pr_number").map(Json::to_string);
-    if state.at_work.contains_key(&run) {
-        return Err("another attempt of its run is at work".to_owned());
+    if state.stopped.contains(&run) {
+        return Err("an operator was told that its run begins nothing any more".to_owned());
     }
-    if group.is_some() && state.at_work.values().any(|other| *other == group) {
-        return Err("another run of its group is at work".to_owned());
+    // What it does has no steps that could be at work side by side.
+    let group = state.groups.get(&run);
+    if state.at_work.iter().any(|(other, _)| state.groups.get(other) == group) {
+        return Err("another attempt of its group is at work".to_owned());
     }
     if state.at_work.len() >= slots {
         return Err(format!("{} others are at work, of {slots}", state.at_work.len()));
     }
-    state.at_work.insert(run, group);
+    state.at_work.insert((run, serial));
     Ok(())
 }
 
@@ -130,7 +131,9 @@ fn may_begin(before: &[Entry], attempt: &Attempt) -> Result<(), String> {
         match &entry.what {
             What::Restarted { steps, .. } if steps.contains(&attempt.step) => return Ok(()),
             What::Ended { status, .. } => return Err(format!("its run has {}", status.name())),
-            What::SupersedeAsked { .. } => return Err("its run was told to make way".to_owned()),
+            What::SupersedeAsked { .. } | What::CancelAsked { .. } => {
+                return Err("its run was told to make way".to_owned());
+            }
             What::Succeeded { step, .. } if *step == attempt.step => return Err("it is done".to_owned()),
             What::Attempted { step, key, .. } if *step == attempt.step && *key != attempt.key => {
                 return Err(format!("its key was {key} before"));

@@ -1,7 +1,7 @@
 //! What outlives a process: time, the chance of the seed, the ledger of what the services were told, what was acknowledged,
 //! and the trace of it all. A process that has died does nothing here any more.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write;
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use pointsman_actors::ids::{EventId, Ids, RunId};
-use pointsman_actors::run::Entry;
+use pointsman_actors::run::{Entry, RunRecord, What};
 use pointsman_actors::time::{Clock, Timestamp};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::deliveries::{Delivery, Mail, Sending, generated};
 use crate::plan::{EPOCH, Plan};
 
 /// The world. Every clone is the same one.
@@ -24,6 +25,7 @@ struct Inner {
     plan: Plan,
     state: Mutex<State>,
     died: Notify,
+    mailed: Notify,
 }
 
 /// What is known of it.
@@ -38,6 +40,18 @@ pub struct State {
     pub journals: HashMap<RunId, Vec<Entry>>,
     /// The events that are durable.
     pub events: BTreeMap<EventId, ()>,
+    /// What is sent, callbacks included.
+    pub mail: Mail,
+    /// The group of each run that is durable, and who has begun in it.
+    pub groups: HashMap<RunId, String>,
+    /// Who has begun in each group, and has not ended.
+    pub places: HashMap<String, RunId>,
+    /// Runs of which an operator was told that they begin nothing any more.
+    pub stopped: BTreeSet<RunId>,
+    /// Runs that an operator wanted to end.
+    pub cancelled: BTreeSet<RunId>,
+    /// Whether the next commit fails.
+    pub cut: bool,
     /// The event that each delivery was acknowledged as.
     pub acknowledged: BTreeMap<usize, EventId>,
     /// Which sendings were answered.
@@ -48,8 +62,8 @@ pub struct State {
     pub dead: bool,
     /// Processes so far.
     pub lives: u32,
-    /// Attempts at work in this process: run, and the group that it goes on in alone.
-    pub at_work: BTreeMap<RunId, Option<String>>,
+    /// Attempts at work in this process: of a run, by serial.
+    pub at_work: BTreeSet<(RunId, u32)>,
     /// How far the world was when this process began, and its own beginning.
     life: (Duration, Option<Instant>),
     /// By how many milliseconds the server's clock is wrong.
@@ -67,6 +81,8 @@ pub struct Ledger {
     pub statuses: Vec<(Duration, String, String, String)>,
     /// How often each key was posted.
     pub posts: BTreeMap<String, u32>,
+    /// The number under which Codegen was asked with each key.
+    pub numbers: BTreeMap<String, u64>,
     /// Attempts that were made: of a run, by serial.
     pub attempts: BTreeMap<(RunId, u32), String>,
 }
@@ -111,18 +127,24 @@ impl World {
             journals: HashMap::new(),
             events: BTreeMap::new(),
             acknowledged: BTreeMap::new(),
-            answered: vec![false; plan.sendings.len()],
+            answered: vec![false; plan.mail.sendings.len()],
+            mail: plan.mail.clone(),
+            groups: HashMap::new(),
+            places: HashMap::new(),
+            stopped: BTreeSet::new(),
+            cancelled: BTreeSet::new(),
+            cut: false,
             wrong: None,
             dead: false,
             lives: 0,
-            at_work: BTreeMap::new(),
+            at_work: BTreeSet::new(),
             life: (Duration::ZERO, None),
             off: 0,
             points: 0,
             ids: 0,
             looks: (Duration::ZERO, 0),
         };
-        Self(Arc::new(Inner { plan, state: Mutex::new(state), died: Notify::new() }))
+        Self(Arc::new(Inner { plan, state: Mutex::new(state), died: Notify::new(), mailed: Notify::new() }))
     }
 
     /// The plan.
@@ -220,6 +242,39 @@ impl World {
         }
     }
 
+    /// A delivery, by its place.
+    pub fn delivery(&self, place: usize) -> Delivery {
+        self.state().mail.deliveries[place].clone()
+    }
+
+    /// Returns when something more is sent.
+    pub async fn mailed(&self) {
+        self.0.mailed.notified().await;
+    }
+
+    /// Codegen is asked with this key: the same key has the same number, and is called back once, from now on at any time.
+    pub fn generate(&self, key: &str) -> u64 {
+        let mut state = self.state();
+        if let Some(number) = state.ledger.numbers.get(key) {
+            return *number;
+        }
+        let number = state.ledger.numbers.len() as u64 + 1;
+        state.ledger.numbers.insert(key.to_owned(), number);
+        let now = state.at();
+        let times = state.rng.usize(1..=2);
+        for _ in 0..times {
+            let late = if state.rng.bool() { 1_000 } else { 120_000 };
+            let at = now + Duration::from_millis(state.rng.u64(..late));
+            let delivery = state.mail.deliveries.len();
+            state.mail.sendings.push(Sending { delivery, at });
+            state.answered.push(false);
+        }
+        state.mail.deliveries.push(generated(number, now));
+        drop(state);
+        self.0.mailed.notify_one();
+        number
+    }
+
     /// Sets the server's clock.
     pub fn jump(&self, by: i64) {
         self.tell(format_args!("the clock is set by {by} ms"));
@@ -228,6 +283,33 @@ impl World {
 }
 
 impl State {
+    /// A run is durable.
+    pub fn started(&mut self, run: &RunRecord) {
+        let of = |name: &str| run.input.get(name).map(ToString::to_string).unwrap_or_default();
+        let group = match run.workflow.as_str() {
+            "pr_validation" => format!("{}#{}", of("repository"), of("pr_number")),
+            _ => of("branch"),
+        };
+        self.groups.insert(run.id, group);
+    }
+
+    /// Entries of a run are durable. Says what they must not.
+    pub fn advanced(&mut self, run: RunId, entries: &[Entry]) -> Result<(), String> {
+        self.journals.entry(run).or_default().extend(entries.iter().cloned());
+        let group = self.groups.get(&run).ok_or_else(|| format!("{run} was never started"))?;
+        for entry in entries {
+            match &entry.what {
+                What::Begun { .. } => match self.places.insert(group.clone(), run) {
+                    Some(other) if other != run => return Err(format!("{run} has begun beside {other}")),
+                    _ => {}
+                },
+                What::Ended { .. } if self.places.get(group) == Some(&run) => _ = self.places.remove(group),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// How far the world is.
     pub fn at(&self) -> Duration {
         let (before, began) = self.life;

@@ -1,7 +1,11 @@
 //! As many seeds as there is time for on every day, and those that once found something.
 #![allow(clippy::panic, reason = "all of this is a test")]
 
-use pointsman_simulation::{Seen, simulate, simulate_all};
+use std::time::Duration;
+
+use fastrand::Rng;
+use pointsman_simulation::plan::{Moment, Plan};
+use pointsman_simulation::{Seen, simulate, simulate_all, simulate_plan};
 
 /// Seeds of every day.
 const SEEDS: u64 = 1_200;
@@ -38,5 +42,18 @@ fn whatever_a_seed_brings_the_promises_hold() {
 fn a_seed_brings_the_same_every_time() {
     for seed in 1..=TWICE {
         assert_eq!(simulate(seed, false).hash, simulate(seed, false).hash, "seed {seed}");
+    }
+}
+
+/// The census after a store that failed tells the dispatcher how runs stand, and must tell the timer too: when the clock was set
+/// back while a run waited for a slot, its time is to come again.
+#[test]
+fn a_clock_that_is_set_back_leaves_nobody_without_a_time() {
+    let (second, minute) = (Duration::from_secs(1), Duration::from_secs(60));
+    for seed in 1..=10 {
+        let moments = vec![(second * 7, Moment::Jump(-60_000)), (second * 7, Moment::Cut)];
+        let plan = Plan::still(&[Duration::ZERO, Duration::from_millis(40)], moments, minute * 10);
+        let seen = simulate_plan(seed, (plan, Rng::with_seed(seed)), false);
+        assert_eq!(seen.wrong, None, "seed {seed}");
     }
 }

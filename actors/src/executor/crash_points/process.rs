@@ -29,6 +29,8 @@ pub struct Process {
     pub orders: VecDeque<Order>,
     /// What the queue was told last.
     pub told: BTreeMap<usize, Stand>,
+    /// The number of each run's last report.
+    pub numbers: BTreeMap<usize, u64>,
     /// Outcomes that are on their way, by their time.
     pub flying: Vec<(Timestamp, usize, u32, Outcome)>,
     pub recovered: bool,
@@ -43,6 +45,7 @@ impl Process {
             queue,
             orders: VecDeque::new(),
             told: BTreeMap::new(),
+            numbers: BTreeMap::new(),
             flying: Vec::new(),
             recovered: false,
         };
@@ -86,7 +89,9 @@ impl Process {
     pub fn step(&mut self, world: &mut World<'_>) -> Result<bool, Crash> {
         if let Some(order) = self.orders.pop_front() {
             let (run, happening) = match order {
-                Order::Go(run) => (run, Happening::Go),
+                // It has reported since then, and is told again.
+                Order::Go(run, number) if self.numbers[&world.number_of(run)] != number => return Ok(true),
+                Order::Go(run, _) => (run, Happening::Go),
                 Order::Supersede(run, reason) => (run, Happening::Superseded(reason)),
             };
             self.happens(world, world.number_of(run), &happening)?;
@@ -283,8 +288,11 @@ impl Process {
         };
         let standing = progress.standing(&definition, world.now, &Outages::default());
         let (again, undoes) = (progress.tries_again(), progress.is_undoing());
-        let report = Report { ticket, standing, again, undoes, revision: progress.revision };
+        let last = self.numbers.entry(number).or_default();
+        let (revision, next) = (progress.revision, *last + 1);
+        let report = Report { ticket, standing, again, undoes, revision, number: next };
         if self.told.insert(number, report.stand()) != Some(report.stand()) {
+            *last = next;
             self.orders.extend(self.queue.report(report));
         }
     }

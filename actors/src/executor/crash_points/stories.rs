@@ -196,6 +196,10 @@ fn waiting() -> Vec<Canonical> {
 }
 
 pub const PARENT: &str = r#"steps = [{ name = "a", action = "set" }, { name = "r", action = "run_workflow", deadline = "1m", with = { workflow = "v", input = { x = "{{ steps.a.output.ok }}" } } }, { name = "b", action = "tell", when = "steps.r.output.outputs.x.ok" }]"#;
+pub const NEWEST_PARENT: &str = r#"
+concurrency = { group = "g", key = "k", on_newer = "cancel", order_by = "input.order" }
+steps = [{ name = "r", action = "run_workflow", deadline = "1m", with = { workflow = "v", input = { x = true } } }]"#;
+pub const BESIDE_CHILD: &str = r#"steps = [{ name = "r", action = "run_workflow", needs = [], deadline = "1m", with = { workflow = "v", input = { x = true } } }, { name = "p", action = "delay", needs = [], with = { duration = "3s" } }, { name = "b", action = "set", needs = ["p"] }]"#;
 pub const PARENT_ELSE: &str = r#"steps = [{ name = "r", action = "run_workflow", deadline = "1m", on_failure = "continue", with = { workflow = "v", input = { x = true } } }, { name = "b", action = "tell" }]"#;
 pub const CHILD: &str = r#"steps = [{ name = "x", action = "put", when = "input.x" }, { name = "p", action = "delay", with = { duration = "5s" } }, { name = "y", action = "tell" }]"#;
 pub const BUSY_CHILD: &str = r#"steps = [{ name = "p", action = "delay", with = { duration = "2s" } }, { name = "x", action = "tell" }, { name = "q", action = "delay", with = { duration = "9s" } }, { name = "y", action = "tell", when = "input.x" }]"#;
@@ -203,7 +207,7 @@ pub const SLOW_CHILD: &str = r#"steps = [{ name = "x", action = "order", deadlin
 
 /// Runs that start others, and what becomes of these. Times are in milliseconds; an attempt takes ten.
 fn families() -> Vec<Canonical> {
-    use RunStatus::{Cancelled, Failed, Succeeded};
+    use RunStatus::{Cancelled, Failed, Succeeded, Superseded};
     let story = |name, (workflow, child), inputs, ends| Canonical {
         name,
         workflow,
@@ -236,6 +240,16 @@ fn families() -> Vec<Canonical> {
             vec![(0, Input::Start(1)), (2_000, Input::Say(1, cancel()))],
             &[Succeeded, Cancelled],
         ),
+        story(
+            "superseded with its child at work",
+            (NEWEST_PARENT, BUSY_CHILD),
+            vec![(0, Input::Start(1)), (2_015, Input::Start(2))],
+            &[Superseded, Cancelled, Succeeded, Succeeded],
+        ),
+        Canonical {
+            plans: &[("b", &[GONE; 9])],
+            ..story("a child beside a failure", (BESIDE_CHILD, BUSY_CHILD), once([]), &[Failed, Cancelled])
+        },
         story("a child is too slow", (PARENT_ELSE, SLOW_CHILD), once([]), &[Succeeded, Cancelled]),
         story(
             "a child is run again",

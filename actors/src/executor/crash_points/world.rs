@@ -181,19 +181,28 @@ impl<'a> World<'a> {
         for (_, wait) in progress.open_waits() {
             let Ok(Some(found)) = self.shelves.wait(wait.id) else { continue };
             let WaitState::Resolved { by, .. } = found.state else { continue };
-            let outcome = match by {
-                Resolution::Callback(_) => Ok(Success::Done(json!({ "ok": true }))),
-                Resolution::Run(run) => self.outcome_of(run),
+            let child = progress.children().find(|(.., of)| *of == wait.id).map(|(_, run, _)| run);
+            let (by, outcome) = match (by, child) {
+                (Resolution::Callback(_), _) => (by, Ok(Success::Done(json!({ "ok": true })))),
+                (Resolution::Run(run), _) => (by, self.outcome_of(run)),
+                (_, Some(run)) if self.is_over(run) => (Resolution::Run(run), self.outcome_of(run)),
                 _ => continue,
             };
             answers.push(Happening::Called(wait.id, by, outcome));
         }
         let record = self.image[number].0.clone();
-        if let Some(parent) = record.parent.as_ref().filter(|_| !progress.is_over() && progress.leaving.is_none()) {
-            let Ok(Some(wait)) = self.shelves.wait(parent.wait) else { panic!("the wait of a parent is gone") };
-            answers.extend(child::hears(&record, &wait));
+        if !progress.is_over() && progress.leaving.is_none() {
+            for above in record.lineage() {
+                let Ok(Some(wait)) = self.shelves.wait(above.wait) else { panic!("the wait of a parent is gone") };
+                answers.extend(child::hears(&record, &wait));
+            }
         }
         answers
+    }
+
+    fn is_over(&self, run: RunId) -> bool {
+        let (record, journal) = &self.image[self.number_of(run)];
+        Progress::of(record, journal).is_over()
     }
 
     fn outcome_of(&self, run: RunId) -> Outcome {
@@ -219,6 +228,15 @@ pub fn check(world: &World<'_>) {
                 |entry: &&Entry| matches!(&entry.what, What::Waiting { run: Some(run), .. } if *run == record.id);
             let (_, of_parent) = &world.image[world.number_of(parent.run)];
             assert_eq!(of_parent.iter().filter(starts).count(), 1, "{name}: a run whose parent does not know of it");
+            let ends = |journal: &[Entry]| match journal.last() {
+                Some(Entry { at, what: What::Ended { status, .. } }) => (*at, *status),
+                _ => panic!("{name}: it has not ended"),
+            };
+            let ((ended, _), (parent_ended, how)) = (ends(journal), ends(of_parent));
+            let timed_out =
+                |wait: &WaitRecord| matches!(wait.state, WaitState::Resolved { by: Resolution::Timeout, .. });
+            let is_late = world.shelves.waits().any(|wait| wait.id == parent.wait && timed_out(wait));
+            assert!(ended <= parent_ended || is_late, "{name} {:?}: {how:?} before its child", world.crashes);
         }
         let used = journal.iter().filter_map(|entry| match &entry.what {
             What::Succeeded { step, event: Some(event), .. } => Some((step, event)),
