@@ -55,6 +55,8 @@ pub enum Says {
     Head(usize, usize),
     /// Something is to be generated.
     Asked,
+    /// A run of one of the stories is to begin.
+    Story,
     /// What was asked for under this number is generated.
     Generated(u64),
 }
@@ -119,6 +121,20 @@ impl Mail {
             }
         }
         pull
+    }
+
+    /// Somebody wants a run of a story.
+    pub fn tell(&mut self, rng: &mut Rng, mood: &Mood, (story, number): (&str, u64), calm_at: Duration) {
+        let pause = ["500ms", "3s", "20s", "60s", "68s"][rng.usize(..5)];
+        let (topic, deep) = (["moon", "sun"][rng.usize(..2)], rng.bool());
+        let payload = json!({ "number": number, "pause": pause, "deep": deep, "topic": topic });
+        let body = json!({ "action": story, "branch": "main", "client_payload": payload,
+            "repository": { "full_name": "octo/api" }, "sender": { "login": "someone" } });
+        let (id, body) = (format!("{:016x}", rng.u64(..)), Bytes::from(body.to_string()));
+        let at = if rng.bool() { secs(rng.u64(..calm_at.as_secs())) } else { secs(rng.u64(..60)) };
+        let delivery =
+            Delivery { source: "github", event: "repository_dispatch", id, hook: "1", says: Says::Story, body };
+        self.deliver(rng, mood, at, delivery);
     }
 
     /// Somebody asks for something to be generated.

@@ -4,7 +4,8 @@
 //! actions and store in memory. What stands around it is here, and everything in it follows from the seed (`plan.rs`): pushes to
 //! pull requests, the order and number of their deliveries, what services answer (`services.rs`), when the store fails and what
 //! is left then (`store.rs`), when the clock is set, a component falls or the process dies (`process.rs`). What must hold at
-//! every attempt is in `watched.rs`, what must hold at the end in `rules.rs`. The same seed gives the same trace.
+//! every attempt is in `watched.rs`, what must hold of runs that start others or undo what they did in `families.rs`, what must
+//! hold at the end in `rules.rs`. The same seed gives the same trace.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -14,12 +15,15 @@
 )]
 
 pub mod deliveries;
+pub mod families;
+pub mod operator;
 pub mod plan;
 pub mod process;
 pub mod rules;
 pub mod services;
 pub mod store;
 pub mod watched;
+pub mod workshop;
 pub mod world;
 
 use std::cell::{Cell, RefCell};

@@ -80,7 +80,10 @@ pub enum Moment {
 }
 
 /// The services.
-pub const SERVICES: [&str; 4] = ["github", "claude_code", "slack", "codegen"];
+pub const SERVICES: [&str; 5] = ["github", "claude_code", "slack", "codegen", "workshop"];
+
+/// The stories beside the product's own workflow, each with the most runs of it that somebody wants.
+const STORIES: [(&str, u64); 3] = [("family", 4), ("graph", 3), ("publication", 3)];
 
 /// What kinds of things go wrong under a seed. Few at once go deep, all at once go wide.
 pub struct Mood {
@@ -129,10 +132,15 @@ impl Plan {
         let mood = Mood::of(rng);
         let calm_at = secs(rng.u64(120..900));
         let mut mail = Mail::default();
-        let number = rng.u64(1..=4);
+        let stories: Vec<_> = STORIES.into_iter().filter(|_| rng.u32(..100) < 30).collect();
+        // About as much happens in any world.
+        let number = if stories.is_empty() { rng.u64(1..=4) } else { rng.u64(0..=2) };
         let pulls = (1..=number).map(|number| mail.pull(rng, &mood, number, calm_at)).collect();
-        let asked = if rng.bool() { rng.u64(1..=5) } else { 0 };
+        let asked = if rng.u32(..100) < 40 { rng.u64(1..=5) } else { 0 };
         (0..asked).for_each(|number| mail.ask(rng, &mood, number, calm_at));
+        for (story, most) in stories {
+            (0..rng.u64(1..=most)).for_each(|number| mail.tell(rng, &mood, (story, number), calm_at));
+        }
         Self {
             pulls,
             mail,
@@ -196,7 +204,7 @@ fn moments(rng: &mut Rng, mood: &Mood, calm_at: Duration) -> Vec<(Duration, Mome
             let pause = Moment::Pause(rng.usize(..16), secs(rng.u64(1..200)));
             happens(rng, pause);
         });
-        (0..rng.u32(0..=1)).for_each(|_| {
+        (0..rng.u32(0..=2)).for_each(|_| {
             let cancel = Moment::Cancel(rng.usize(..16));
             happens(rng, cancel);
         });

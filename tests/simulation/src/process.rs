@@ -17,17 +17,12 @@ use pointsman_actors::circuit_breaker::circuit::Policy as CircuitPolicy;
 use pointsman_actors::deduplicator::actor::Windows;
 use pointsman_actors::dispatcher::actor::Slots;
 use pointsman_actors::event::{Delivery, Headers, SourceName};
-use pointsman_actors::executor::command::Command;
-use pointsman_actors::executor::messages::Refused;
 use pointsman_actors::executor::port::{Action, Actions};
-use pointsman_actors::ids::RunId;
 use pointsman_actors::receiver::actor::{Admit, Receipt, Receive};
 use pointsman_actors::receiver::admission::Limits;
 use pointsman_actors::retention::policy::Policy as RetentionPolicy;
 use pointsman_actors::router::actor::CurrentRules;
 use pointsman_actors::router::patience::Patience;
-use pointsman_actors::run::RunStatus;
-use pointsman_actors::store::{RunQuery, Store};
 use pointsman_actors::supervisor::{Drill, Escalation, Life, Vitals};
 use pointsman_actors::time::Clock;
 use pointsman_actors::tree::{Ports, Tree, WorkerDoors};
@@ -39,6 +34,7 @@ use crate::rules;
 use crate::services::{Generate, Services};
 use crate::store::{Disk, SimStore};
 use crate::watched::watched;
+use crate::workshop::crafts;
 use crate::world::World;
 
 /// Beside what is built in: pushes are validated too.
@@ -101,10 +97,11 @@ pub enum End {
     Asked,
 }
 
-struct Process {
-    world: World,
-    disk: Disk,
-    tree: Tree,
+/// A process at work.
+pub(crate) struct Process {
+    pub(crate) world: World,
+    pub(crate) disk: Disk,
+    pub(crate) tree: Tree,
     workers: [WorkerDoors; 2],
 }
 
@@ -158,7 +155,11 @@ fn compiled() -> &'static (Catalog, CurrentRules) {
         let (merged, mut problems) = Merged::merge("", &std::collections::BTreeMap::new(), &[]);
         let settings = Settings::check(&merged, 2, &mut problems).unwrap();
         let file = |name: &str, text: &str| DefinitionFile { name: name.into(), text: text.into() };
-        let definitions = vec![file("on_push.toml", ON_PUSH), file("generation.toml", GENERATION)];
+        let definitions = vec![
+            file("on_push.toml", ON_PUSH),
+            file("generation.toml", GENERATION),
+            file("stories.toml", include_str!("stories.toml")),
+        ];
         let loaded = Loaded { merged, settings, file: None, definitions, passed_on: Vec::new() };
         let nowhere =
             World::new(crate::plan::Plan::of(&mut fastrand::Rng::with_seed(0)), fastrand::Rng::with_seed(0), false);
@@ -173,9 +174,9 @@ fn actions(world: &World) -> Actions {
         Arc::new(ValidatePr::new(Some(Arc::clone(&services)), Arc::clone(&services))),
         Arc::new(UpdatePrStatus::new(Some(Arc::clone(&services)))),
         Arc::new(SendNotification::new(Some(Arc::clone(&services)))),
-        Arc::new(Generate(services)),
+        Arc::new(Generate(Arc::clone(&services))),
     ];
-    watched(actions, world)
+    watched(actions.into_iter().chain(crafts(&services)).collect(), world)
 }
 
 fn ports(world: &World, disk: &Disk, after_death: bool) -> Ports {
@@ -319,41 +320,6 @@ impl Process {
         }
     }
 
-    async fn open_run(&self, which: usize, wanted: impl Fn(&str) -> bool) -> Option<(RunId, String)> {
-        let open = self.disk.seen().open_runs(None, 100).await.unwrap_or_default();
-        let open: Vec<_> = open.into_iter().filter(|open| wanted(&open.workflow)).collect();
-        let place = which.checked_rem(open.len())?;
-        Some((open[place].run.id, open[place].workflow.clone()))
-    }
-
-    /// Tells a run something. What is answered holds.
-    async fn tell(&self, (run, workflow): (RunId, &str), command: Command) -> Result<(), Refused> {
-        let told = self.tree.executors.tell(run, workflow, command.clone()).await;
-        self.world.live().await;
-        self.world.tell(format_args!("{run} was told {command:?}: {told:?}"));
-        told
-    }
-
-    /// An operator stops a run for a while. If the process ends meanwhile, it goes on when everything is calm.
-    async fn pause(self: Arc<Self>, which: usize, long: Duration) {
-        let Some((run, workflow)) = self.open_run(which, |_| true).await else { return };
-        if self.tell((run, &workflow), Command::Pause).await.is_ok() {
-            self.world.state().stopped.insert(run);
-            tokio::time::sleep(long).await;
-            self.world.state().stopped.remove(&run);
-            let _ = self.tell((run, &workflow), Command::Resume).await;
-        }
-    }
-
-    /// An operator ends a run.
-    async fn cancel(self: Arc<Self>, which: usize) {
-        let Some((run, workflow)) = self.open_run(which, |workflow| workflow == "generation").await else { return };
-        self.world.state().cancelled.insert(run);
-        if self.tell((run, &workflow), Command::Cancel { reason: "by chance".into() }).await.is_ok() {
-            self.world.state().stopped.insert(run);
-        }
-    }
-
     /// Returns when nothing is left to do, or something is wrong.
     async fn come_to_rest(&self) {
         let mut suspected = (0, String::new());
@@ -391,25 +357,5 @@ impl Process {
         if *times >= MOST_AUDITS {
             self.world.wrong(format!("{MOST_AUDITS} audits after each other: {:?}", report.findings));
         }
-    }
-
-    /// The operator does again what has failed, lets go on what is paused, and says whether there was any.
-    async fn do_again(&self) -> bool {
-        let mut found = false;
-        let commands = [
-            (RunStatus::Failed, Command::Redrive),
-            (RunStatus::TimedOut, Command::Redrive),
-            (RunStatus::Paused, Command::Resume),
-        ];
-        for (status, command) in commands {
-            let query = RunQuery { status: Some(status), limit: 1_000, ..RunQuery::default() };
-            let stopped = self.disk.seen().runs(query).await.map(|page| page.items).unwrap_or_default();
-            for (run, _) in stopped {
-                found = true;
-                self.world.state().stopped.remove(&run.id);
-                let _ = self.tell((run.id, &run.workflow), command.clone()).await;
-            }
-        }
-        found
     }
 }

@@ -8,9 +8,11 @@ use pointsman_actors::executor::progress::Progress;
 use pointsman_actors::ids::{EventId, RunId};
 use pointsman_actors::receiver::actor::Receipt;
 use pointsman_actors::run::{RunStatus, StoredRun, What};
-use pointsman_actors::store::{EventQuery, RunQuery, Store};
+use pointsman_actors::store::{EventQuery, RunQuery, Store, WaitQuery};
+use pointsman_actors::time::Timestamp;
 
 use crate::deliveries::{Head, PullPlan, Says};
+use crate::families;
 use crate::plan::Moment;
 use crate::store::Disk;
 use crate::world::World;
@@ -71,8 +73,18 @@ pub async fn check(disk: &Disk, world: &World) -> Result<(), String> {
         run(world, stored).map_err(|what| format!("{}: {what}", stored.record.id))?;
     }
     let started: usize = events.iter().map(|event| event.runs().len()).sum();
-    if started != runs.len() {
-        return Err(format!("events started {started} runs, and there are {}", runs.len()));
+    let by_events = runs.values().filter(|run| run.record.parent.is_none()).count();
+    if started != by_events {
+        return Err(format!("events started {started} runs, and there are {by_events}"));
+    }
+    let by_others = world.state().parents.len();
+    if by_others != runs.len() - by_events {
+        return Err(format!("runs started {by_others} others, and there are {}", runs.len() - by_events));
+    }
+    let query = WaitQuery { limit: 10_000, ..WaitQuery::default() };
+    let waits = seen.waits(query).await.map_err(|error| error.to_string())?.items;
+    if let Some(wait) = waits.iter().find(|wait| !families::is_resolved(&world.state(), wait.state)) {
+        return Err(format!("nobody waits any more, and {wait:?} is not resolved"));
     }
     generations(world, &events, &runs)?;
     let mail = world.state().mail.clone();
@@ -106,7 +118,7 @@ fn deliveries<'a>(world: &World, events: &'a [Event]) -> Result<BTreeMap<usize, 
         let event = event.ok_or_else(|| format!("delivery {place} was answered and is lost"))?;
         let counts = match delivery.says {
             Says::Head(pull, head) => plan.pulls[pull].heads[head].counts,
-            Says::Asked => true,
+            Says::Asked | Says::Story => true,
             Says::Generated(_) => false,
         };
         let is_callback = matches!(delivery.says, Says::Generated(_));
@@ -137,12 +149,9 @@ fn run(world: &World, stored: &StoredRun) -> Result<(), String> {
     if progress.head(head.updated_at) != *head {
         return Err(format!("lists show {head:?}, the journal says {:?}", progress.head(head.updated_at)));
     }
-    let may_be_cancelled = head.status == RunStatus::Cancelled && world.state().cancelled.contains(&record.id);
-    if !may_be_cancelled && !matches!(head.status, RunStatus::Succeeded | RunStatus::Superseded) {
-        return Err(format!("it has {}: {:?}", head.status.name(), head.reason));
-    }
+    families::at_rest(&world.state(), stored)?;
     let mut done: Vec<&str> = Vec::new();
-    let mut delay = None;
+    let mut delays: BTreeMap<&str, Timestamp> = BTreeMap::new();
     for entry in journal {
         match &entry.what {
             What::Succeeded { step, .. } if done.contains(&step.as_str()) => {
@@ -150,12 +159,12 @@ fn run(world: &World, stored: &StoredRun) -> Result<(), String> {
             }
             What::Succeeded { step, attempt: 0, .. } => {
                 done.push(step);
-                if delay.is_none_or(|until| entry.at < until) {
-                    return Err(format!("{step} ended at {} and was to last until {delay:?}", entry.at));
+                if let Some(until) = delays.get(step.as_str()).filter(|until| entry.at < **until) {
+                    return Err(format!("{step} ended at {} and was to last until {until}", entry.at));
                 }
             }
             What::Succeeded { step, .. } => done.push(step),
-            What::Delayed { until, .. } => delay = Some(*until),
+            What::Delayed { step, until } => _ = delays.insert(step, *until),
             What::Restarted { steps, .. } => done.retain(|step| !steps.iter().any(|again| again == step)),
             _ => {}
         }

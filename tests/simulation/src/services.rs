@@ -82,7 +82,7 @@ impl Services {
     }
 
     /// A call to `service` that does `effect`. Whether it `changes` anything is what a broken connection leaves in doubt.
-    async fn call(
+    pub(crate) async fn call(
         &self,
         service: &'static str,
         (what, takes): (&str, u64),

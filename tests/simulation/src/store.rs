@@ -105,7 +105,8 @@ impl Disk {
                     }
                 }
                 (Transition::Settle { runs, .. }, _) => runs.iter().for_each(|run| state.started(run)),
-                (Transition::Advance { run, entries, .. }, _) => {
+                (Transition::Advance { run, entries, starts, .. }, _) => {
+                    starts.iter().for_each(|run| state.started(run));
                     wrong = wrong.or(state.advanced(run.id, entries).err());
                 }
                 _ => {}

@@ -15,7 +15,9 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::deliveries::{Delivery, Mail, Sending, generated};
+use crate::families;
 use crate::plan::{EPOCH, Plan};
+use crate::workshop::Shelf;
 
 /// The world. Every clone is the same one.
 #[derive(Clone)]
@@ -42,12 +44,18 @@ pub struct State {
     pub events: BTreeMap<EventId, ()>,
     /// What is sent, callbacks included.
     pub mail: Mail,
+    /// What each run that is durable was started with.
+    pub records: HashMap<RunId, RunRecord>,
+    /// Who has started each run that another one has.
+    pub parents: HashMap<RunId, RunId>,
     /// The group of each run that is durable, and who has begun in it.
     pub groups: HashMap<RunId, String>,
     /// Who has begun in each group, and has not ended.
     pub places: HashMap<String, RunId>,
     /// Runs of which an operator was told that they begin nothing any more.
     pub stopped: BTreeSet<RunId>,
+    /// Runs of which an operator was told that they end.
+    pub ending: BTreeSet<RunId>,
     /// Runs that an operator wanted to end.
     pub cancelled: BTreeSet<RunId>,
     /// Whether the next commit fails.
@@ -62,8 +70,8 @@ pub struct State {
     pub dead: bool,
     /// Processes so far.
     pub lives: u32,
-    /// Attempts at work in this process: of a run, by serial.
-    pub at_work: BTreeSet<(RunId, u32)>,
+    /// Attempts at work in this process: of a run, by serial, and of which step.
+    pub at_work: BTreeMap<(RunId, u32), String>,
     /// How far the world was when this process began, and its own beginning.
     life: (Duration, Option<Instant>),
     /// By how many milliseconds the server's clock is wrong.
@@ -81,6 +89,8 @@ pub struct Ledger {
     pub statuses: Vec<(Duration, String, String, String)>,
     /// How often each key was posted.
     pub posts: BTreeMap<String, u32>,
+    /// What the workshop has made.
+    pub shelf: Shelf,
     /// The number under which Codegen was asked with each key.
     pub numbers: BTreeMap<String, u64>,
     /// Attempts that were made: of a run, by serial.
@@ -129,15 +139,18 @@ impl World {
             acknowledged: BTreeMap::new(),
             answered: vec![false; plan.mail.sendings.len()],
             mail: plan.mail.clone(),
+            records: HashMap::new(),
+            parents: HashMap::new(),
             groups: HashMap::new(),
             places: HashMap::new(),
             stopped: BTreeSet::new(),
+            ending: BTreeSet::new(),
             cancelled: BTreeSet::new(),
             cut: false,
             wrong: None,
             dead: false,
             lives: 0,
-            at_work: BTreeSet::new(),
+            at_work: BTreeMap::new(),
             life: (Duration::ZERO, None),
             off: 0,
             points: 0,
@@ -288,22 +301,27 @@ impl State {
         let of = |name: &str| run.input.get(name).map(ToString::to_string).unwrap_or_default();
         let group = match run.workflow.as_str() {
             "pr_validation" => format!("{}#{}", of("repository"), of("pr_number")),
-            _ => of("branch"),
+            "generation" => of("branch"),
+            "family" => of("topic"),
+            _ => run.id.to_string(),
         };
         self.groups.insert(run.id, group);
+        self.records.insert(run.id, run.clone());
     }
 
     /// Entries of a run are durable. Says what they must not.
     pub fn advanced(&mut self, run: RunId, entries: &[Entry]) -> Result<(), String> {
-        self.journals.entry(run).or_default().extend(entries.iter().cloned());
-        let group = self.groups.get(&run).ok_or_else(|| format!("{run} was never started"))?;
+        let group = self.groups.get(&run).cloned().ok_or_else(|| format!("{run} was never started"))?;
         for entry in entries {
+            let wrong = families::durable(self, run, entry);
+            self.journals.entry(run).or_default().push(entry.clone());
+            wrong?;
             match &entry.what {
                 What::Begun { .. } => match self.places.insert(group.clone(), run) {
                     Some(other) if other != run => return Err(format!("{run} has begun beside {other}")),
                     _ => {}
                 },
-                What::Ended { .. } if self.places.get(group) == Some(&run) => _ = self.places.remove(group),
+                What::Ended { .. } if self.places.get(&group) == Some(&run) => _ = self.places.remove(&group),
                 _ => {}
             }
         }
