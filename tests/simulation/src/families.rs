@@ -2,6 +2,7 @@
 //! started, who may still begin something, who ends before whom, and what is undone.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use pointsman_actors::ids::RunId;
 use pointsman_actors::run::{Entry, Ruling, RunStatus, StoredRun, What};
@@ -112,9 +113,17 @@ fn given_up(journal: &[Entry], child: RunId) -> Option<String> {
     })
 }
 
-/// Whoever was cancelled or makes way ends after those whom it has started, apart from those for whom it had stopped to wait.
+/// Whoever was cancelled or makes way ends after those whom it has started, unless the time is up that it had for them, or at
+/// all.
 fn ends_last(state: &State, run: RunId, at: Timestamp) -> Result<(), String> {
     let own = journal(state, run);
+    let up_at = own.iter().rev().find_map(|entry| match entry.what {
+        What::Begun { may_take_ms } => Some(entry.at.plus(Duration::from_millis(may_take_ms))),
+        _ => None,
+    });
+    if up_at.is_none_or(|until| at >= until) {
+        return Ok(());
+    }
     for (place, entry) in own.iter().enumerate() {
         let What::Waiting { step, wait, run: Some(child), .. } = &entry.what else { continue };
         let waited_in_vain = own.iter().skip(place).any(|entry| {

@@ -68,11 +68,19 @@ impl Process {
             };
             if let Some(command) = command {
                 found = true;
-                self.world.state().stopped.remove(&run.id);
+                self.lets_go(run.id);
                 let _ = self.tell((run.id, &run.workflow), command).await;
             }
         }
         found
+    }
+
+    /// Whatever a run was told before, it may go on now.
+    fn lets_go(&self, run: RunId) {
+        let mut state = self.world.state();
+        state.stopped.remove(&run);
+        // One that was on its way out when it was cancelled ends as it would have.
+        state.ending.remove(&run);
     }
 
     /// What an operator decides who knows what happened.

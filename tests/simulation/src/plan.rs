@@ -204,7 +204,7 @@ fn moments(rng: &mut Rng, mood: &Mood, calm_at: Duration) -> Vec<(Duration, Mome
             let pause = Moment::Pause(rng.usize(..16), secs(rng.u64(1..200)));
             happens(rng, pause);
         });
-        (0..rng.u32(0..=2)).for_each(|_| {
+        (0..rng.u32(0..=4)).for_each(|_| {
             let cancel = Moment::Cancel(rng.usize(..16));
             happens(rng, cancel);
         });
