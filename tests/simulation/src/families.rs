@@ -117,6 +117,9 @@ fn given_up(journal: &[Entry], child: RunId) -> Option<String> {
 /// all.
 fn ends_last(state: &State, run: RunId, at: Timestamp) -> Result<(), String> {
     let own = journal(state, run);
+    // It waits for nobody while it undoes what it has done.
+    let undoes = own.iter().rev().find(|entry| matches!(entry.what, What::Undoing { .. } | What::Restarted { .. }));
+    let at = undoes.map_or(at, |entry| entry.at.max(at));
     let up_at = own.iter().rev().find_map(|entry| match entry.what {
         What::Begun { may_take_ms } => Some(entry.at.plus(Duration::from_millis(may_take_ms))),
         _ => None,

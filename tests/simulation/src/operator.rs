@@ -68,19 +68,21 @@ impl Process {
             };
             if let Some(command) = command {
                 found = true;
-                self.lets_go(run.id);
+                self.lets_go(run.id, &command);
                 let _ = self.tell((run.id, &run.workflow), command).await;
             }
         }
         found
     }
 
-    /// Whatever a run was told before, it may go on now.
-    fn lets_go(&self, run: RunId) {
+    /// What a run was told before does not hold any more.
+    fn lets_go(&self, run: RunId, command: &Command) {
         let mut state = self.world.state();
         state.stopped.remove(&run);
         // One that was on its way out when it was cancelled ends as it would have.
-        state.ending.remove(&run);
+        if *command == Command::Redrive {
+            state.ending.remove(&run);
+        }
     }
 
     /// What an operator decides who knows what happened.
