@@ -129,7 +129,8 @@ impl Progress {
             }
             What::SupersedeAsked { reason } => self.leave(RunStatus::Superseded, reason),
             What::CancelAsked { reason } => self.leave(RunStatus::Cancelled, reason),
-            What::EndAsked { status, reason } => self.leave(*status, reason),
+            // Whatever it has to undo waits until it may go on.
+            What::EndAsked { status, reason } => self.leaving = Some((*status, reason.clone())),
             What::Paused => self.paused = true,
             What::Resumed => self.paused = false,
             What::Blocked { reason } => self.blocked = Some(reason.clone()),
@@ -142,6 +143,8 @@ impl Progress {
                 self.life = Life::Undoing { status: *status, reason: reason.clone() };
                 // What must be undone has the time that it takes.
                 (self.left, self.leaving) = (None, None);
+                // Whoever cancels it wants it to end.
+                self.paused &= *status != RunStatus::Cancelled;
             }
             What::Dismissed { .. } => self.dismissed = true,
             What::Ended { status, reason } => {

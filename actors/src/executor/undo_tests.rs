@@ -6,6 +6,7 @@ use crate::executor::command::Command;
 use crate::executor::decide::Happening;
 use crate::executor::failure::ErrorClass;
 use crate::executor::outages::Outages;
+use crate::executor::port::Success;
 use crate::executor::story::{Story, failure};
 use crate::run::{Ruling, RunStatus, Standing, What};
 
@@ -141,4 +142,38 @@ fn a_restart_does_again_what_was_undone() {
     story.done(1);
     story.done(1);
     assert_eq!(story.status(), RunStatus::Succeeded);
+}
+
+#[test]
+fn whoever_is_paused_undoes_nothing_before_it_goes_on_unless_it_is_cancelled() {
+    let done = || Ok(Success::Done(json!(null)));
+    let two_at_once = UNDONE.replace(
+        "{ name = \"c\", action = \"look\",",
+        "{ name = \"d\", action = \"tell\", needs = [\"b\"] }, { name = \"c\", action = \"look\", needs = [\"b\"],",
+    );
+    let mut story = Story::new(
+        &two_at_once
+            .replace("{ name = \"b\", action = \"look\",", "{ name = \"b\", action = \"look\", needs = [\"a\"],"),
+    );
+    story.happens_at_once(&Happening::Go);
+    let land = |story: &mut Story, step: &str, outcome| {
+        let flying = story.progress.in_flight().find(|(of, _)| *of == step).unwrap().1.serial;
+        story.happens_at_once(&Happening::Ended(flying, outcome))
+    };
+    land(&mut story, "a", done());
+    land(&mut story, "b", done());
+    story.happens(&Happening::Told(Command::Pause));
+    land(&mut story, "c", Err(failure(ErrorClass::Validation)));
+    assert_eq!(land(&mut story, "d", done()), [], "it has failed, and what it has done is undone later");
+    assert_eq!(story.progress.standing(&story.definition, story.now, &Outages::default()), Standing::Parked);
+    story.happens(&Happening::Told(Command::Resume));
+    assert_eq!(story.progress.standing(&story.definition, story.now, &Outages::default()), Standing::Undoing);
+
+    let mut paused = Story::new(UNDONE);
+    paused.happens(&Happening::Go);
+    paused.done(1);
+    paused.fails(1, failure(ErrorClass::ServiceUnavailable));
+    paused.happens(&Happening::Told(Command::Pause));
+    paused.happens(&Happening::Told(Command::Cancel { reason: "x".into() }));
+    assert_eq!(paused.happens(&Happening::Go).map(|execute| execute.step).as_deref(), Some("undo/a"));
 }
