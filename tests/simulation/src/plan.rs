@@ -200,7 +200,7 @@ fn moments(rng: &mut Rng, mood: &Mood, calm_at: Duration) -> Vec<(Duration, Mome
         });
     }
     if mood.operators {
-        (0..rng.u32(1..=3)).for_each(|_| {
+        (0..rng.u32(1..=8)).for_each(|_| {
             let pause = Moment::Pause(rng.usize(..16), secs(rng.u64(1..200)));
             happens(rng, pause);
         });
