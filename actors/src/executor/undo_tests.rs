@@ -167,7 +167,7 @@ fn whoever_is_paused_undoes_nothing_before_it_goes_on_unless_it_is_cancelled() {
     assert_eq!(land(&mut story, "d", done()), [], "it has failed, and what it has done is undone later");
     assert_eq!(story.progress.standing(&story.definition, story.now, &Outages::default()), Standing::Parked);
     story.happens(&Happening::Told(Command::Resume));
-    assert_eq!(story.progress.standing(&story.definition, story.now, &Outages::default()), Standing::Undoing);
+    assert_eq!(story.progress.standing(&story.definition, story.now, &Outages::default()), Standing::Runnable);
 
     let mut paused = Story::new(UNDONE);
     paused.happens(&Happening::Go);
