@@ -118,7 +118,8 @@ impl Dispatcher {
     /// Asks the executors whose runs are not known for them, until they are. One that is gone has none
     /// that could go on.
     fn count(&mut self, ctx: &mut Context<Self>) {
-        let uncounted: Vec<String> = self.queue.uncounted().cloned().collect();
+        let mut uncounted: Vec<String> = self.queue.uncounted().cloned().collect();
+        uncounted.sort_unstable();
         for workflow in &uncounted {
             let asked = self.executors.of(workflow).and_then(|executor| executor.report.offer(ReportAll));
             if asked == Err(NotTaken::Closed) {

@@ -1,6 +1,6 @@
 //! What executors are told, and where they are found: there is one for each workflow.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use actix::Message;
@@ -120,7 +120,7 @@ pub struct ExecutorDoors {
 
 /// The executors of a process, by workflow.
 #[derive(Clone, Default)]
-pub struct Executors(Arc<RwLock<HashMap<String, ExecutorDoors>>>);
+pub struct Executors(Arc<RwLock<BTreeMap<String, ExecutorDoors>>>);
 
 impl Executors {
     /// Enters the executor of a workflow.
@@ -186,7 +186,7 @@ impl Executors {
 
     /// Tells of runs that are durable now. An executor that has no room finds them in storage.
     pub fn started(&self, runs: Vec<RunRecord>) {
-        let mut by_workflow: HashMap<String, Vec<RunRecord>> = HashMap::new();
+        let mut by_workflow: BTreeMap<String, Vec<RunRecord>> = BTreeMap::new();
         for run in runs {
             by_workflow.entry(run.workflow.clone()).or_default().push(run);
         }
