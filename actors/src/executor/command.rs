@@ -129,7 +129,7 @@ impl Next<'_> {
         if self.progress.is_undoing() {
             return self.refuse("what it has done is being undone; wait, or decide about what cannot be");
         }
-        let missing = from.needs.iter().find(|needed| match self.progress.steps.get(*needed) {
+        let missing = from.needs.iter().find(|needed| match self.progress.steps.get(needed) {
             Some(StepState::Failed(_)) => {
                 definition.step(needed).is_some_and(|step| step.on_failure == OnFailure::Fail)
             }

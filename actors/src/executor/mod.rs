@@ -31,6 +31,7 @@ mod recovery;
 mod redrive;
 mod step;
 mod step_state;
+mod steps;
 #[cfg(test)]
 pub(crate) mod story;
 mod summary;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::failure::ErrorClass;
 use super::outages::Outages;
 pub use super::step_state::{Flying, Pause, StepState, Tries};
+pub use super::steps::Steps;
 use crate::ids::{RunId, WaitId};
 use crate::run::{Entry, Reserved, Ruling, RunRecord, RunStatus, Standing, Unclear, What};
 use crate::time::Timestamp;
@@ -18,7 +19,7 @@ pub struct Progress {
     /// Whether it has begun, and whether it is over.
     pub life: Life,
     /// Its steps, as far as anything has happened to them.
-    pub steps: BTreeMap<String, StepState>,
+    pub steps: Steps,
     /// How often it was restarted: part of the keys of its attempts.
     pub generation: u32,
     /// The generation in the key of a step that was done again, if it is not the first.
@@ -85,7 +86,7 @@ impl Progress {
         let RunRecord { started_at, begins_at, .. } = *run;
         Self {
             life: Life::Queued,
-            steps: BTreeMap::new(),
+            steps: Steps::default(),
             generation: 0,
             keys: BTreeMap::new(),
             doubtful: BTreeSet::new(),
@@ -279,7 +280,7 @@ impl Progress {
     }
 
     fn restarted(&mut self, steps: &[String], generation: u32) {
-        self.steps.retain(|step, _| !steps.contains(step));
+        self.steps.retain(|step| !steps.contains(step));
         // Whoever recognises the key does nothing twice.
         for step in steps.iter().filter(|step| !self.doubtful.contains(*step)) {
             self.keys.insert(step.clone(), generation);

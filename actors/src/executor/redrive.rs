@@ -18,13 +18,13 @@ impl Next<'_> {
         }
         let definition = self.definition;
         let names = definition.steps.iter().map(|step| &step.name);
-        let in_doubt = |name: &&String| matches!(self.progress.steps.get(*name), Some(StepState::InDoubt { .. }));
+        let in_doubt = |name: &&String| matches!(self.progress.steps.get(name), Some(StepState::InDoubt { .. }));
         if let Some(doubtful) = names.clone().find(in_doubt) {
             return self.refuse(format!("nobody knows whether `{doubtful}` had its effect; decide about that first"));
         }
         let failed = |step: &&String| {
             let is_forgiven = definition.step(step).is_some_and(|step| step.on_failure != OnFailure::Fail);
-            let has_failed = matches!(self.progress.steps.get(*step), Some(StepState::Failed(_)));
+            let has_failed = matches!(self.progress.steps.get(step), Some(StepState::Failed(_)));
             has_failed && (!is_forgiven || self.progress.culprit.as_ref() == Some(*step))
         };
         let failed: Vec<&str> = names.filter(failed).map(String::as_str).collect();
