@@ -53,7 +53,9 @@ impl Live {
     pub(super) fn report(&self, now: Timestamp, outages: &Outages) -> Report {
         // Whoever has been told to go on may be at work as soon as that is durable.
         let is_told = || self.waiting.iter().any(|task| matches!(task.happening, Happening::Go));
-        let is_going = self.in_hand.is_some_and(|in_hand| in_hand.begins) || is_told();
+        // Of one that is over nobody hears again.
+        let is_over = self.progress.is_over() && self.in_hand.is_none();
+        let is_going = !is_over && (self.in_hand.is_some_and(|in_hand| in_hand.begins) || is_told());
         let standing = if is_going { Standing::Busy } else { self.progress.standing(&self.definition, now, outages) };
         let (again, undoes) = (self.progress.tries_again(), self.progress.is_undoing());
         Report {
