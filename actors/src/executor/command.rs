@@ -106,7 +106,7 @@ impl Next<'_> {
         if has_failed && matches!(ruling, Ruling::Fail { .. }) {
             return self.refuse("it has failed; have it done again, or take it as done");
         }
-        let attempt = self.progress.steps.get(&step).map(|state| state.tries().attempts).unwrap_or_default();
+        let attempt = self.tries(of).attempts;
         self.close(&step);
         self.answered = self.progress.steps.get(&step).and_then(StepState::wait).map(|wait| wait.id);
         self.write(What::Decided { step, attempt, ruling: ruling.clone() });

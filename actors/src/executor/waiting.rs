@@ -87,7 +87,7 @@ impl Next<'_> {
     pub(super) fn called(&mut self, wait: WaitId, by: Resolution, outcome: &Outcome) {
         let found = self.progress.open_waits().find(|(_, open)| open.id == wait).map(|(step, _)| step.clone());
         let Some(step) = found.and_then(|step| self.definition.step(&step)) else { return };
-        let attempt = self.progress.steps.get(&step.name).map(|state| state.tries().attempts).unwrap_or_default();
+        let attempt = self.tries(step).attempts;
         let event = match by {
             Resolution::Callback(event) => Some(event),
             _ => None,
