@@ -21,6 +21,7 @@ pub mod messages;
 #[cfg(test)]
 mod outage_tests;
 pub mod outages;
+mod outlook;
 #[cfg(test)]
 mod parallel_tests;
 pub mod parameter;
