@@ -375,6 +375,9 @@ pub enum What {
         attempt: u32,
         /// What.
         ruling: Ruling,
+        /// Whether the run was over, and what would have undone the step has not: what it did stays.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        stays: bool,
     },
     /// An operator has it done again from a step on. What happened stands as it is; what is not done again
     /// keeps its output.

@@ -291,7 +291,8 @@ pub(super) fn entry_line(entry: &Value) -> String {
         "resumed" => "resumed".to_owned(),
         "decided" => {
             let ruling = entry.pointer("/ruling/decision").and_then(Value::as_str).unwrap_or("-");
-            format!("{step}: an operator decides about attempt {attempt}: {ruling}")
+            let stays = if entry.get("stays").is_some() { "; the run is over, and nothing undoes it" } else { "" };
+            format!("{step}: an operator decides about attempt {attempt}: {ruling}{stays}")
         }
         "restarted" => {
             let steps = entry.get("steps").and_then(Value::as_array).into_iter().flatten();
@@ -344,6 +345,8 @@ mod tests {
             json!({"at": "t", "entry": "failed", "step": "a", "attempt": 1, "error": {"message": "no"}}),
             "a: failed for good: no",
         );
+        let decided = json!({"at": "t", "entry": "decided", "step": "a", "attempt": 1, "ruling": {"decision": "done"}, "stays": true});
+        check(decided, "a: an operator decides about attempt 1: done; the run is over, and nothing undoes it");
         check(json!({"at": "t", "entry": "ended", "status": "superseded", "reason": "by b"}), "superseded: by b");
     }
 }

@@ -109,7 +109,8 @@ impl Next<'_> {
         let attempt = self.tries(of).attempts;
         self.close(&step);
         self.answered = self.progress.steps.get(&step).and_then(StepState::wait).map(|wait| wait.id);
-        self.write(What::Decided { step, attempt, ruling: ruling.clone() });
+        let stays = self.progress.is_over() && of.undo.is_some() && matches!(ruling, Ruling::Done { .. });
+        self.write(What::Decided { step, attempt, ruling: ruling.clone(), stays });
         if let Ruling::Fail { reason } = ruling {
             let message = format!("an operator says that it failed: {reason}");
             self.give_up(of, attempt, Failure::new(ErrorClass::Validation, message));

@@ -127,8 +127,10 @@ impl Progress {
 
     /// The step that undoes something and is next: what was built on something is undone before that.
     pub fn next_undo<'a>(&self, definition: &'a Definition) -> Option<&'a Step> {
+        let has_happened = |name: &str| self.steps.get(name).is_some_and(StepState::has_happened);
         let is_done = |name: &str| matches!(self.steps.get(name), Some(StepState::Done { .. }));
-        let pending = |step: &'a Step| step.undo.as_deref().filter(|undo| is_done(&step.name) && !is_done(&undo.name));
+        let pending =
+            |step: &'a Step| step.undo.as_deref().filter(|undo| has_happened(&step.name) && !is_done(&undo.name));
         let first = definition.steps.iter().rev().find(|step| {
             let after = definition.after(&step.name);
             let mut built_on_it = definition.steps.iter().filter(|later| after.contains(&later.name));

@@ -141,6 +141,7 @@ impl Progress {
                 self.life = Life::Undoing { status: *status, reason: reason.clone() };
                 // What must be undone has the time that it takes.
                 (self.left, self.leaving) = (None, None);
+                self.steps.values_mut().for_each(StepState::abandon);
                 // Whoever cancels it wants it to end.
                 self.paused &= *status != RunStatus::Cancelled;
             }
@@ -242,9 +243,10 @@ impl Progress {
             What::Decided { step, ruling: Ruling::Repeat, .. } => {
                 (step, StepState::Again(Tries { wait: None, unclear: None, ..tries(step) }))
             }
-            What::Waiting { step, wait, keys, run, .. } => {
+            What::Waiting { step, wait, keys, run, output, .. } => {
                 let tries = Tries { wait: Some(*wait), unclear: None, ..tries(step) };
-                (step, StepState::Waiting { keys: keys.clone(), run: *run, until: wait.until, tries })
+                let output = Some(output).filter(|output| !output.is_null()).cloned().map(Box::new);
+                (step, StepState::Waiting { keys: keys.clone(), run: *run, until: wait.until, output, tries })
             }
             What::Held { step, service, unclear, .. } => {
                 let before = tries(step);

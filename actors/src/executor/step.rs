@@ -73,6 +73,8 @@ impl Next<'_> {
         let seen = |state: &StepState| match state {
             StepState::Done { output } => json!({ "status": state.word(), "output": output }),
             StepState::Failed(failure) => json!({ "status": state.word(), "error": failure }),
+            // Only what undoes it sees it so.
+            StepState::Abandoned { output: Some(output), .. } => json!({ "status": state.word(), "output": output }),
             _ => json!({ "status": state.word() }),
         };
         self.progress.steps.iter().map(|(step, state)| (step.clone(), seen(state))).collect()

@@ -57,7 +57,16 @@ pub enum StepState {
         run: Option<RunId>,
         /// Until when.
         until: Timestamp,
+        /// What the attempt gave, if it gave something: whatever undoes it may need that.
+        output: Option<Box<Json>>,
         /// How often it was tried, and its wait.
+        tries: Tries,
+    },
+    /// Nobody waits for its callback any more: the run is on its way out.
+    Abandoned {
+        /// What the attempt gave, if it gave something.
+        output: Option<Box<Json>>,
+        /// How often it was tried.
         tries: Tries,
     },
     /// An attempt is in doubt, and an operator must decide.
@@ -116,9 +125,30 @@ impl StepState {
             | Self::Pausing { tries, .. }
             | Self::Held { tries, .. }
             | Self::Waiting { tries, .. }
+            | Self::Abandoned { tries, .. }
             | Self::InDoubt { tries, .. } => *tries,
             Self::Attempting(flying) => flying.tries,
             Self::Done { .. } | Self::Skipped { .. } | Self::Failed(_) => Tries::default(),
+        }
+    }
+
+    /// Whether it has had an effect that is known of: it is done, or its attempt was answered and only the callback is
+    /// waited for. What another run does for it is that run's own.
+    pub fn has_happened(&self) -> bool {
+        match self {
+            Self::Done { .. } => true,
+            // A step that does nothing but wait makes no attempt.
+            Self::Waiting { run, tries, .. } => run.is_none() && tries.attempts > 0,
+            Self::Abandoned { tries, .. } => tries.attempts > 0,
+            _ => false,
+        }
+    }
+
+    /// Nobody waits for its callback any more. What was begun stays begun, and for the end of another run it is waited all
+    /// the same.
+    pub(super) fn abandon(&mut self) {
+        if let Self::Waiting { run: None, output, tries, .. } = self {
+            *self = Self::Abandoned { output: output.take(), tries: Tries { wait: None, ..*tries } };
         }
     }
 
@@ -133,6 +163,7 @@ impl StepState {
             | Self::Pausing { .. }
             | Self::Held { .. }
             | Self::Waiting { .. }
+            | Self::Abandoned { .. }
             | Self::InDoubt { .. } => "open",
         }
     }

@@ -34,6 +34,11 @@ impl Steps {
         self.0.iter().map(|(_, state)| state)
     }
 
+    /// The same, to change them.
+    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut StepState> {
+        self.0.iter_mut().map(|(_, state)| state)
+    }
+
     pub(super) fn insert(&mut self, step: String, state: StepState) {
         match self.place(&step) {
             Ok(place) => {

@@ -9,7 +9,9 @@ use serde_json::{Map, json};
 use super::decide::{Execute, Happening, Moment, decide};
 use super::failure::{ErrorClass, Failure};
 use super::outages::Outages;
-use super::port::{Action, ActionInfo, Actions, Attempt, EffectClass, OnDoubt, Outcome, Success, WaitInfo, Working};
+use super::port::{
+    Accepts, Action, ActionInfo, Actions, Attempt, EffectClass, OnDoubt, Outcome, Parameter, Success, WaitInfo, Working,
+};
 use super::progress::Progress;
 use crate::ids::{EventId, RunId};
 use crate::run::{Entry, RunRecord, RunStatus, What};
@@ -81,7 +83,7 @@ static PUT: ActionInfo = ActionInfo {
     name: "put",
     class: EffectClass::Keyed,
     on_doubt: OnDoubt::Repeat,
-    parameters: &[],
+    parameters: &[Parameter { name: "text", accepts: Accepts::Text, default: Some("-") }],
     timeout: None,
     waits: None,
     services: &[],

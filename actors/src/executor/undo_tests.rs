@@ -3,10 +3,10 @@
 use serde_json::json;
 
 use crate::executor::command::Command;
-use crate::executor::decide::Happening;
+use crate::executor::decide::{Execute, Happening};
 use crate::executor::failure::ErrorClass;
 use crate::executor::outages::Outages;
-use crate::executor::port::Success;
+use crate::executor::port::{Outcome, Success};
 use crate::executor::story::{Story, failure};
 use crate::run::{Ruling, RunStatus, Standing, What};
 
@@ -115,6 +115,105 @@ fn a_cancelled_run_and_one_out_of_time_are_undone_and_a_superseded_one_is_not() 
     superseded.happens(&Happening::Superseded("a newer one".into()));
     superseded.done(1);
     assert_eq!(superseded.status(), RunStatus::Superseded, "it has no further effect");
+}
+
+/// Starts something that calls back, beside something that fails.
+const TRIGGERED: &str = r#"
+timeout = "10m"
+parallelism = 2
+steps = [
+  { name = "t", action = "trigger", needs = [], deadline = "5m", undo = { action = "put" } },
+  { name = "w", action = "wait_for_event", needs = [], deadline = "5m", with = { source = "codegen", event = "generation", key = "codegen:run:1" } },
+  { name = "f", action = "look", needs = [], retry = { max_attempts = 1 } },
+]
+"#;
+
+/// A run of which `t` waits to be called back, or is still at work, and `f` is at work.
+fn triggered(answered: bool) -> Story {
+    let mut story = Story::new(TRIGGERED);
+    story.happens_at_once(&Happening::Go);
+    if answered {
+        let waiting = Success::Waiting { keys: vec!["codegen:run:7".into()], output: json!({ "id": 7 }) };
+        lands(&mut story, "t", Ok(waiting));
+    }
+    story
+}
+
+fn lands(story: &mut Story, step: &str, outcome: Outcome) -> Vec<Execute> {
+    let flying = story.progress.in_flight().find(|(of, _)| *of == step).unwrap().1.serial;
+    story.happens_at_once(&Happening::Ended(flying, outcome))
+}
+
+#[test]
+fn what_was_begun_and_has_not_called_back_is_undone() {
+    let is_undone = |story: &mut Story, status: RunStatus| {
+        let next = story.happens(&Happening::Go);
+        assert_eq!(next.map(|execute| execute.step).as_deref(), Some("undo/t"));
+        assert_eq!(story.progress.open_waits().count(), 0, "nobody waits for it any more");
+        assert_eq!(story.progress.wake(story.now), None, "nor for its deadline");
+        story.done(1);
+        assert_eq!(story.status(), status);
+        story.happens(&Happening::Told(Command::Restart { step: "f".into() }));
+        assert!(!story.progress.steps.contains_key("t"), "it is done again");
+    };
+    let mut failed = triggered(true);
+    let next = lands(&mut failed, "f", Err(failure(ErrorClass::Validation)));
+    assert_eq!(next.iter().map(|execute| execute.step.as_str()).collect::<Vec<_>>(), ["undo/t"]);
+    failed.done(1);
+    assert_eq!(failed.status(), RunStatus::Failed);
+    let mut cancelled = triggered(true);
+    lands(&mut cancelled, "f", Ok(Success::Done(json!({}))));
+    cancelled.happens(&Happening::Told(Command::Cancel { reason: "x".into() }));
+    is_undone(&mut cancelled, RunStatus::Cancelled);
+    let mut late = Story::new(
+        r#"
+timeout = "6m"
+steps = [
+  { name = "d", action = "delay", with = { duration = "2m" } },
+  { name = "f", action = "look" },
+  { name = "t", action = "trigger", deadline = "5m", undo = { action = "put" } },
+]
+"#,
+    );
+    late.happens(&Happening::Go);
+    late.after(120_000).happens(&Happening::Go);
+    late.done(1);
+    let waiting = Success::Waiting { keys: vec!["codegen:run:7".into()], output: json!({ "id": 7 }) };
+    lands(&mut late, "t", Ok(waiting));
+    late.after(240_000).happens(&Happening::Woke);
+    is_undone(&mut late, RunStatus::TimedOut);
+}
+
+#[test]
+fn what_undoes_sees_what_the_attempt_gave() {
+    let told = TRIGGERED.replace(
+        "undo = { action = \"put\" }",
+        "undo = { action = \"put\", with = { text = \"{{ steps.t.status }} {{ steps.t.output.id }}\" } }",
+    );
+    let mut story = Story::new(&told);
+    story.happens_at_once(&Happening::Go);
+    let waiting = Success::Waiting { keys: vec!["codegen:run:7".into()], output: json!({ "id": 7 }) };
+    lands(&mut story, "t", Ok(waiting));
+    let [undo] = &lands(&mut story, "f", Err(failure(ErrorClass::Validation)))[..] else { panic!() };
+    assert_eq!(undo.with["text"], "open 7");
+}
+
+#[test]
+fn what_is_in_doubt_is_not_undone_and_whoever_says_that_it_happened_reads_so() {
+    let mut story = triggered(false);
+    lands(&mut story, "t", Err(failure(ErrorClass::Timeout).in_doubt()));
+    lands(&mut story, "f", Err(failure(ErrorClass::Validation)));
+    assert_eq!(story.status(), RunStatus::Failed, "nobody knows whether there is something to undo");
+    let decide = |ruling| Happening::Told(Command::Decide { step: None, ruling });
+    story.happens(&decide(Ruling::Done { output: json!({}) }));
+    assert!(matches!(end(&story), Some(What::Decided { stays: true, .. })));
+    let mut open = triggered(false);
+    lands(&mut open, "t", Err(failure(ErrorClass::Timeout).in_doubt()));
+    open.happens(&decide(Ruling::Done { output: json!({}) }));
+    let decided = open.journal.iter().find(|entry| matches!(entry.what, What::Decided { .. }));
+    assert!(matches!(decided.unwrap().what, What::Decided { stays: false, .. }), "it can still be undone");
+    let undo = lands(&mut open, "f", Err(failure(ErrorClass::Validation)));
+    assert_eq!(undo.iter().map(|execute| execute.step.as_str()).collect::<Vec<_>>(), ["undo/t"]);
 }
 
 #[test]
