@@ -84,7 +84,7 @@ pub async fn answers(store: &dyn Store, questions: Questions) -> Result<Vec<Happ
     Ok(answers)
 }
 
-async fn read(store: &dyn Store, wait: WaitId) -> Result<Option<WaitRecord>, StoreError> {
+pub(super) async fn read(store: &dyn Store, wait: WaitId) -> Result<Option<WaitRecord>, StoreError> {
     match store.wait(wait).await {
         Err(StoreError::Damaged { id, reason }) => {
             tracing::error!(wait = %id, reason, "the record of a wait is damaged; its run goes on at the deadline");

@@ -83,6 +83,11 @@ pub(super) fn left(definition: &Definition, before: &Progress, decision: &Decisi
 
 /// What a run hears of `wait`, which is its parent's or that of one above; nothing while it is wanted.
 pub(super) fn hears(run: &RunRecord, wait: &WaitRecord) -> Option<Happening> {
+    unwanted(run, wait).map(|reason| Happening::Told(Command::Cancel { reason }))
+}
+
+/// Why a run is not wanted that has such a `wait` above it, in words.
+pub(super) fn unwanted(run: &RunRecord, wait: &WaitRecord) -> Option<String> {
     let of = run.lineage().into_iter().find(|above| above.wait == wait.id && !wait.wants(above.run))?;
     let (whom, start) =
         if of.run == run.id { ("it", "which has started it") } else { ("what has started it", "far above") };
@@ -90,8 +95,7 @@ pub(super) fn hears(run: &RunRecord, wait: &WaitRecord) -> Option<Happening> {
         WaitState::Resolved { by: Resolution::Timeout, .. } => format!("did not wait any longer for {whom}"),
         _ => format!("does not want {whom} any more"),
     };
-    let reason = format!("{}, {start}, {why}", wait.run.id);
-    Some(Happening::Told(Command::Cancel { reason }))
+    Some(format!("{}, {start}, {why}", wait.run.id))
 }
 
 /// What the end of a run says to the step that has started it. An operator may have begun it again since then; that is

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::child;
 use super::decide::Next;
 use super::failure::{ErrorClass, Failure};
 use super::port::EffectClass;
@@ -175,6 +176,8 @@ impl Next<'_> {
         let undos = undos.filter(|undo| self.progress.steps.contains_key(undo));
         let steps: Vec<String> = names().filter(again).chain(undos).collect();
         steps.iter().for_each(|step| self.close(step));
+        // Whoever has started it may give it up at this moment.
+        self.waits.extend(child::is_wanted(self.run));
         self.write(What::Restarted { steps, generation: self.progress.generation + 1 });
     }
 }

@@ -10,6 +10,7 @@ use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use serde_json::Value as Json;
 
 use super::actor::{Executor, STORE_PAUSE};
+use super::again::obstacle;
 use super::attempts::State;
 use super::child;
 use super::decide::Happening;
@@ -151,16 +152,20 @@ impl Executor {
     pub(super) fn take_when_read(&mut self, run: RunId, task: Task, ctx: &mut Context<Self>) {
         let (store, definitions, actions) =
             (Arc::clone(&self.shared.store), self.shared.definitions.clone(), self.shared.actions.clone());
-        let caught_up = self.caught_up(false);
+        let (caught_up, begins_again) = (self.caught_up(false), task.begins_again());
         let read = async move {
             caught_up.await?;
-            load_one(store.as_ref(), &definitions, &actions, run).await
+            let Some(loaded) = load_one(store.as_ref(), &definitions, &actions, run).await? else { return Ok(None) };
+            let obstacle =
+                if begins_again && loaded.progress.is_over() { obstacle(store.as_ref(), &loaded).await? } else { None };
+            Ok::<_, StoreError>(Some((loaded, obstacle)))
         };
         ctx.spawn(read.into_actor(self).map(move |loaded, executor, ctx| match loaded {
-            Ok(Some(Loaded { definition: Err(reason), run, progress, .. })) => {
+            Ok(Some((_, Some(obstacle)))) => task.lost(&obstacle),
+            Ok(Some((Loaded { definition: Err(reason), run, progress, .. }, None))) => {
                 executor.tell_blocked((run, progress), &reason, task, ctx);
             }
-            Ok(Some(loaded)) => {
+            Ok(Some((loaded, None))) => {
                 executor.hold(loaded, ctx);
                 executor.tell_held(run, task, ctx);
             }

@@ -79,6 +79,11 @@ impl Task {
             _ => None,
         }
     }
+
+    /// Whether an operator has the run begun again.
+    pub(super) fn begins_again(&self) -> bool {
+        matches!(self.happening, Happening::Told(Command::Restart { .. } | Command::Redrive))
+    }
 }
 
 impl From<Happening> for Task {

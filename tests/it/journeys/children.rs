@@ -89,6 +89,17 @@ async fn a_child_ends_with_its_parent() {
     assert_eq!(answer.status(), 200);
     let cancelled = site.until(&child, "cancelled").await;
     assert_eq!(cancelled["reason"], format!("{parent}, which has started it, does not want it any more"));
+    // Begun again by itself it would be cancelled at once.
+    let url = site.server.url(&format!("/api/v1/runs/{child}/restart"));
+    let restart = site.server.http.post(url).bearer_auth(crate::server::TOKEN).json(&json!({ "step": "tell" }));
+    let refused = restart.send().await.unwrap();
+    assert_eq!(refused.status(), 409);
+    let said = refused.text().await.unwrap();
+    let expect = format!(
+        "{parent}, which has started it, does not want it any more; restart {parent} at its step `roll_out` instead"
+    );
+    assert!(said.contains(&expect), "{said}");
+    assert_eq!(site.run(&child).await["journal"], cancelled["journal"]);
 }
 
 #[actix::test]
