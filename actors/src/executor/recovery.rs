@@ -152,12 +152,14 @@ impl Executor {
     pub(super) fn take_when_read(&mut self, run: RunId, task: Task, ctx: &mut Context<Self>) {
         let (store, definitions, actions) =
             (Arc::clone(&self.shared.store), self.shared.definitions.clone(), self.shared.actions.clone());
-        let (caught_up, begins_again) = (self.caught_up(false), task.begins_again());
+        let (caught_up, again) = (self.caught_up(false), task.begins_again().then(|| self.shared.clone()));
         let read = async move {
             caught_up.await?;
             let Some(loaded) = load_one(store.as_ref(), &definitions, &actions, run).await? else { return Ok(None) };
-            let obstacle =
-                if begins_again && loaded.progress.is_over() { obstacle(store.as_ref(), &loaded).await? } else { None };
+            let obstacle = match again.filter(|_| loaded.progress.is_over()) {
+                Some(shared) => obstacle(&shared, &loaded).await?,
+                None => None,
+            };
             Ok::<_, StoreError>(Some((loaded, obstacle)))
         };
         ctx.spawn(read.into_actor(self).map(move |loaded, executor, ctx| match loaded {

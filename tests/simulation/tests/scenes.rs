@@ -184,3 +184,35 @@ fn what_a_run_starts_is_driven_also_when_its_workflow_is_not_in_the_configuratio
         assert_eq!(stage.provider.calls("a"), 1);
     });
 }
+
+const FAILING_PARENT: &str = r#"steps = [
+  { name = "a", action = "set", retry = { max_attempts = 1 } },
+  { name = "r", action = "run_workflow", deadline = "3m", with = { workflow = "v" } },
+]"#;
+
+#[test]
+fn what_would_start_a_run_that_nobody_drives_is_not_begun_again() {
+    let (store, run) = play(async {
+        let stage = Stage::set(&[("w", FAILING_PARENT), ("v", BETWEEN), ("u", ONCE)], Props::default()).await;
+        stage.provider.plan("a", [Ending::Fails(ErrorClass::NotFound)]);
+        let run = stage.start("w", 1).await;
+        stage.until(run, "ended").await;
+        (Arc::clone(&stage.store), run)
+    });
+    play(async {
+        let stage = Stage::set_on(Arc::clone(&store), &[("w", ONCE), ("v", ONCE)], Props::default()).await;
+        let (reply, redriven) = oneshot::channel();
+        stage.tree.dead_letters.one.ask(RedriveOne { id: LetterId::Run(run), reply }).await.unwrap();
+        let why = "it may run the workflow `u`, which is not in the configuration any more; put it back";
+        assert_eq!(redriven.await.unwrap().unwrap_err().to_string(), why);
+        let restart = Command::Restart { step: "a".into() };
+        assert_eq!(stage.tree.executors.tell(run, "w", restart).await.unwrap_err().to_string(), why);
+        assert_eq!(stage.words(run).await.last().unwrap(), "ended");
+    });
+    play(async {
+        let stage = Stage::set_on(store, &[("w", ONCE), ("v", ONCE), ("u", ONCE)], Props::default()).await;
+        stage.tree.executors.tell(run, "w", Command::Restart { step: "a".into() }).await.unwrap();
+        stage.until(run, "ended").await;
+        assert_eq!(stage.run(run).await.head.status, RunStatus::Succeeded);
+    });
+}
