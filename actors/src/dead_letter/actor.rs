@@ -222,7 +222,10 @@ impl Work {
 
     async fn redrive(&self, letter: DeadLetter) -> Result<(), Refused> {
         match letter.body {
-            Body::Run(stored) => self.shared.executors.tell(stored.0.id, &stored.0.workflow, Command::Redrive).await,
+            Body::Run(stored) => {
+                let redrive = Command::Redrive { since: letter.since };
+                self.shared.executors.tell(stored.0.id, &stored.0.workflow, redrive).await
+            }
             Body::Event(event) => self.redrive_event(event.meta.id).await,
         }
     }

@@ -10,6 +10,7 @@ use super::failure::{ErrorClass, Failure};
 use super::port::EffectClass;
 use super::progress::StepState;
 use crate::run::{Ruling, RunStatus, What};
+use crate::time::Timestamp;
 use crate::workflow::definition::UNDO;
 use crate::workflow::spec::OnFailure;
 
@@ -30,8 +31,11 @@ pub enum Command {
         /// The step.
         step: String,
     },
-    /// Do again what it failed at, if it is a dead letter.
-    Redrive,
+    /// Do again what it failed at, if it is still the dead letter that somebody has looked at.
+    Redrive {
+        /// Since when that is one.
+        since: Timestamp,
+    },
     /// Rule about an attempt in doubt.
     Decide {
         /// The step; it need not be named if it is the only one in doubt.
@@ -47,7 +51,7 @@ impl Next<'_> {
         let is_over = self.progress.is_over();
         match command {
             Command::Restart { step } => self.restart(step),
-            Command::Redrive => self.redrive(),
+            Command::Redrive { since } => self.redrive(*since),
             // Also of a run that is over: it cannot be restarted before.
             Command::Decide { step, ruling } => self.rule(step.as_deref(), ruling),
             _ if is_over => self.refuse("it is over; only a restart can begin it again"),

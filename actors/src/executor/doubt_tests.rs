@@ -21,7 +21,7 @@ fn done_again_after_a_doubt_a_step_keeps_its_key() {
     story.after(1_000).happens(&Happening::Go);
     story.fails(2, failure(ErrorClass::NotFound));
     assert_eq!(story.status(), RunStatus::Failed);
-    story.happens(&Happening::Told(Command::Redrive));
+    story.redriven();
     let again = story.happens(&Happening::Go).unwrap();
     assert_eq!((again.key.clone(), story.progress.generation), (first.key, 1), "the first may have had its effect");
     story.done(1);
@@ -40,14 +40,14 @@ fn who_has_called_back_a_step_that_failed_in_doubt_has_called_it_back_when_it_is
     story.fails(1, failure(ErrorClass::Timeout).in_doubt());
     story.after(1_000).happens(&Happening::Go);
     story.fails(2, failure(ErrorClass::NotFound));
-    story.after(60_000).happens(&Happening::Told(Command::Redrive));
+    story.after(60_000).redriven();
     story.happens(&Happening::Go);
     let since = |story: &Story| story.shelves.waits().find(|wait| wait.is_open()).unwrap().since;
     assert_eq!(since(&story), begun);
     let waiting = Success::Waiting { keys: vec!["codegen:run:7".into()], output: json!({}) };
     story.happens(&Happening::Ended(story.serial_of("a"), Ok(waiting)));
     story.after(60_000).happens(&Happening::Woke);
-    story.after(60_000).happens(&Happening::Told(Command::Redrive));
+    story.after(60_000).redriven();
     story.happens(&Happening::Go);
     assert_eq!(since(&story), story.now, "that one had its answer, and never came");
 }
@@ -57,7 +57,7 @@ fn a_certain_failure_is_done_again_under_another_key() {
     let mut story = Story::new(KEYED);
     let first = story.happens(&Happening::Go).unwrap();
     story.fails(1, failure(ErrorClass::NotFound));
-    story.happens(&Happening::Told(Command::Redrive));
+    story.redriven();
     assert_ne!(story.happens(&Happening::Go).unwrap().key, first.key);
 }
 

@@ -3,13 +3,18 @@
 use super::decide::Next;
 use super::progress::{Life, StepState};
 use crate::run::RunStatus;
+use crate::time::Timestamp;
 use crate::workflow::spec::OnFailure;
 
 impl Next<'_> {
     /// Restarts the run at the steps that it failed at, or, when its time was up, at those that were open. What
     /// failed and was forgiven stays as it is.
-    pub(super) fn redrive(&mut self) {
+    pub(super) fn redrive(&mut self, since: Timestamp) {
         match &self.progress.life {
+            Life::Over { status: RunStatus::Failed | RunStatus::TimedOut, .. } if !self.is_dead_since(since) => {
+                return self
+                    .refuse("somebody has begun it again since, and it has failed once more; look at that first");
+            }
             Life::Over { status: RunStatus::Failed | RunStatus::TimedOut, .. } => {}
             Life::Over { status, .. } => return self.refuse(format!("it is no dead letter: it has {}", status.name())),
             Life::Queued | Life::Begun | Life::Undoing { .. } => {
@@ -29,6 +34,11 @@ impl Next<'_> {
         };
         let failed: Vec<&str> = names.filter(failed).map(String::as_str).collect();
         self.do_again(&failed);
+    }
+
+    /// Heads of former versions do not say when the run ended, but when anything happened to it last.
+    fn is_dead_since(&self, since: Timestamp) -> bool {
+        self.progress.ended_at == Some(since) || self.progress.at == since
     }
 }
 

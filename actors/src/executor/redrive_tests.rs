@@ -9,12 +9,18 @@ use crate::executor::port::Success;
 use crate::executor::step::tests::{GRAPH, beside_a_doubt};
 use crate::executor::story::{STEPS, Story, failure, steps_of};
 use crate::run::{Ruling, RunStatus, What};
+use crate::time::Timestamp;
 
 impl Story {
     /// A redrive, and why it is refused.
-    fn redriven(&mut self) -> Option<String> {
+    pub(crate) fn redriven(&mut self) -> Option<String> {
+        self.redriven_as_of(self.progress.ended_at.unwrap_or(self.now))
+    }
+
+    /// The same, decided on when it had failed at this time.
+    fn redriven_as_of(&mut self, since: Timestamp) -> Option<String> {
         let moment = Moment { now: self.now, draining: self.draining, outages: &self.outages };
-        let happening = Happening::Told(Command::Redrive);
+        let happening = Happening::Told(Command::Redrive { since });
         let refusal = decide(&self.run, &self.definition, &self.progress, &happening, moment).refusal;
         self.happens(&happening);
         refusal
@@ -42,6 +48,19 @@ fn a_failed_run_goes_on_at_the_step_that_failed() {
     story.done(1);
     assert_eq!(story.status(), RunStatus::Succeeded);
     assert_eq!(story.redriven().as_deref(), Some("it is no dead letter: it has succeeded"));
+}
+
+#[test]
+fn whoever_has_looked_at_an_earlier_failure_redrives_no_later_one() {
+    let mut story = Story::new(STEPS).at_check();
+    story.fails(1, failure(ErrorClass::NotFound));
+    let seen = story.progress.head(story.now).dead_since().unwrap();
+    assert_eq!(story.redriven(), None);
+    story.after(1).happens(&Happening::Go);
+    assert!(story.redriven_as_of(seen).unwrap().contains("it is not over"));
+    story.after(1).fails(1, failure(ErrorClass::NotFound));
+    assert!(story.redriven_as_of(seen).unwrap().contains("it has failed once more"));
+    assert_eq!(story.redriven(), None);
 }
 
 #[test]

@@ -82,7 +82,7 @@ impl Task {
 
     /// Whether an operator has the run begun again.
     pub(super) fn begins_again(&self) -> bool {
-        matches!(self.happening, Happening::Told(Command::Restart { .. } | Command::Redrive))
+        matches!(self.happening, Happening::Told(Command::Restart { .. } | Command::Redrive { .. }))
     }
 }
 

@@ -63,7 +63,9 @@ impl Process {
                 RunStatus::NeedsDecision | RunStatus::Stuck => self.decision(run.id).await,
                 _ if head.in_doubt => self.decision(run.id).await,
                 // A run that another one has started is that one's affair.
-                RunStatus::Failed | RunStatus::TimedOut if is_own => Some(Command::Redrive),
+                RunStatus::Failed | RunStatus::TimedOut if is_own => {
+                    head.dead_since().map(|since| Command::Redrive { since })
+                }
                 _ => None,
             };
             if let Some(command) = command {
@@ -80,7 +82,7 @@ impl Process {
         let mut state = self.world.state();
         state.stopped.remove(&run);
         // One that was on its way out when it was cancelled ends as it would have.
-        if *command == Command::Redrive {
+        if matches!(command, Command::Redrive { .. }) {
             state.ending.remove(&run);
         }
     }
