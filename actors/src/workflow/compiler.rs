@@ -190,6 +190,24 @@ impl<'a> Compiler<'a> {
         Some(step)
     }
 
+    /// Nothing is said of attempts of a step that makes none: what the engine does itself.
+    pub(super) fn has_attempts(&mut self, spec: &StepSpec) {
+        let instead = match spec.action.as_str() {
+            DELAY => "`with.duration`",
+            WAIT_FOR_EVENT | RUN_WORKFLOW => "`deadline`",
+            _ => return,
+        };
+        let at = |key: &str| Spot::of_step(&spec.name, key);
+        if spec.timeout.is_some() {
+            let reason = format!("`{}` makes no attempt; {instead} says how long it takes", spec.action);
+            self.wrong(&at("timeout"), reason);
+        }
+        if spec.on_doubt.is_some() {
+            let reason = format!("`{}` makes no attempt that could be in doubt", spec.action);
+            self.wrong(&at("on_doubt"), reason);
+        }
+    }
+
     /// What undoes a step. What is wrong with it stands under `undo` there.
     fn undo(&mut self, spec: &StepSpec, of: &str, earlier: &BTreeSet<String>) -> Option<Step> {
         let before = self.errors.len();

@@ -225,8 +225,11 @@ impl Definition {
         (actions, children): (&Actions, &Children),
     ) -> Result<Self, Vec<DefinitionError>> {
         let run = children.values().flatten().cloned().collect();
+        let mut compiler = Compiler::new(name, actions, children);
+        // Only of what was written: what is resolved says how long an attempt of any step may take.
+        spec.steps.iter().for_each(|step| compiler.has_attempts(step));
         let pinned = Pinned { name: name.to_owned(), spec: spec.resolved(defaults, actions), children: run };
-        Compiler::new(name, actions, children).definition(&pinned)
+        compiler.definition(&pinned)
     }
 
     /// Compiles what an earlier process had accepted.

@@ -341,3 +341,18 @@ fn what_a_step_waits_for_is_written_as_a_text() {
         assert!(errors.contains(&format!("step `a`, with.{name}: must be a text in quotes")), "{errors}");
     }
 }
+
+#[test]
+fn nothing_is_said_of_attempts_of_what_makes_none() {
+    let delay =
+        |more: &str| format!(r#"steps = [{{ name = "a", action = "delay", {more}with = {{ duration = "5s" }} }}]"#);
+    let timeout = "workflow `w`, step `a`, timeout: `delay` makes no attempt; `with.duration` says how long it takes";
+    assert_eq!(compile(&delay("timeout = \"1m\", ")).unwrap_err(), timeout);
+    let doubt = "workflow `w`, step `a`, on_doubt: `delay` makes no attempt that could be in doubt";
+    assert_eq!(compile(&delay("on_doubt = \"park\", ")).unwrap_err(), doubt);
+    // What a former version has accepted is executed.
+    let content = compile(&delay("")).unwrap().content;
+    let former = content.replace(r#""action":"delay""#, r#""action":"delay","on_doubt":"park""#);
+    assert_ne!(former, content);
+    Definition::from_content(&former, &actions()).unwrap();
+}

@@ -184,6 +184,36 @@ fn every_kind_of_mistake_is_named_with_its_place() {
             "line 8: workflow `w`, step `wait`, deadline: `delay` is not called back",
         ),
         (
+            "a time for attempts of what makes none",
+            "action = \"delay\"",
+            "action = \"delay\"\ntimeout = \"1m\"",
+            "config.toml, line 8: workflow `w`, step `wait`, timeout: `delay` makes no attempt; `with.duration` says how long",
+        ),
+        (
+            "a time for attempts of what only waits",
+            "action = \"delay\"\nwith = { duration = \"5s\" }",
+            "action = \"wait_for_event\"\ndeadline = \"1m\"\ntimeout = \"1m\"\nwith = { source = \"github\", event = \"push\", key = \"github:pr:1\" }",
+            "config.toml, line 9: workflow `w`, step `wait`, timeout: `wait_for_event` makes no attempt; `deadline` says how long",
+        ),
+        (
+            "a doubt about what makes no attempt",
+            "action = \"delay\"",
+            "action = \"delay\"\non_doubt = \"park\"",
+            "config.toml, line 8: workflow `w`, step `wait`, on_doubt: `delay` makes no attempt that could be in doubt",
+        ),
+        (
+            "a doubt about a run",
+            "action = \"send_notification\"",
+            "action = \"run_workflow\"\ndeadline = \"1m\"\non_doubt = \"repeat\"\nwith = { workflow = \"pr_validation\" }\n[[workflows.w.steps]]\nname = \"more\"\naction = \"send_notification\"",
+            "config.toml, line 21: workflow `w`, step `tell`, on_doubt: `run_workflow` makes no attempt that could be in doubt",
+        ),
+        (
+            "an undo that only waits",
+            "action = \"send_notification\"",
+            "action = \"send_notification\"\nundo = { action = \"delay\", with = { duration = \"1s\" } }",
+            "line 20: workflow `w`, step `tell`, undo.action: `delay` undoes nothing",
+        ),
+        (
             "a way on after a timeout that leads nowhere",
             "action = \"delay\"\nwith = { duration = \"5s\" }",
             "action = \"wait_for_event\"\ndeadline = \"1m\"\non_timeout = { goto = \"tel\" }\nwith = { source = \"github\", event = \"push\", key = \"github:pr:1\" }",
