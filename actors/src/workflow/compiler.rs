@@ -214,7 +214,13 @@ impl<'a> Compiler<'a> {
         let undo = self.work(spec, Vec::new(), earlier);
         if undo.as_ref().is_some_and(Step::is_engines_own) {
             self.wrong(&Spot::of_step(&spec.name, "action"), format!("`{}` undoes nothing", spec.action));
+        } else if self.actions.get(spec.action.as_str()).is_some_and(|action| action.info().waits.is_some()) {
+            let reason = format!("`{}` is done only when it is called back, and no undo waits for that", spec.action);
+            self.wrong(&Spot::of_step(&spec.name, "action"), reason);
         }
+        // Nor has it a place for that.
+        let own = self.errors.split_off(before);
+        self.errors.extend(own.into_iter().filter(|error| error.spot.key != "deadline"));
         for error in self.errors.iter_mut().skip(before) {
             error.spot = Spot::of_step(of, &format!("undo.{}", error.spot.key));
         }

@@ -356,3 +356,13 @@ fn nothing_is_said_of_attempts_of_what_makes_none() {
     assert_ne!(former, content);
     Definition::from_content(&former, &actions()).unwrap();
 }
+
+#[test]
+fn what_undoes_is_not_called_back_and_says_so() {
+    let toml = r#"steps = [{ name = "a", action = "look", undo = { action = "trigger" } }]"#;
+    let (actions, children) = (crate::executor::story::actions(), Children::new());
+    let errors = Definition::compile("w", toml::from_str(toml).unwrap(), &Defaults::default(), (&actions, &children));
+    let errors: Vec<String> = errors.unwrap_err().iter().map(ToString::to_string).collect();
+    let expect = "workflow `w`, step `a`, undo.action: `trigger` is done only when it is called back, and no undo waits for that";
+    assert_eq!(errors, [expect]);
+}
