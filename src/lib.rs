@@ -1,5 +1,7 @@
 //! pointsman, the library that its binary and its tests are made of.
 
+#![cfg_attr(not(test), deny(clippy::print_stdout))]
+
 pub mod actions;
 pub mod alive;
 pub mod boot;

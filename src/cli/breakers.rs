@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::client::Client;
+use super::print::say;
 use super::runs::text;
 use super::{Cli, Target};
 
@@ -43,7 +44,7 @@ impl Breakers {
             Self::List(list) => list.run(cli)?,
             Self::Reset(Reset { target, name }) => {
                 let reset = Client::of(cli, target)?.post(&format!("/api/v1/breakers/{name}/reset"), &json!({}))?;
-                println!("{}", line(&reset));
+                say(line(&reset));
             }
         }
         Ok(ExitCode::SUCCESS)
@@ -55,12 +56,12 @@ impl List {
         let listed = Client::of(cli, &self.target)?.get("/api/v1/breakers", &[])?;
         let breakers = listed.get("items").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         if self.json {
-            println!("{}", serde_json::to_string_pretty(breakers)?);
+            say(serde_json::to_string_pretty(breakers)?);
             return Ok(());
         }
-        breakers.iter().for_each(|breaker| println!("{}", line(breaker)));
+        breakers.iter().for_each(|breaker| say(line(breaker)));
         if breakers.is_empty() {
-            println!("no breaker: they are switched off (circuit_breaker.enabled)");
+            say("no breaker: they are switched off (circuit_breaker.enabled)");
         }
         Ok(())
     }

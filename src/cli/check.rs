@@ -6,6 +6,7 @@ use clap::Args;
 use pointsman_actors::router::routing::Availability;
 
 use super::Cli;
+use super::print::say;
 use crate::workflows::Compiled;
 use crate::{boot, config};
 
@@ -23,31 +24,31 @@ pub struct Check {
 impl Check {
     pub(super) fn run(&self, cli: &Cli) -> anyhow::Result<ExitCode> {
         if self.print_sample {
-            print!("{}", config::merged::sample());
+            say(config::merged::sample().trim_end());
             return Ok(ExitCode::SUCCESS);
         }
         let loaded = cli.load(Vec::new())?;
         let plan = boot::plan(&loaded)?;
         if self.all {
             for (key, value, origin) in loaded.merged.listing() {
-                println!("{key} = {value}  ({origin})");
+                say(format_args!("{key} = {value}  ({origin})"));
             }
-            println!();
+            say("");
         }
         let file = loaded.file.as_ref().map_or_else(|| "no file".to_owned(), |file| file.display().to_string());
-        println!("configuration: ok ({file})");
-        println!("listen:        http://{}", plan.listen);
-        println!("data:          {}", plan.data_dir.display());
+        say(format_args!("configuration: ok ({file})"));
+        say(format_args!("listen:        http://{}", plan.listen));
+        say(format_args!("data:          {}", plan.data_dir.display()));
         for source in &loaded.settings.webhooks {
             let signed = if source.allow_unsigned {
                 "unsigned".to_owned()
             } else {
                 format!("{} secret(s)", source.secrets.len())
             };
-            println!("source:        {:<12} POST {}  {signed}", source.name, source.path);
+            say(format_args!("source:        {:<12} POST {}  {signed}", source.name, source.path));
         }
         if loaded.settings.webhooks.is_empty() {
-            println!("source:        none is on; set a secret such as GITHUB_WEBHOOK_SECRET");
+            say("source:        none is on; set a secret such as GITHUB_WEBHOOK_SECRET");
         }
         let Compiled { catalog, rules } = &plan.compiled;
         for workflow in catalog.all() {
@@ -55,10 +56,10 @@ impl Check {
                 Some(Availability::Unavailable { reason }) => format!("unavailable: {reason}"),
                 _ => "available".to_owned(),
             };
-            println!("workflow:      {:<20} {} steps  {standing}", workflow.name, workflow.steps.len());
+            say(format_args!("workflow:      {:<20} {} steps  {standing}", workflow.name, workflow.steps.len()));
         }
         for route in rules.routes.listing() {
-            println!("route:         {route}");
+            say(format_args!("route:         {route}"));
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::client::Client;
+use super::print::say;
 use super::runs::{entry_line, text};
 use super::{Cli, Target, at_least_one, given};
 
@@ -90,6 +91,7 @@ pub struct List {
 
 /// What is done again.
 #[derive(Args)]
+#[command(override_usage = "pointsman dead-letters redrive [OPTIONS] <ID | --all>")]
 pub struct Redrive {
     #[command(flatten)]
     target: Target,
@@ -139,15 +141,15 @@ impl DeadLetters {
             Self::List(list) => list.run(cli)?,
             Self::Show(One { target, id }) => {
                 let letter = Client::of(cli, target)?.get(&format!("/api/v1/dead-letters/{id}"), &[])?;
-                println!("{}", line(&letter));
+                say(line(&letter));
                 let history = letter.get("history").and_then(Value::as_array).into_iter().flatten();
-                history.for_each(|entry| println!("  {}", entry_line(entry)));
+                history.for_each(|entry| say(format_args!("  {}", entry_line(entry))));
             }
             Self::Redrive(redrive) => redrive.run(cli)?,
             Self::Dismiss(Dismiss { letter: One { target, id }, reason }) => {
                 let body = given(&[("reason", json!(reason))]);
                 Client::of(cli, target)?.post(&format!("/api/v1/dead-letters/{id}/dismiss"), &body)?;
-                println!("{id}  dismissed");
+                say(format_args!("{id}  dismissed"));
             }
         }
         Ok(ExitCode::SUCCESS)
@@ -158,12 +160,12 @@ impl List {
     fn run(&self, cli: &Cli) -> anyhow::Result<()> {
         let letters = Client::of(cli, &self.target)?.list("/api/v1/dead-letters", &self.filter.fields(), self.limit)?;
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&letters)?);
+            say(serde_json::to_string_pretty(&letters)?);
             return Ok(());
         }
-        letters.iter().for_each(|letter| println!("{}", line(letter)));
+        letters.iter().for_each(|letter| say(line(letter)));
         if letters.is_empty() {
-            println!("no such dead letter");
+            say("no such dead letter");
         }
         Ok(())
     }
@@ -174,17 +176,17 @@ impl Redrive {
         let client = Client::of(cli, &self.target)?;
         if let Some(id) = &self.id {
             client.post("/api/v1/dead-letters/redrive", &json!({ "id": id }))?;
-            println!("{id}  redriven");
+            say(format_args!("{id}  redriven"));
             return Ok(());
         }
         let body = json!({ "filter": self.filter.body(), "dry_run": self.dry_run, "limit": self.limit });
         let told = client.post("/api/v1/dead-letters/redrive", &body)?;
         let items = |name: &str| told.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
-        items("items").iter().for_each(|letter| println!("{}", line(letter)));
+        items("items").iter().for_each(|letter| say(line(letter)));
         for refused in items("refused") {
-            println!("{}  not redriven: {}", text(&refused, "id"), text(&refused, "reason"));
+            say(format_args!("{}  not redriven: {}", text(&refused, "id"), text(&refused, "reason")));
         }
-        println!("{}", self.outcome(&told));
+        say(self.outcome(&told));
         Ok(())
     }
 

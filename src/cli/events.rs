@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::client::Client;
+use super::print::say;
 use super::replay::{new_request, outcome};
 use super::{Cli, Target, at_least_one};
 
@@ -84,13 +85,13 @@ impl Events {
             Self::List(list) => list.run(cli),
             Self::Show(show) => {
                 let event = Client::of(cli, &show.target)?.get(&format!("/api/v1/events/{}", show.id), &[])?;
-                println!("{}", serde_json::to_string_pretty(&event)?);
+                say(serde_json::to_string_pretty(&event)?);
                 Ok(ExitCode::SUCCESS)
             }
             Self::Retry(Retry { target, id, request_id }) => {
                 let body = json!({ "request_id": request_id.clone().unwrap_or_else(new_request) });
                 let told = Client::of(cli, target)?.post(&format!("/api/v1/events/{id}/retry"), &body)?;
-                println!("{}", outcome(&told));
+                say(outcome(&told));
                 Ok(ExitCode::SUCCESS)
             }
         }
@@ -111,14 +112,14 @@ impl List {
         ];
         let events = Client::of(cli, &self.target)?.list("/api/v1/events", &filters, self.limit)?;
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&events)?);
+            say(serde_json::to_string_pretty(&events)?);
             return Ok(ExitCode::SUCCESS);
         }
         for event in &events {
-            println!("{}", line(event));
+            say(line(event));
         }
         if events.is_empty() {
-            println!("no such event");
+            say("no such event");
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -5,6 +5,7 @@ mod check;
 mod client;
 mod dead_letters;
 mod events;
+mod print;
 mod replay;
 mod runs;
 mod send;
@@ -103,7 +104,9 @@ fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Breakers(breakers) => breakers.run(cli),
         Command::Replay(replay) => replay.run(cli),
         Command::Completions { shell } => {
-            clap_complete::generate(*shell, &mut Cli::command(), "pointsman", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "pointsman", &mut script);
+            print::say(String::from_utf8_lossy(&script).trim_end());
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::client::Client;
+use super::print::say;
 use super::runs::text;
 use super::{Cli, Target, at_least_one, given};
 
@@ -68,17 +69,21 @@ impl Replay {
         let body =
             json!({ "filter": given(&filter), "dry_run": self.dry_run, "limit": self.limit, "request_id": request });
         let told = Client::of(cli, &self.target)?.post("/api/v1/events/replay", &body);
-        let told =
-            told.inspect_err(|_| eprintln!("say it again with --request-id {request}: nothing is replayed twice"))?;
+        let told = told.inspect_err(|error| {
+            // A refusal is the same the next time; without an answer nobody knows what was done.
+            if !self.dry_run && error.is::<reqwest::Error>() {
+                eprintln!("say it again with --request-id {request}: nothing is replayed twice");
+            }
+        })?;
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&told)?);
+            say(serde_json::to_string_pretty(&told)?);
             return Ok(ExitCode::SUCCESS);
         }
         let items = told.get("items").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-        items.iter().for_each(|item| println!("{}", outcome(item)));
+        items.iter().for_each(|item| say(outcome(item)));
         let more = if told.get("more") == Some(&json!(true)) { "; there are more, older ones" } else { "" };
         let would = if self.dry_run { " would be" } else { "" };
-        println!("{}{would} replayed{more}", told.get("taken").cloned().unwrap_or_default());
+        say(format_args!("{}{would} replayed{more}", told.get("taken").cloned().unwrap_or_default()));
         Ok(ExitCode::SUCCESS)
     }
 }

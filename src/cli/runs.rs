@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::client::Client;
+use super::print::say;
 use super::{Cli, Target, at_least_one, given};
 
 /// Looks at runs.
@@ -83,7 +84,7 @@ fn as_json(text: &str) -> Result<Value, String> {
 impl One {
     fn tell(&self, cli: &Cli, verb: &str, body: &Value) -> anyhow::Result<ExitCode> {
         let told = Client::of(cli, &self.target)?.post(&format!("/api/v1/runs/{}/{verb}", self.id), body)?;
-        println!("{}", line(&told));
+        say(line(&told));
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -96,7 +97,7 @@ pub struct List {
     /// Of this workflow
     #[arg(long)]
     workflow: Option<String>,
-    /// With this status: queued, running, waiting, paused, needs_decision, blocked, succeeded, failed, timed_out, cancelled, superseded
+    /// With this status: queued, running, waiting, paused, needs_decision, blocked, stuck, succeeded, failed, timed_out, cancelled, superseded
     #[arg(long)]
     status: Option<String>,
     /// About this subject, such as owner/repo#12 or ENG-45
@@ -171,14 +172,14 @@ impl List {
         ];
         let runs = Client::of(cli, &self.target)?.list("/api/v1/runs", &filters, self.limit)?;
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&runs)?);
+            say(serde_json::to_string_pretty(&runs)?);
             return Ok(ExitCode::SUCCESS);
         }
         for run in &runs {
-            println!("{}", line(run));
+            say(line(run));
         }
         if runs.is_empty() {
-            println!("no such run");
+            say("no such run");
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -189,13 +190,13 @@ impl Show {
         let (client, path) = (Client::of(cli, &self.target)?, format!("/api/v1/runs/{}", self.id));
         let mut run = client.get(&path, &[])?;
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&run)?);
+            say(serde_json::to_string_pretty(&run)?);
             return Ok(ExitCode::SUCCESS);
         }
-        println!("{}", line(&run));
+        say(line(&run));
         if let Some(parent) = run.get("parent").filter(|parent| !parent.is_null()) {
             let (step, workflow) = (text(parent, "step"), text(parent, "workflow"));
-            println!("  started by the step `{step}` of {}, a run of `{workflow}`", text(parent, "run"));
+            say(format_args!("  started by the step `{step}` of {}, a run of `{workflow}`", text(parent, "run")));
         }
         let mut shown = print_journal(&run, 0);
         while self.follow && !is_over(&run) {
@@ -216,7 +217,7 @@ fn is_over(run: &Value) -> bool {
 fn print_journal(run: &Value, from: usize) -> usize {
     let journal = run.get("journal").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     for entry in journal.iter().skip(from) {
-        println!("  {}", entry_line(entry));
+        say(format_args!("  {}", entry_line(entry)));
     }
     journal.len()
 }
@@ -230,7 +231,8 @@ fn line(run: &Value) -> String {
         (text(run, "id"), text(run, "startedAt"), text(run, "workflow"), text(run, "subject"), text(run, "status"));
     let step = run.get("step").and_then(Value::as_str).map_or_else(String::new, |step| format!(" at {step}"));
     let reason = run.get("reason").and_then(Value::as_str).map_or_else(String::new, |reason| format!("  {reason}"));
-    format!("{id}  {at}  {workflow:<16} {subject:<24} {status}{step}{reason}")
+    let doubt = if run.get("inDoubt") == Some(&json!(true)) { "  (an attempt of it is in doubt)" } else { "" };
+    format!("{id}  {at}  {workflow:<16} {subject:<24} {status}{step}{reason}{doubt}")
 }
 
 /// An entry of a journal in a line: when, which step, what.
@@ -288,11 +290,13 @@ pub(super) fn entry_line(entry: &Value) -> String {
         }
         "looking" => format!("{step}: looks whether attempt {attempt} had its effect"),
         "absent" => format!("{step}: attempt {attempt} had no effect"),
-        "interrupted" => format!("{step}: the process ended with attempt {attempt} in flight; it is repeated"),
-        "supersede_asked" => format!("makes way after the attempt in flight: {}", text(entry, "reason")),
+        "interrupted" => format!("{step}: attempt {attempt} was cut off; it may be made again"),
+        "supersede_asked" => format!("makes way when what is in flight has ended: {}", text(entry, "reason")),
         "skipped" => format!("{step}: skipped"),
-        "end_asked" => format!("{} after what is in flight: {}", text(entry, "status"), text(entry, "reason")),
-        "cancel_asked" => format!("ends after the attempt in flight: {}", text(entry, "reason")),
+        "end_asked" => {
+            format!("is to be {} when what is in flight has ended: {}", text(entry, "status"), text(entry, "reason"))
+        }
+        "cancel_asked" => format!("is to be cancelled when what is in flight has ended: {}", text(entry, "reason")),
         "paused" => "paused".to_owned(),
         "resumed" => "resumed".to_owned(),
         "decided" => {

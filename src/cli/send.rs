@@ -9,6 +9,7 @@ use pointsman_actors::time::{Clock, SystemClock};
 use serde_json::Value;
 
 use super::client::Client;
+use super::print::say;
 use super::{Cli, Target};
 use crate::sources::Secret;
 
@@ -62,7 +63,7 @@ impl Send {
             _ => vec![("x-claude-signature", format!("sha256={code}"))],
         });
         let (status, answer) = Client::of(cli, &self.target)?.deliver(&source.path, &headers, body)?;
-        println!("{status} {answer}");
+        say(format_args!("{status} {answer}"));
         Ok(if status == 200 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 

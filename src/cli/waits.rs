@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use super::client::Client;
+use super::print::say;
 use super::runs::text;
 use super::{Cli, Target, at_least_one};
 
@@ -55,7 +56,7 @@ impl Waits {
             Self::List(list) => list.run(cli)?,
             Self::Show(Show { target, id }) => {
                 let wait = Client::of(cli, target)?.get(&format!("/api/v1/waits/{id}"), &[])?;
-                println!("{}", serde_json::to_string_pretty(&wait)?);
+                say(serde_json::to_string_pretty(&wait)?);
             }
         }
         Ok(ExitCode::SUCCESS)
@@ -67,12 +68,12 @@ impl List {
         let filters = [("status", self.status.clone()), ("run", self.run.clone()), ("key", self.key.clone())];
         let waits = Client::of(cli, &self.target)?.list("/api/v1/waits", &filters, self.limit)?;
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&waits)?);
+            say(serde_json::to_string_pretty(&waits)?);
             return Ok(());
         }
-        waits.iter().for_each(|wait| println!("{}", line(wait)));
+        waits.iter().for_each(|wait| say(line(wait)));
         if waits.is_empty() {
-            println!("no such wait");
+            say("no such wait");
         }
         Ok(())
     }

@@ -110,9 +110,13 @@ pub fn time(name: &str, text: Option<String>) -> Result<Option<Timestamp>, ApiEr
     text.map(read).transpose()
 }
 
+/// What an operator finds under `/api/v1`.
+const HERE: &str = "there are events, runs, waits, dead-letters and breakers";
+
 /// A path that leads nowhere.
 pub async fn nothing_here(request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    let message = format!("no such path for {}; see the README for the endpoints", request.method());
+    let method = request.method();
+    let message = format!("no such path for {method}; webhooks go to /webhooks/<source>, and under /api/v1 {HERE}");
     Err(error(StatusCode::NOT_FOUND, "not_found", &message))
 }
 
