@@ -1,6 +1,6 @@
 //! Reads runs from storage together with what they are pinned to.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::callbacks::{Questions, answers};
@@ -106,7 +106,7 @@ pub async fn load_missing(
     store: &dyn Store,
     definitions: &Definitions,
     actions: &Actions,
-    (workflow, known): (&str, &HashSet<RunId>),
+    (workflow, known): (&str, &BTreeSet<RunId>),
 ) -> Result<Vec<Loaded>, StoreError> {
     let (mut loaded, mut after) = (Vec::new(), None::<RunRef>);
     loop {
@@ -129,16 +129,16 @@ pub async fn load_missing(
 #[derive(Default)]
 pub struct Found {
     /// Their workflows.
-    pub workflows: HashSet<String>,
+    pub workflows: BTreeSet<String>,
     /// Hashes of the definitions that they are pinned to.
-    pub definitions: HashSet<String>,
+    pub definitions: BTreeSet<String>,
     /// The attempt that was alone in flight.
     pub alone: Option<Suspect>,
 }
 
 /// Looks through the open runs as the former process has left them.
 pub async fn look_through_open_runs(store: &dyn Store) -> Result<Found, StoreError> {
-    let (mut workflows, mut definitions) = (HashSet::new(), HashSet::new());
+    let (mut workflows, mut definitions) = (BTreeSet::new(), BTreeSet::new());
     let (mut flying, mut after) = (Vec::new(), None);
     loop {
         let page = store.open_runs(after, PAGE).await?;
@@ -158,9 +158,9 @@ pub async fn run_by(
     store: &dyn Store,
     definitions: &Definitions,
     actions: &Actions,
-    hashes: HashSet<String>,
-) -> Result<HashSet<String>, StoreError> {
-    let (mut workflows, mut seen, mut open) = (HashSet::new(), hashes.clone(), Vec::from_iter(hashes));
+    hashes: BTreeSet<String>,
+) -> Result<BTreeSet<String>, StoreError> {
+    let (mut workflows, mut seen, mut open) = (BTreeSet::new(), hashes.clone(), Vec::from_iter(hashes));
     while let Some(hash) = open.pop() {
         let found = match definitions.find(store, actions, &hash).await {
             Ok(found) => found,

@@ -1,7 +1,7 @@
 //! How an executor takes runs up from storage: at its start, after a fall, and whenever it cannot be sure
 //! of what it knows.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -98,7 +98,7 @@ impl Executor {
     pub(super) fn load_all(&mut self, ctx: &mut Context<Self>) {
         let (store, definitions, actions) =
             (Arc::clone(&self.shared.store), self.shared.definitions.clone(), self.shared.actions.clone());
-        let known: HashSet<RunId> = self.live.keys().copied().collect();
+        let known: BTreeSet<RunId> = self.live.keys().copied().collect();
         let (workflow, caught_up) = (self.workflow.clone(), self.caught_up(false));
         let read = async move {
             let missing = match caught_up.await {

@@ -138,9 +138,9 @@ fn one_process(world: &World, disk: &Disk, (pause, after_death): (Duration, bool
         world.tell(format_args!("the process has ended: {end:?}"));
         world.state().dead = end != End::AtRest;
         world.end();
+        world.cut_off_all().await;
         end
     });
-    // What is still on its way goes with the process, in an order of its own.
     drop(thread);
     drop(runtime);
     if end != End::AtRest {

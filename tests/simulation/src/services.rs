@@ -50,9 +50,23 @@ struct OnTheWire<'a, F: FnMut()> {
     is_over: bool,
 }
 
+impl<'a, F: FnMut()> OnTheWire<'a, F> {
+    fn new(world: &'a World, arrives: F, changes: bool) -> Self {
+        world.state().wires += usize::from(changes);
+        Self { world, arrives, is_over: !changes }
+    }
+
+    /// Whoever waits for it knows what became of it. Says whether that was open.
+    fn end(&mut self) -> bool {
+        let was_open = !std::mem::replace(&mut self.is_over, true);
+        self.world.state().wires -= usize::from(was_open);
+        was_open
+    }
+}
+
 impl<F: FnMut()> Drop for OnTheWire<'_, F> {
     fn drop(&mut self) {
-        if !self.is_over && self.world.chance(500) {
+        if self.end() && self.world.chance(500) {
             (self.arrives)();
         }
     }
@@ -94,10 +108,19 @@ impl Services {
         let course = self.course(service);
         world.tell(format_args!("call {service} {what}: {course:?}"));
         let way = world.pause(takes / 2 + 1);
-        let mut wire = OnTheWire { world, arrives: &mut effect, is_over: !changes };
-        tokio::time::sleep(way).await;
-        world.live().await;
-        wire.is_over = true;
+        let mut wire = OnTheWire::new(world, &mut effect, changes);
+        let arrival = async {
+            tokio::time::sleep(way).await;
+            world.live().await;
+        };
+        tokio::select! {
+            biased;
+            () = arrival => { wire.end(); }
+            () = world.cut_off() => {
+                drop(wire);
+                return std::future::pending().await;
+            }
+        }
         let doubt = |failure: Failure| if changes { failure.in_doubt() } else { failure };
         match course {
             Course::Refused(class) => return Err(refused(class)),

@@ -28,6 +28,7 @@ struct Inner {
     state: Mutex<State>,
     died: Notify,
     mailed: Notify,
+    cut_off: Notify,
 }
 
 /// What is known of it.
@@ -66,6 +67,8 @@ pub struct State {
     pub answered: Vec<bool>,
     /// The first thing that must not be.
     pub wrong: Option<String>,
+    /// How many changes have left the process and not arrived.
+    pub wires: usize,
     /// Whether the process at work has died.
     pub dead: bool,
     /// Processes so far.
@@ -148,6 +151,7 @@ impl World {
             cancelled: BTreeSet::new(),
             cut: false,
             wrong: None,
+            wires: 0,
             dead: false,
             lives: 0,
             at_work: BTreeMap::new(),
@@ -157,7 +161,13 @@ impl World {
             ids: 0,
             looks: (Duration::ZERO, 0),
         };
-        Self(Arc::new(Inner { plan, state: Mutex::new(state), died: Notify::new(), mailed: Notify::new() }))
+        Self(Arc::new(Inner {
+            plan,
+            state: Mutex::new(state),
+            died: Notify::new(),
+            mailed: Notify::new(),
+            cut_off: Notify::new(),
+        }))
     }
 
     /// The plan.
@@ -233,6 +243,20 @@ impl World {
         while !self.state().dead {
             self.0.died.notified().await;
         }
+    }
+
+    /// The process is over: what is on the wire arrives now or never, one after the other as it has left. The runtime would drop
+    /// its tasks in an order that depends on how many there were before it.
+    pub async fn cut_off_all(&self) {
+        self.0.cut_off.notify_waiters();
+        while self.state().wires > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Returns when the process is over.
+    pub async fn cut_off(&self) {
+        self.0.cut_off.notified().await;
     }
 
     /// A point at which a process may die. Whoever is behind it does not come back then.
