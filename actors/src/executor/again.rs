@@ -1,7 +1,7 @@
 //! What must hold so that a run which is over can be begun again, beside what its own journal says: whoever has started
 //! it still wants it, and whatever it may start has somebody to drive it. A part of the door.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 
 use super::actor::Shared;
 use super::callbacks::read;
@@ -22,7 +22,7 @@ pub(super) async fn obstacle(shared: &Shared, loaded: &Loaded) -> Result<Option<
 /// may have left the configuration, and nobody would drive it.
 async fn without_executor(shared: &Shared, run: &RunRecord) -> Result<Option<String>, StoreError> {
     let Shared { store, definitions, actions, executors, .. } = shared;
-    let started = run_by(store.as_ref(), definitions, actions, HashSet::from([run.definition.clone()])).await?;
+    let started = run_by(store.as_ref(), definitions, actions, BTreeSet::from([run.definition.clone()])).await?;
     let missing: BTreeSet<&String> = started.iter().filter(|workflow| executors.of(workflow).is_err()).collect();
     let why = |workflow| {
         format!("it may run the workflow `{workflow}`, which is not in the configuration any more; put it back")
