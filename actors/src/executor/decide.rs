@@ -251,13 +251,16 @@ impl<'a> Next<'a> {
         }
     }
 
-    /// It ends so, as soon as the attempts in flight and the runs that it has started have ended.
+    /// It ends so, as soon as the attempts in flight and the runs that it has started have ended. If it is to end already,
+    /// the first word stands: somebody was told so, or a dead letter is owed.
     pub(super) fn end(&mut self, status: RunStatus, reason: Option<String>) {
+        let first = self.progress.leaving.clone();
+        if self.progress.has_work(self.now) && first.is_some() {
+            return;
+        }
+        let (status, reason) = first.map_or((status, reason), |(status, reason)| (status, Some(reason)));
         if !self.progress.has_work(self.now) {
             return self.end_at_once(status, reason);
-        }
-        if self.progress.leaving.is_some() {
-            return;
         }
         // The runs that it has started are not wanted any more from now on.
         let children = self.progress.children().map(|(_, _, wait)| wait);

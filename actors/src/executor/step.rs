@@ -188,8 +188,8 @@ impl Next<'_> {
 
     pub(super) fn superseded(&mut self, step: &Step, attempt: u32, reason: &str) {
         self.done(step, attempt, json!({ "superseded": reason }), false);
-        // On its way out there is nothing left to undo.
-        if !self.progress.is_undoing() {
+        // On its way out it ends as somebody has said before.
+        if !self.progress.is_undoing() && self.progress.leaving.is_none() {
             self.end(RunStatus::Superseded, Some(reason.to_owned()));
         }
     }
