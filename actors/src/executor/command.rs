@@ -146,6 +146,11 @@ impl Next<'_> {
         if !self.progress.is_over() && self.progress.in_flight().next().is_some() {
             return self.refuse("an attempt is in flight; cancel the run first, or wait");
         }
+        let child = self.progress.children().next().map(|(step, run, _)| (step.clone(), run));
+        if let Some((step, run)) = child.filter(|_| !self.progress.is_over()) {
+            let why = "has not ended; cancel this run first, or wait";
+            return self.refuse(format!("{run}, which its step `{step}` has started, {why}"));
+        }
         if self.progress.is_undoing() {
             return self.refuse("what it has done is being undone; wait, or decide about what cannot be");
         }

@@ -17,7 +17,7 @@ use super::outages::Outages;
 use super::port::Outcome;
 use super::progress::{Life, Progress, StepState};
 use crate::ids::{RunId, WaitId};
-use crate::run::{Entry, RunRecord, RunStatus, What};
+use crate::run::{Entry, Reserved, RunRecord, RunStatus, What};
 use crate::time::Timestamp;
 use crate::wait::record::{Resolution, WaitChange};
 use crate::workflow::definition::{Definition, Step};
@@ -255,11 +255,11 @@ impl<'a> Next<'a> {
     /// the first word stands: somebody was told so, or a dead letter is owed.
     pub(super) fn end(&mut self, status: RunStatus, reason: Option<String>) {
         let first = self.progress.leaving.clone();
-        if self.progress.has_work(self.now) && first.is_some() {
+        if self.progress.has_work() && first.is_some() {
             return;
         }
         let (status, reason) = first.map_or((status, reason), |(status, reason)| (status, Some(reason)));
-        if !self.progress.has_work(self.now) {
+        if !self.progress.has_work() {
             return self.end_at_once(status, reason);
         }
         // The runs that it has started are not wanted any more from now on.
@@ -284,7 +284,7 @@ impl<'a> Next<'a> {
             }
         }
         if let Some((status, reason)) = self.progress.leaving.clone() {
-            return self.end_at_once(status, Some(reason));
+            return self.end(status, Some(reason));
         }
         if self.progress.is_in_doubt() {
             return;
@@ -292,11 +292,15 @@ impl<'a> Next<'a> {
         if self.all_settled() {
             return self.end(RunStatus::Succeeded, None);
         }
-        // A callback that was first is looked at first.
-        self.progress.open_waits().for_each(|(_, wait)| {
-            self.waits.push(WaitChange::Settle { wait: wait.id, by: Resolution::Timeout });
-        });
+        // A callback that was first is looked at first, and so is the end of a run; whoever is unwanted has heard so.
+        let is_unwanted = |step: &String| matches!(self.progress.steps.get(step), Some(StepState::Unwanted { .. }));
+        let open = self.progress.open_waits().filter(|(step, _)| !is_unwanted(step));
+        let settle = |(_, wait): (_, Reserved)| WaitChange::Settle { wait: wait.id, by: Resolution::Timeout };
+        self.waits.extend(open.map(settle));
         let reason = format!("it took longer than {:?}", self.definition.timeout);
+        if self.progress.has_work() {
+            return self.write(What::EndAsked { status: RunStatus::TimedOut, reason });
+        }
         self.finish(RunStatus::TimedOut, Some(reason));
     }
 

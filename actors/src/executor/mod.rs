@@ -15,6 +15,8 @@ pub mod decide;
 #[cfg(test)]
 mod doubt_tests;
 pub mod failure;
+#[cfg(test)]
+mod family_tests;
 mod live;
 pub mod loading;
 mod looking;
