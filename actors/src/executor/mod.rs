@@ -2,7 +2,7 @@
 //! the truth; what is here is a cache of it around a pure core.
 
 pub mod actor;
-mod again;
+pub(crate) mod again;
 pub mod attempts;
 mod callbacks;
 mod child;
