@@ -264,8 +264,8 @@ impl<'a> Next<'a> {
         }
         // The runs that it has started are not wanted any more from now on.
         let children = self.progress.children().map(|(_, _, wait)| wait);
-        let children = children.filter(|wait| self.answered != Some(*wait)).map(WaitChange::Close);
-        self.waits.extend(children.collect::<Vec<_>>());
+        let tell = if status == RunStatus::Superseded { WaitChange::MakeWay } else { WaitChange::Close };
+        self.waits.extend(children.filter(|wait| self.answered != Some(*wait)).map(tell));
         let reason = reason.unwrap_or_default();
         match status {
             RunStatus::Cancelled => self.write(What::CancelAsked { reason }),

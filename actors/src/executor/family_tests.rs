@@ -204,3 +204,16 @@ fn nothing_is_done_again_beside_a_child_at_work() {
     story.done(1);
     assert_eq!(story.told(Command::Restart { step: "r".into() }), None);
 }
+
+#[test]
+fn a_run_that_makes_way_takes_those_that_it_has_started_with_it_and_nobody_undoes_anything() {
+    let mut story = at_child();
+    let (run, wait) = story.child();
+    assert_eq!(story.happens(&Happening::Superseded("a newer one".into())), None);
+    let state = story.shelves.wait(wait).unwrap().unwrap().state;
+    assert!(matches!(state, WaitState::Resolved { by: Resolution::Supersede, .. }), "{state:?}");
+    assert!(story.is_waiting());
+    story.child_ends(Ok(Success::Superseded(format!("{run} makes way"))));
+    assert_eq!((story.status(), story.happens(&Happening::Go)), (RunStatus::Superseded, None));
+    assert_eq!(story.progress.head(story.now).reason.as_deref(), Some("a newer one"));
+}

@@ -50,7 +50,10 @@ pub fn durable(state: &mut State, run: RunId, entry: &Entry) -> Result<(), Strin
         }
         What::Attempted { step, .. } if !is_undo(step) => may_begin(state, run),
         What::Succeeded { step, attempt: 0, .. } => match started(journal(state, run), step) {
-            Some(child) if end(journal(state, child)) != Some(RunStatus::Succeeded) => {
+            // Whoever makes way has given nothing, and neither has failed.
+            Some(child)
+                if !matches!(end(journal(state, child)), Some(RunStatus::Succeeded | RunStatus::Superseded)) =>
+            {
                 Err(format!("{step} of {run} succeeded, and {child} did not"))
             }
             _ => Ok(()),
