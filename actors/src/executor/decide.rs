@@ -287,7 +287,7 @@ impl<'a> Next<'a> {
             return self.end(status, Some(reason));
         }
         if self.progress.is_in_doubt() {
-            return;
+            return self.tell_off_the_late();
         }
         if self.all_settled() {
             return self.end(RunStatus::Succeeded, None);
@@ -302,6 +302,16 @@ impl<'a> Next<'a> {
             return self.write(What::EndAsked { status: RunStatus::TimedOut, reason });
         }
         self.finish(RunStatus::TimedOut, Some(reason));
+    }
+
+    /// Runs that it has started have no more time than their steps say, also while an operator is waited for.
+    fn tell_off_the_late(&mut self) {
+        let definition = self.definition;
+        for step in &definition.steps {
+            if matches!(self.progress.steps.get(&step.name), Some(StepState::Waiting { run: Some(_), .. })) {
+                self.expires(step);
+            }
+        }
     }
 
     fn all_settled(&self) -> bool {

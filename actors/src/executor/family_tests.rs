@@ -217,3 +217,21 @@ fn a_run_that_makes_way_takes_those_that_it_has_started_with_it_and_nobody_undoe
     assert_eq!((story.status(), story.happens(&Happening::Go)), (RunStatus::Superseded, None));
     assert_eq!(story.progress.head(story.now).reason.as_deref(), Some("a newer one"));
 }
+
+#[test]
+fn a_child_is_told_off_in_time_also_while_an_operator_is_waited_for() {
+    let first = r#"{ name = "first", action = "look", undo = { action = "tell" } },"#;
+    let sent = r#"{ name = "sent", action = "tell", needs = [], on_doubt = "park" },
+        { name = "pause", needs = [],"#;
+    let beside = PARENT.replace(first, "").replace(r#"{ name = "pause","#, sent);
+    let beside = beside.replace(r#"{ name = "r","#, r#"{ name = "r", needs = ["pause"],"#);
+    let mut story = Story::with_child(&beside.replace("timeout", "parallelism = 2\ntimeout"));
+    story.happens(&Happening::Go);
+    story.crash();
+    story.after(180_000).happens(&Happening::Go);
+    story.after(420_000).happens(&Happening::Woke);
+    assert_eq!((story.status(), story.wants_its_child()), (RunStatus::NeedsDecision, true), "its own time is up");
+    story.after(60_000).happens(&Happening::Woke);
+    assert_eq!((story.status(), story.wants_its_child()), (RunStatus::NeedsDecision, false));
+    assert_eq!(story.after(1).happens(&Happening::Woke), None);
+}
