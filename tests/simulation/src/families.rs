@@ -29,7 +29,7 @@ pub fn parallelism(workflow: &str) -> usize {
 pub fn durable(state: &mut State, run: RunId, entry: &Entry) -> Result<(), String> {
     match &entry.what {
         // Whoever ends it lets go on what stopped it, to its end.
-        What::CancelAsked { .. } | What::SupersedeAsked { .. } => {
+        What::Resumed | What::CancelAsked { .. } | What::SupersedeAsked { .. } => {
             state.stopped.remove(&run);
             Ok(())
         }
