@@ -51,7 +51,7 @@ async fn a_doubt_far_below_is_ruled_about_first() {
     let why = check(&[parked.clone(), ended()]).await.unwrap();
     assert!(why.starts_with(&format!("nobody knows whether an attempt of {}", id(3))), "{why}");
     assert!(why.contains(&format!("`pointsman runs decide {} …`", id(3))), "{why}");
-    let why = check(&[parked.clone()]).await.unwrap();
+    let why = check(std::slice::from_ref(&parked)).await.unwrap();
     assert!(why.contains("decide about that first"), "also while it waits for that: {why}");
     assert_eq!(check(&[parked, ended(), ruled]).await, None);
     let begun = What::Begun { may_take_ms: 9 };
