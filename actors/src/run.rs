@@ -3,11 +3,13 @@
 //! A run is three things in storage: its [`RunRecord`], which never changes; its journal, to which
 //! [`Entry`]s are only added; and its [`RunHead`], the sum of the journal that lists and timers need.
 
+mod parts;
 mod status;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
+pub use self::parts::{Reserved, Ruling, Unclear};
 pub use self::status::{RunStatus, Standing};
 use crate::event::{Facts, SourceName};
 use crate::executor::failure::Failure;
@@ -356,6 +358,15 @@ pub enum What {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         past: Option<String>,
     },
+    /// The run that a step has started is not wanted any more, as its time is up or a failure leads past the step: it is
+    /// cancelled, and what becomes of the step follows when it has ended.
+    Unwanted {
+        /// The step.
+        step: String,
+        /// The step whose failure leads past it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        past: Option<String>,
+    },
     /// A newer run takes its place as soon as the attempts in flight have ended.
     SupersedeAsked {
         /// By what, in words.
@@ -436,47 +447,9 @@ pub enum What {
     },
 }
 
-/// What follows when the effect of an attempt is looked for, and has not happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Unclear {
-    /// Another attempt.
-    Repeat,
-    /// It was the last one: the step has failed.
-    Fail,
-}
-
-/// A wait of a step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reserved {
-    /// Its id.
-    pub id: WaitId,
-    /// Until when it may be called back.
-    pub until: Timestamp,
-}
-
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
 fn is_zero(number: &u32) -> bool {
     *number == 0
-}
-
-/// How an operator rules about an attempt of which nobody knows whether its effect happened.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "decision", rename_all = "snake_case")]
-pub enum Ruling {
-    /// Do it again.
-    Repeat,
-    /// It was done, with this output.
-    Done {
-        /// What later steps see.
-        #[serde(default)]
-        output: Json,
-    },
-    /// It failed.
-    Fail {
-        /// Why, in words.
-        reason: String,
-    },
 }
 
 /// All that is stored of a run.

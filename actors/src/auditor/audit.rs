@@ -175,7 +175,9 @@ impl Audit {
         let held = progress.steps.values().any(|state| matches!(state, StepState::Held { .. }));
         let failed =
             progress.is_undoing() && progress.steps.values().any(|state| matches!(state, StepState::Failed(_)));
-        match (has_time, progress.paused || progress.is_in_doubt() || held || failed) {
+        // Runs that it has started are looked at themselves.
+        let runs = progress.children().next().is_some();
+        match (has_time, progress.paused || progress.is_in_doubt() || held || failed || runs) {
             (true, _) => self.report.waiting += 1,
             (false, true) => self.report.parked += 1,
             (false, false) => {

@@ -17,6 +17,7 @@ use super::pacing::Pace;
 use super::selection::Selection;
 use crate::event::fate::Change;
 use crate::event_log::actor::LogDoor;
+use crate::executor::again::doubt_below;
 use crate::executor::command::Command;
 use crate::executor::messages::{Executors, Refused};
 use crate::executor::progress::Progress;
@@ -252,7 +253,10 @@ impl Work {
             let limit = PAGE.min(most - selection.number());
             let page = self.shared.store.dead_letters(LetterQuery { limit, before, ..query.clone() }).await?;
             let first = selection.taken.len();
-            page.items.into_iter().for_each(|letter| selection.add(letter));
+            for letter in page.items {
+                let obstacle = self.obstacle(&letter).await?;
+                selection.add(letter, obstacle);
+            }
             if !dry_run {
                 let at = self.shared.clock.now();
                 let taken = selection.taken.iter().skip(first).map(DeadLetter::place);
@@ -265,6 +269,16 @@ impl Work {
                 selection.more = before.is_some();
                 return Ok(selection);
             }
+        }
+    }
+
+    /// Why a run cannot be redriven because of those that it has started.
+    async fn obstacle(&self, letter: &DeadLetter) -> Result<Option<String>, StoreError> {
+        let Body::Run(run) = &letter.body else { return Ok(None) };
+        match doubt_below(self.shared.store.as_ref(), run.0.id).await {
+            // Whoever redrives it hears so.
+            Err(StoreError::Damaged { .. }) => Ok(None),
+            found => found,
         }
     }
 

@@ -21,8 +21,8 @@ impl Selection {
         self.taken.len() + self.waiting.len() + self.refused.len()
     }
 
-    /// Looks at one more.
-    pub fn add(&mut self, letter: Letter) {
+    /// Looks at one more, and why it cannot be redriven because of others.
+    pub fn add(&mut self, letter: Letter, obstacle: Option<String>) {
         let id = letter.place().id;
         match &letter.body {
             _ if letter.mark.asked_at.is_some() => self.waiting.push(id),
@@ -30,7 +30,10 @@ impl Selection {
                 let why = "nobody knows whether an attempt of it had its effect; decide about that first";
                 self.refused.push((id, why.to_owned()));
             }
-            _ => self.taken.push(letter),
+            _ => match obstacle {
+                Some(why) => self.refused.push((id, why)),
+                None => self.taken.push(letter),
+            },
         }
     }
 }
@@ -68,14 +71,16 @@ mod tests {
     #[test]
     fn nothing_is_taken_twice_and_nothing_that_is_in_doubt() {
         let mut selection = Selection::default();
-        selection.add(letter(1, Mark::default(), false));
-        selection.add(letter(2, Mark { asked_at: Some(Timestamp::default()), refused: None }, false));
-        selection.add(letter(3, Mark::default(), true));
-        selection.add(letter(4, Mark { asked_at: None, refused: Some("in doubt".into()) }, false));
+        selection.add(letter(1, Mark::default(), false), None);
+        selection.add(letter(2, Mark { asked_at: Some(Timestamp::default()), refused: None }, false), None);
+        selection.add(letter(3, Mark::default(), true), None);
+        selection.add(letter(4, Mark { asked_at: None, refused: Some("in doubt".into()) }, false), None);
+        selection.add(letter(5, Mark::default(), false), Some("of another one".into()));
         let ids =
             |numbers: &[u8]| numbers.iter().map(|n| LetterId::Run(RunId::from_bytes([*n; 16]))).collect::<Vec<_>>();
         let taken: Vec<LetterId> = selection.taken.iter().map(|letter| letter.place().id).collect();
-        assert_eq!((taken, &selection.waiting, selection.number()), (ids(&[1, 4]), &ids(&[2]), 4));
+        assert_eq!((taken, &selection.waiting, selection.number()), (ids(&[1, 4]), &ids(&[2]), 5));
         assert!(selection.refused[0].0 == ids(&[3])[0] && selection.refused[0].1.contains("decide about that first"));
+        assert_eq!(selection.refused[1], (ids(&[5])[0], "of another one".to_owned()));
     }
 }

@@ -438,7 +438,12 @@ impl Handler<Letter<Control>> for Executor {
     fn handle(&mut self, letter: Letter<Control>, ctx: &mut Context<Self>) {
         let Control { run, command, reply } = letter.open();
         let task = Task { happening: Happening::Told(command), reply: Some(Reply::Control(reply)) };
-        if self.live.contains_key(&run) { self.take(run, task, ctx) } else { self.take_when_read(run, task, ctx) }
+        // Whether something can be done again others know as well.
+        if self.live.contains_key(&run) && !task.begins_again() {
+            self.take(run, task, ctx);
+        } else {
+            self.take_when_read(run, task, ctx);
+        }
     }
 }
 

@@ -69,7 +69,7 @@ pub async fn answers(store: &dyn Store, questions: Questions) -> Result<Vec<Happ
             (Resolution::Callback(event), _) => Some((by, heard(store, event, action.as_deref()).await?)),
             (Resolution::Run(run), _) => Some((by, returned(store, run).await?)),
             (_, Some(run)) if is_over(store, run).await? => Some((Resolution::Run(run), returned(store, run).await?)),
-            (Resolution::Poll | Resolution::Timeout | Resolution::Cancel, _) => None,
+            (Resolution::Poll | Resolution::Timeout | Resolution::Cancel | Resolution::Supersede, _) => None,
         };
         answers.extend(said.map(|(by, outcome)| Happening::Called(wait, by, outcome)));
     }

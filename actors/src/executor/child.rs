@@ -72,7 +72,7 @@ pub(super) fn is_wanted(run: &RunRecord) -> Vec<WaitChange> {
 pub(super) fn left(definition: &Definition, before: &Progress, decision: &Decision) -> Vec<(String, RunId)> {
     let is_left = |wait| {
         let ends = |change: &WaitChange| match change {
-            WaitChange::Settle { wait: of, .. } | WaitChange::Close(of) => *of == wait,
+            WaitChange::Settle { wait: of, .. } | WaitChange::Close(of) | WaitChange::MakeWay(of) => *of == wait,
             _ => false,
         };
         decision.waits.iter().any(ends)
@@ -81,9 +81,14 @@ pub(super) fn left(definition: &Definition, before: &Progress, decision: &Decisi
     left.filter_map(|(step, run, _)| Some((definition.step(step)?.child.as_ref()?.workflow.clone(), run))).collect()
 }
 
-/// What a run hears of `wait`, which is its parent's or that of one above; nothing while it is wanted.
+/// What a run hears of `wait`, which is its parent's or that of one above; nothing while it is wanted. When that makes way
+/// it does so as well, and undoes nothing: neither has a further effect.
 pub(super) fn hears(run: &RunRecord, wait: &WaitRecord) -> Option<Happening> {
-    unwanted(run, wait).map(|reason| Happening::Told(Command::Cancel { reason }))
+    let reason = unwanted(run, wait)?;
+    Some(match wait.state {
+        WaitState::Resolved { by: Resolution::Supersede, .. } => Happening::Superseded(reason),
+        _ => Happening::Told(Command::Cancel { reason }),
+    })
 }
 
 /// Why a run is not wanted that has such a `wait` above it, in words.
@@ -93,6 +98,7 @@ pub(super) fn unwanted(run: &RunRecord, wait: &WaitRecord) -> Option<String> {
         if of.run == run.id { ("it", "which has started it") } else { ("what has started it", "far above") };
     let why = match wait.state {
         WaitState::Resolved { by: Resolution::Timeout, .. } => format!("did not wait any longer for {whom}"),
+        WaitState::Resolved { by: Resolution::Supersede, .. } => "makes way for a newer run".to_owned(),
         _ => format!("does not want {whom} any more"),
     };
     Some(format!("{}, {start}, {why}", wait.run.id))

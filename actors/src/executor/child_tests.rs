@@ -102,6 +102,8 @@ fn a_child_that_is_not_wanted_any_more_hears_of_it() {
     assert_eq!(heard(Resolution::Timeout), Some(expect));
     let expect = format!("{parent}, which has started it, does not want it any more");
     assert_eq!(heard(Resolution::Cancel), Some(expect));
+    let Some(Happening::Superseded(reason)) = hears(child, &resolved(Resolution::Supersede)) else { panic!() };
+    assert_eq!(reason, format!("{parent}, which has started it, makes way for a newer run"));
 }
 
 #[test]

@@ -55,9 +55,6 @@ impl Next<'_> {
             // Also of a run that is over: it cannot be restarted before.
             Command::Decide { step, ruling } => self.rule(step.as_deref(), ruling),
             _ if is_over => self.refuse("it is over; only a restart can begin it again"),
-            Command::Cancel { .. } if self.progress.is_undoing() => {
-                self.refuse("it ends when what it has done is undone; what cannot be undone can be decided about");
-            }
             Command::Cancel { reason } => self.cancel(reason),
             Command::Pause if !self.progress.paused => self.write(What::Paused),
             Command::Resume if self.progress.paused => self.write(What::Resumed),
@@ -70,14 +67,31 @@ impl Next<'_> {
         self.refusal = Some(reason.into());
     }
 
-    /// What changes nothing outside is dropped at once; of anything else the outcome is waited for.
+    /// What changes nothing outside is dropped at once; of anything else the outcome is waited for. How it ends is said
+    /// once: one that ends already is at most let go on to its end.
     fn cancel(&mut self, reason: &str) {
+        let ends_already = self.progress.is_undoing() || self.progress.leaving.is_some();
+        if ends_already && self.progress.paused {
+            self.write(What::Resumed);
+            return self.go_on(false);
+        }
+        if self.progress.is_undoing() {
+            return self.refuse("it ends when what it has done is undone; what cannot be undone can be decided about");
+        }
+        let reason = match &self.progress.leaving {
+            Some((RunStatus::Cancelled, first)) => first.clone(),
+            Some((status, _)) => {
+                let why = format!("it ends as {} already, as soon as what is at work for it has ended", status.name());
+                return self.refuse(why);
+            }
+            None => reason.to_owned(),
+        };
         let class = |step: &String| self.definition.step(step).map(|step| step.class);
         let changes_nothing = self.progress.in_flight().all(|(step, _)| class(step) == Some(EffectClass::Pure));
         if changes_nothing && self.progress.children().next().is_none() {
-            self.end_at_once(RunStatus::Cancelled, Some(reason.to_owned()));
+            self.end_at_once(RunStatus::Cancelled, Some(reason));
         } else {
-            self.end(RunStatus::Cancelled, Some(reason.to_owned()));
+            self.end(RunStatus::Cancelled, Some(reason));
         }
     }
 
@@ -131,6 +145,11 @@ impl Next<'_> {
         };
         if !self.progress.is_over() && self.progress.in_flight().next().is_some() {
             return self.refuse("an attempt is in flight; cancel the run first, or wait");
+        }
+        let child = self.progress.children().next().map(|(step, run, _)| (step.clone(), run));
+        if let Some((step, run)) = child.filter(|_| !self.progress.is_over()) {
+            let why = "has not ended; cancel this run first, or wait";
+            return self.refuse(format!("{run}, which its step `{step}` has started, {why}"));
         }
         if self.progress.is_undoing() {
             return self.refuse("what it has done is being undone; wait, or decide about what cannot be");

@@ -17,7 +17,7 @@ use super::outages::Outages;
 use super::port::Outcome;
 use super::progress::{Life, Progress, StepState};
 use crate::ids::{RunId, WaitId};
-use crate::run::{Entry, RunRecord, RunStatus, What};
+use crate::run::{Entry, Reserved, RunRecord, RunStatus, What};
 use crate::time::Timestamp;
 use crate::wait::record::{Resolution, WaitChange};
 use crate::workflow::definition::{Definition, Step};
@@ -251,18 +251,21 @@ impl<'a> Next<'a> {
         }
     }
 
-    /// It ends so, as soon as the attempts in flight and the runs that it has started have ended.
+    /// It ends so, as soon as the attempts in flight and the runs that it has started have ended. If it is to end already,
+    /// the first word stands: somebody was told so, or a dead letter is owed.
     pub(super) fn end(&mut self, status: RunStatus, reason: Option<String>) {
-        if !self.progress.has_work(self.now) {
-            return self.end_at_once(status, reason);
-        }
-        if self.progress.leaving.is_some() {
+        let first = self.progress.leaving.clone();
+        if self.progress.has_work() && first.is_some() {
             return;
+        }
+        let (status, reason) = first.map_or((status, reason), |(status, reason)| (status, Some(reason)));
+        if !self.progress.has_work() {
+            return self.end_at_once(status, reason);
         }
         // The runs that it has started are not wanted any more from now on.
         let children = self.progress.children().map(|(_, _, wait)| wait);
-        let children = children.filter(|wait| self.answered != Some(*wait)).map(WaitChange::Close);
-        self.waits.extend(children.collect::<Vec<_>>());
+        let tell = if status == RunStatus::Superseded { WaitChange::MakeWay } else { WaitChange::Close };
+        self.waits.extend(children.filter(|wait| self.answered != Some(*wait)).map(tell));
         let reason = reason.unwrap_or_default();
         match status {
             RunStatus::Cancelled => self.write(What::CancelAsked { reason }),
@@ -281,20 +284,34 @@ impl<'a> Next<'a> {
             }
         }
         if let Some((status, reason)) = self.progress.leaving.clone() {
-            return self.end_at_once(status, Some(reason));
+            return self.end(status, Some(reason));
         }
         if self.progress.is_in_doubt() {
-            return;
+            return self.tell_off_the_late();
         }
         if self.all_settled() {
             return self.end(RunStatus::Succeeded, None);
         }
-        // A callback that was first is looked at first.
-        self.progress.open_waits().for_each(|(_, wait)| {
-            self.waits.push(WaitChange::Settle { wait: wait.id, by: Resolution::Timeout });
-        });
+        // A callback that was first is looked at first, and so is the end of a run; whoever is unwanted has heard so.
+        let is_unwanted = |step: &String| matches!(self.progress.steps.get(step), Some(StepState::Unwanted { .. }));
+        let open = self.progress.open_waits().filter(|(step, _)| !is_unwanted(step));
+        let settle = |(_, wait): (_, Reserved)| WaitChange::Settle { wait: wait.id, by: Resolution::Timeout };
+        self.waits.extend(open.map(settle));
         let reason = format!("it took longer than {:?}", self.definition.timeout);
+        if self.progress.has_work() {
+            return self.write(What::EndAsked { status: RunStatus::TimedOut, reason });
+        }
         self.finish(RunStatus::TimedOut, Some(reason));
+    }
+
+    /// Runs that it has started have no more time than their steps say, also while an operator is waited for.
+    fn tell_off_the_late(&mut self) {
+        let definition = self.definition;
+        for step in &definition.steps {
+            if matches!(self.progress.steps.get(&step.name), Some(StepState::Waiting { run: Some(_), .. })) {
+                self.expires(step);
+            }
+        }
     }
 
     fn all_settled(&self) -> bool {

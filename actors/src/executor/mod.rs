@@ -2,7 +2,7 @@
 //! the truth; what is here is a cache of it around a pure core.
 
 pub mod actor;
-mod again;
+pub(crate) mod again;
 pub mod attempts;
 mod callbacks;
 mod child;
@@ -15,6 +15,8 @@ pub mod decide;
 #[cfg(test)]
 mod doubt_tests;
 pub mod failure;
+#[cfg(test)]
+mod family_tests;
 mod live;
 pub mod loading;
 mod looking;

@@ -42,19 +42,20 @@ impl Progress {
         idle.filter_map(move |(step, state)| Some((step, state.wait().filter(|_| !is_over)?)))
     }
 
-    /// The runs that it has started and waits for, each with the step and its wait.
+    /// The runs that it has started and waits for, wanted or not, each with the step and its wait.
     pub fn children(&self) -> impl Iterator<Item = (&String, RunId, WaitId)> {
         self.steps.iter().filter_map(|(step, state)| match state {
-            StepState::Waiting { run: Some(run), tries, .. } => Some((step, *run, tries.wait?.id)),
+            StepState::Waiting { run: Some(run), tries, .. } | StepState::Unwanted { run, tries, .. } => {
+                Some((step, *run, tries.wait?.id))
+            }
             _ => None,
         })
     }
 
-    /// Whether something of it is still at work at `now` that must come to its end before it ends: an attempt, or a run
-    /// that it has started. For that one it waits no longer than it would have.
-    pub fn has_work(&self, now: Timestamp) -> bool {
-        let runs = |state: &StepState| matches!(state, StepState::Waiting { run: Some(_), until, .. } if *until > now);
-        self.in_flight().next().is_some() || self.steps.values().any(runs)
+    /// Whether something of it is still at work that must come to its end before it ends: an attempt, or a run that it has
+    /// started.
+    pub fn has_work(&self) -> bool {
+        self.in_flight().next().is_some() || self.children().next().is_some()
     }
 
     /// The attempts in flight, by step.
@@ -113,7 +114,7 @@ impl Progress {
         if self.leaving.is_none() && self.time_is_up(now) && self.is_in_doubt() {
             return Standing::Parked;
         }
-        if self.leaving.is_some() && self.has_work(now) {
+        if self.leaving.is_some() && self.has_work() {
             return Standing::Parked;
         }
         let could_go_on = self.leaving.is_some() || any_ready() || all_settled();

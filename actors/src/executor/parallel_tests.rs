@@ -137,3 +137,68 @@ fn all_that_changes_nothing_is_dropped_by_a_cancel_and_anything_else_is_waited_f
     pure.happens(&cancel);
     assert_eq!(pure.status(), RunStatus::Cancelled);
 }
+
+/// What has been done is undone, unless the run makes way.
+const UNDONE_FAN: &str = r#"
+timeout = "10m"
+parallelism = 3
+steps = [
+  { name = "first", action = "look", needs = [], undo = { action = "tell" } },
+  { name = "a", action = "look", needs = ["first"], retry = { max_attempts = 1 } },
+  { name = "c", action = "tell", needs = ["first"] },
+]
+"#;
+
+/// `a` and `c` are at work.
+fn undone_fan() -> Story {
+    let mut story = Story::new(UNDONE_FAN);
+    story.happens_at_once(&Happening::Go);
+    assert_eq!(names(&story.lands("first")), ["a", "c"]);
+    story
+}
+
+#[test]
+fn how_a_run_ends_is_said_once() {
+    let cancel = || Command::Cancel { reason: "x".into() };
+    let mut superseded = undone_fan();
+    superseded.happens(&Happening::Superseded("a newer one".into()));
+    superseded.lands("c");
+    let refused = superseded.told(cancel()).unwrap();
+    assert!(refused.starts_with("it ends as superseded already"), "{refused}");
+    assert_eq!(names(&superseded.lands("a")), [""; 0], "it has no further effect");
+    assert_eq!(superseded.status(), RunStatus::Superseded);
+    let mut failing = undone_fan();
+    failing.breaks("c", ErrorClass::NotFound);
+    let refused = failing.told(cancel()).unwrap();
+    assert!(refused.starts_with("it ends as failed already"), "{refused}");
+    assert_eq!(names(&failing.lands("a")), ["undo/first"]);
+    failing.lands("undo/first");
+    assert_eq!(failing.status(), RunStatus::Failed, "and is a dead letter");
+    let mut cancelled = undone_fan();
+    assert_eq!(cancelled.told(cancel()), None);
+    cancelled.lands("a");
+    let serial = cancelled.progress.in_flight().next().unwrap().1.serial;
+    let makes_way = Happening::Ended(serial, Ok(Success::Superseded("a newer head".into())));
+    assert_eq!(names(&cancelled.happens_at_once(&makes_way)), ["undo/first"], "somebody was told that it is undone");
+    cancelled.lands("undo/first");
+    assert_eq!(cancelled.status(), RunStatus::Cancelled);
+}
+
+#[test]
+fn whoever_cancels_what_fails_and_is_paused_lets_it_go_on_to_its_end() {
+    let mut story = undone_fan();
+    assert_eq!(story.told(Command::Pause), None);
+    story.breaks("a", ErrorClass::NotFound);
+    assert_eq!(story.told(Command::Cancel { reason: "x".into() }), None);
+    assert!(!story.progress.paused, "{:?}", story.journal.last());
+    assert_eq!(names(&story.lands("c")), ["undo/first"]);
+    story.lands("undo/first");
+    assert_eq!(story.status(), RunStatus::Failed);
+    let mut undoing = undone_fan();
+    undoing.breaks("a", ErrorClass::NotFound);
+    assert_eq!(undoing.told(Command::Pause), None);
+    undoing.lands("c");
+    assert_eq!((undoing.status(), undoing.happens(&Happening::Go)), (RunStatus::Paused, None));
+    assert_eq!(undoing.told(Command::Cancel { reason: "x".into() }), None);
+    assert_eq!(names(&undoing.happens_at_once(&Happening::Go)), ["undo/first"]);
+}

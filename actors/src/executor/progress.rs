@@ -262,6 +262,10 @@ impl Progress {
             What::Parked { step, reason, .. } => {
                 (step, StepState::InDoubt { reason: reason.clone(), tries: tries(step) })
             }
+            What::Unwanted { step, past } => {
+                let StepState::Waiting { run: Some(run), tries, .. } = *self.steps.get(step)? else { return None };
+                (step, StepState::Unwanted { run, past: past.clone(), tries })
+            }
             What::Skipped { step, past } => (step, StepState::Skipped { past: past.clone() }),
             // What follows from the failure stands in an entry of its own.
             What::Decided { .. }

@@ -148,16 +148,17 @@ impl Executor {
         }
     }
 
-    /// Reads a run that is not here, which may be over, and tells it this.
+    /// Reads a run that is not here, which may be over, or that is to be begun again, and tells it this.
     pub(super) fn take_when_read(&mut self, run: RunId, task: Task, ctx: &mut Context<Self>) {
         let (store, definitions, actions) =
             (Arc::clone(&self.shared.store), self.shared.definitions.clone(), self.shared.actions.clone());
-        let (caught_up, again) = (self.caught_up(false), task.begins_again().then(|| self.shared.clone()));
+        let word = task.begins_again().then(|| task.happening.clone());
+        let (caught_up, again) = (self.caught_up(false), word.map(|word| (self.shared.clone(), word)));
         let read = async move {
             caught_up.await?;
             let Some(loaded) = load_one(store.as_ref(), &definitions, &actions, run).await? else { return Ok(None) };
-            let obstacle = match again.filter(|_| loaded.progress.is_over()) {
-                Some(shared) => obstacle(&shared, &loaded).await?,
+            let obstacle = match again {
+                Some((shared, word)) => obstacle(&shared, &loaded, &word).await?,
                 None => None,
             };
             Ok::<_, StoreError>(Some((loaded, obstacle)))

@@ -188,8 +188,8 @@ impl Next<'_> {
 
     pub(super) fn superseded(&mut self, step: &Step, attempt: u32, reason: &str) {
         self.done(step, attempt, json!({ "superseded": reason }), false);
-        // On its way out there is nothing left to undo.
-        if !self.progress.is_undoing() {
+        // On its way out it ends as somebody has said before.
+        if !self.progress.is_undoing() && self.progress.leaving.is_none() {
             self.end(RunStatus::Superseded, Some(reason.to_owned()));
         }
     }
@@ -264,7 +264,7 @@ impl Next<'_> {
         let after = self.definition.after(target);
         // What is at work beside it comes to its end, and what may have had its effect is looked for.
         let is_open = |name: &String| match self.progress.steps.get(name) {
-            Some(StepState::InDoubt { .. } | StepState::Attempting(_)) => false,
+            Some(StepState::InDoubt { .. } | StepState::Attempting(_) | StepState::Unwanted { .. }) => false,
             Some(state) => !state.is_settled() && state.tries().unclear.is_none(),
             None => true,
         };
@@ -273,7 +273,8 @@ impl Next<'_> {
             names.filter(|name| name != target && !after.contains(name) && is_open(name)).collect();
         for step in left_out {
             self.close(&step);
-            self.write(What::Skipped { step, past: Some(from.name.clone()) });
+            let (past, runs) = (Some(from.name.clone()), self.progress.children().any(|(of, ..)| *of == step));
+            self.write(if runs { What::Unwanted { step, past } } else { What::Skipped { step, past } });
         }
     }
 }

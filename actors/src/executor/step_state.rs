@@ -62,6 +62,15 @@ pub enum StepState {
         /// How often it was tried, and its wait.
         tries: Tries,
     },
+    /// The run that it has started is not wanted any more, and its end is waited for.
+    Unwanted {
+        /// That run.
+        run: RunId,
+        /// The step whose failure led past it; without one its time was up.
+        past: Option<String>,
+        /// Its wait.
+        tries: Tries,
+    },
     /// Nobody waits for its callback any more: the run is on its way out.
     Abandoned {
         /// What the attempt gave, if it gave something.
@@ -125,6 +134,7 @@ impl StepState {
             | Self::Pausing { tries, .. }
             | Self::Held { tries, .. }
             | Self::Waiting { tries, .. }
+            | Self::Unwanted { tries, .. }
             | Self::Abandoned { tries, .. }
             | Self::InDoubt { tries, .. } => *tries,
             Self::Attempting(flying) => flying.tries,
@@ -163,6 +173,7 @@ impl StepState {
             | Self::Pausing { .. }
             | Self::Held { .. }
             | Self::Waiting { .. }
+            | Self::Unwanted { .. }
             | Self::Abandoned { .. }
             | Self::InDoubt { .. } => "open",
         }

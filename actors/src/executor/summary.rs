@@ -54,7 +54,13 @@ impl Progress {
         }
         let doubt = first(|state| matches!(state, StepState::InDoubt { .. }));
         let pause = first(|state| {
-            matches!(state, StepState::Pausing { .. } | StepState::Held { .. } | StepState::Waiting { .. })
+            matches!(
+                state,
+                StepState::Pausing { .. }
+                    | StepState::Held { .. }
+                    | StepState::Waiting { .. }
+                    | StepState::Unwanted { .. }
+            )
         });
         match (self.paused, &self.life, doubt, pause) {
             (true, ..) => (RunStatus::Paused, None, None),
@@ -64,6 +70,10 @@ impl Progress {
             }
             (_, _, _, Some((step, StepState::Waiting { run: Some(run), .. }))) => {
                 (RunStatus::Waiting, Some(step.clone()), Some(format!("for the end of {run}")))
+            }
+            (_, _, _, Some((step, StepState::Unwanted { run, .. }))) => {
+                let why = format!("for the end of {run}, which it does not want any more");
+                (RunStatus::Waiting, Some(step.clone()), Some(why))
             }
             (_, _, _, Some((step, StepState::Waiting { keys, .. }))) => {
                 (RunStatus::Waiting, Some(step.clone()), Some(format!("to be called back as {}", keys.join(" or "))))

@@ -96,6 +96,12 @@ impl Next<'_> {
             self.waits.push(WaitChange::Settle { wait, by });
         }
         self.answered = Some(wait);
+        if let Some(StepState::Unwanted { past, .. }) = self.progress.steps.get(&step.name).cloned()
+            && matches!(outcome, Err(failure) if !failure.in_doubt)
+        {
+            self.is_rid_of(step, past);
+            return self.go_on(false);
+        }
         match outcome {
             Ok(Success::Done(output) | Success::Waiting { output, .. }) => {
                 let (step, output) = (step.name.clone(), output.clone());
@@ -119,13 +125,25 @@ impl Next<'_> {
             return true;
         }
         let attempt = state.map(|state| state.tries().attempts).unwrap_or_default();
+        let is_run = matches!(state, Some(StepState::Waiting { run: Some(_), .. }));
         self.waits.push(WaitChange::Settle { wait: wait.id, by: Resolution::Timeout });
-        let message = match &step.child {
-            Some(child) => format!("the run of `{}` had not ended within {:?}", child.workflow, waits.deadline),
-            None => format!("nobody called back within {:?}", waits.deadline),
-        };
-        self.fail(step, attempt, Failure::new(ErrorClass::Timeout, message), &waits.on_timeout);
+        if is_run {
+            // As with an attempt in flight: what follows waits until nothing of it is at work.
+            self.write(What::Unwanted { step: step.name.clone(), past: None });
+        } else {
+            let message = format!("nobody called back within {:?}", waits.deadline);
+            self.fail(step, attempt, Failure::new(ErrorClass::Timeout, message), &waits.on_timeout);
+        }
         true
+    }
+
+    /// The run that a step had started has ended, which nobody wanted any more.
+    fn is_rid_of(&mut self, step: &Step, past: Option<String>) {
+        let (None, Some(waits), Some(child)) = (&past, &step.waits, &step.child) else {
+            return self.write(What::Skipped { step: step.name.clone(), past });
+        };
+        let message = format!("the run of `{}` had not ended within {:?}", child.workflow, waits.deadline);
+        self.fail(step, 0, Failure::new(ErrorClass::Timeout, message), &waits.on_timeout);
     }
 
     /// The step has ended without its callback. One that came in time all the same is looked at first.

@@ -93,7 +93,7 @@ pub fn holds<S: Shelves>(shelves: &mut S, changes: &[WaitChange]) -> Result<bool
                 shelves.wait(*wait)?.is_none_or(|wait| wait.is_open())
             }
             WaitChange::Want { wait, run } => shelves.wait(*wait)?.is_none_or(|wait| wait.wants(*run)),
-            WaitChange::Bind { .. } | WaitChange::Close(_) | WaitChange::Return { .. } => true,
+            WaitChange::Bind { .. } | WaitChange::Close(_) | WaitChange::MakeWay(_) | WaitChange::Return { .. } => true,
         };
         if !holds {
             return Ok(false);
@@ -130,11 +130,8 @@ pub fn change<S: Shelves>(shelves: &mut S, changes: &[WaitChange], now: Timestam
                     resolve(shelves, wait, *by, now)?;
                 }
             }
-            WaitChange::Close(wait) => {
-                if let Some(wait) = shelves.wait(*wait)?.filter(WaitRecord::is_open) {
-                    resolve(shelves, wait, Resolution::Cancel, now)?;
-                }
-            }
+            WaitChange::Close(wait) => close(shelves, *wait, Resolution::Cancel, now)?,
+            WaitChange::MakeWay(wait) => close(shelves, *wait, Resolution::Supersede, now)?,
             WaitChange::Return { wait, run } => {
                 let Some(wait) = shelves.wait(*wait)? else { continue };
                 // Also whoever does not want it any more may wait until it is over.
@@ -163,6 +160,13 @@ fn look_up<S: Shelves>(shelves: &mut S, wait: WaitRecord, now: Timestamp) -> Res
     let met = Met { wait: wait.reference(), event: Some(event) };
     resolve(shelves, wait, Resolution::Callback(event), now)?;
     Ok(Some(met))
+}
+
+fn close<S: Shelves>(shelves: &mut S, wait: WaitId, by: Resolution, now: Timestamp) -> Result<(), S::Error> {
+    match shelves.wait(wait)?.filter(WaitRecord::is_open) {
+        Some(wait) => resolve(shelves, wait, by, now),
+        None => Ok(()),
+    }
 }
 
 fn resolve<S: Shelves>(shelves: &mut S, wait: WaitRecord, by: Resolution, at: Timestamp) -> Result<(), S::Error> {

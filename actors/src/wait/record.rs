@@ -66,6 +66,8 @@ pub enum Resolution {
     Timeout,
     /// The run needs it no more.
     Cancel,
+    /// The run makes way for a newer one.
+    Supersede,
 }
 
 impl Resolution {
@@ -77,6 +79,7 @@ impl Resolution {
             Self::Poll => "poll",
             Self::Timeout => "timeout",
             Self::Cancel => "cancel",
+            Self::Supersede => "supersede",
         }
     }
 }
@@ -155,6 +158,8 @@ pub enum WaitChange {
     },
     /// It is needed no more: cancelled if it is open.
     Close(WaitId),
+    /// The same, as its run makes way for a newer one: what was started with it has no further effect either.
+    MakeWay(WaitId),
     /// Nothing; but this run, which was started with it, must still be wanted: the wait is open, or the run was what
     /// resolved it.
     Want {

@@ -131,6 +131,7 @@ impl<'a> Compiling<'a> {
         let checked = compiled.and_then(|mut definition| {
             let found = |child: &str| self.done.get(child)?.as_deref();
             let mistakes = child::mistakes(&definition, found);
+            definition.declared = child::declared(&definition, found);
             let run: Vec<&Definition> = children.keys().filter_map(|child| found(child)).collect();
             definition.groups.extend(run.into_iter().flat_map(|child| child.groups.iter().cloned()));
             if mistakes.is_empty() { Ok(Arc::new(definition)) } else { Err(mistakes) }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::compiler::Compiler;
-use super::definition::{Definition, DefinitionError, RUN_WORKFLOW, Spot};
+use super::compiler::{Compiler, longest};
+use super::definition::{Definition, DefinitionError, RUN_WORKFLOW, Spot, Step};
 use super::recipe;
 use super::spec::{StepSpec, WorkflowSpec};
 use crate::executor::port::{Accepts, ActionInfo, EffectClass, OnDoubt, Parameter};
@@ -124,10 +124,31 @@ pub(super) fn mistakes<'a>(
             let reason = format!("`{}` would wait for a place in the group `{group}` that this run has", child.name);
             wrong("with.workflow", reason);
         }
-        if child.declared >= waits.deadline {
-            let (declared, deadline) = (child.declared, waits.deadline);
-            wrong("deadline", format!("the delays of `{}` take {declared:?}, it may take {deadline:?}", child.name));
+        let (takes, deadline) = (takes(child), waits.deadline);
+        if takes >= deadline {
+            wrong("deadline", format!("the delays of `{}` take {takes:?}, it may take {deadline:?}", child.name));
         }
     }
+    let (declared, timeout) = (declared(definition, of), definition.timeout);
+    // What its own take alone was looked at before.
+    if declared >= timeout && mistakes.is_empty() {
+        let reason = format!(
+            "the delays, with those of the runs that it starts, take {declared:?}, the whole run may take {timeout:?}"
+        );
+        let (workflow, spot) = (definition.name.clone(), Spot::of_workflow("timeout"));
+        mistakes.push(DefinitionError { workflow, spot, reason });
+    }
     mistakes
+}
+
+/// What declared delays take from the start of a run to its end. A child may wait for newer ones first.
+fn takes(definition: &Definition) -> Duration {
+    let quiet = definition.debounce.as_ref().map(|debounce| debounce.quiet);
+    definition.declared.saturating_add(quiet.unwrap_or_default())
+}
+
+/// What declared delays take on the longest way through a definition, those of the runs that it starts among them.
+pub(super) fn declared<'a>(definition: &Definition, of: impl Fn(&str) -> Option<&'a Definition>) -> Duration {
+    let runs = |step: &Step| step.child.as_ref().and_then(|child| of(&child.workflow)).map(takes).unwrap_or_default();
+    longest(&definition.steps, &runs)
 }

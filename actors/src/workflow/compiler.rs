@@ -109,7 +109,7 @@ impl<'a> Compiler<'a> {
         let graph = Graph::of(&spec.steps);
         graph.mistakes().into_iter().for_each(|(spot, reason)| self.wrong(&spot, reason));
         let steps: Vec<Step> = spec.steps.iter().filter_map(|step| self.step(step, &graph)).collect();
-        let declared = longest(&steps);
+        let declared = longest(&steps, &|_| Duration::ZERO);
         self.fits((timeout, declared), &steps);
         let content = match serde_json::to_string(pinned) {
             Ok(content) => content,
@@ -417,14 +417,14 @@ impl Step {
     }
 }
 
-/// What declared delays take on the longest way through the steps.
-fn longest(steps: &[Step]) -> Duration {
+/// What declared delays take on the longest way through the steps, with what `runs` says of the run that one starts.
+pub(super) fn longest(steps: &[Step], runs: &dyn Fn(&Step) -> Duration) -> Duration {
     let mut until: BTreeMap<&str, Duration> = BTreeMap::new();
     // Each round knows the ways of one step more; a circle was refused before and ends with the rounds.
     for _ in steps {
         for step in steps {
             let before = step.needs.iter().filter_map(|needed| until.get(needed.as_str())).max();
-            let own = step.fixed_delay().unwrap_or_default();
+            let own = step.fixed_delay().unwrap_or_else(|| runs(step));
             until.insert(&step.name, before.copied().unwrap_or_default().saturating_add(own));
         }
     }

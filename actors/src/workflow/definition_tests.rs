@@ -296,6 +296,8 @@ fn what_a_workflow_runs_must_be_there_and_be_given_what_it_needs() {
     check(&PARENT.replace("1m", "1h"), CHILD, &of(fits));
     let long = CHILD.replace("[{", "[{ name = \"p\", action = \"delay\", with = { duration = \"2m\" } }, {");
     check(PARENT, &long, &of("deadline: the delays of `v` take 120s, it may take 60s"));
+    let quiet = format!("debounce = {{ key = \"k\", quiet = \"1m\" }}\n{CHILD}");
+    check(PARENT, &quiet, &of("deadline: the delays of `v` take 60s, it may take 60s"));
     let grouped = format!("concurrency = {{ group = \"g\", key = \"other\" }}\n{CHILD}");
     let waits = of("with.workflow: `v` would wait for a place in the group `g` that this run has");
     check(PARENT, &grouped, &waits);
@@ -316,6 +318,26 @@ fn what_a_workflow_runs_must_be_there_and_be_given_what_it_needs() {
     let mistakes = family(&[("w", PARENT), ("v", &broken)]);
     assert!(mistakes.contains("workflow `v`, step `a`, action: there is no action `tel`"), "{mistakes}");
     assert!(mistakes.ends_with(&of("with.workflow: the workflow `v` has mistakes of its own")), "{mistakes}");
+}
+
+#[test]
+fn a_workflow_has_time_for_the_delays_of_all_that_it_runs() {
+    let runs = |workflow: &str, deadline: &str, before: &str| {
+        format!(
+            r#"steps = [{before}{{ name = "r", action = "run_workflow", deadline = "{deadline}", with = {{ workflow = "{workflow}" }} }}]"#
+        )
+    };
+    let delay = |span: &str| format!(r#"{{ name = "p", action = "delay", with = {{ duration = "{span}" }} }}, "#);
+    let leaf = format!(r#"steps = [{}{{ name = "a", action = "tell", with = {{ text = "t" }} }}]"#, delay("90s"));
+    let check = |top: &str, expect: &str| {
+        let between = runs("leaf", "2m", &delay("30s"));
+        assert_eq!(family(&[("top", top), ("between", &between), ("leaf", &leaf)]), expect, "{top}");
+    };
+    check(&runs("between", "3m", &delay("2m")), "");
+    let late = "workflow `top`, step `r`, deadline: the delays of `between` take 120s, it may take 110s";
+    check(&runs("between", "110s", ""), late);
+    let long = "workflow `top`, timeout: the delays, with those of the runs that it starts, take 300s, the whole run may take 300s";
+    check(&runs("between", "3m", &delay("3m")), long);
 }
 
 #[test]

@@ -2,11 +2,9 @@
 //! started, who may still begin something, who ends before whom, and what is undone.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use pointsman_actors::ids::RunId;
 use pointsman_actors::run::{Entry, Ruling, RunStatus, StoredRun, What};
-use pointsman_actors::time::Timestamp;
 use pointsman_actors::wait::record::{Resolution, WaitState};
 
 use crate::world::State;
@@ -31,9 +29,15 @@ pub fn parallelism(workflow: &str) -> usize {
 pub fn durable(state: &mut State, run: RunId, entry: &Entry) -> Result<(), String> {
     match &entry.what {
         // Whoever ends it lets go on what stopped it, to its end.
-        What::CancelAsked { .. } | What::SupersedeAsked { .. } | What::Undoing { status: RunStatus::Cancelled, .. } => {
+        What::Resumed | What::CancelAsked { .. } | What::SupersedeAsked { .. } => {
             state.stopped.remove(&run);
             Ok(())
+        }
+        What::Undoing { status, .. } => {
+            if *status == RunStatus::Cancelled {
+                state.stopped.remove(&run);
+            }
+            ends_last(state, run)
         }
         What::Waiting { run: Some(child), .. } => {
             if !state.records.contains_key(child) {
@@ -46,15 +50,16 @@ pub fn durable(state: &mut State, run: RunId, entry: &Entry) -> Result<(), Strin
         }
         What::Attempted { step, .. } if !is_undo(step) => may_begin(state, run),
         What::Succeeded { step, attempt: 0, .. } => match started(journal(state, run), step) {
-            Some(child) if end(journal(state, child)) != Some(RunStatus::Succeeded) => {
+            // Whoever makes way has given nothing, and neither has failed.
+            Some(child)
+                if !matches!(end(journal(state, child)), Some(RunStatus::Succeeded | RunStatus::Superseded)) =>
+            {
                 Err(format!("{step} of {run} succeeded, and {child} did not"))
             }
             _ => Ok(()),
         },
         What::Ended { status, .. } => {
-            if matches!(status, RunStatus::Cancelled | RunStatus::Superseded) {
-                ends_last(state, run, entry.at)?;
-            }
+            ends_last(state, run)?;
             is_undone(state, run, *status)
         }
         _ => Ok(()),
@@ -108,31 +113,17 @@ fn given_up(journal: &[Entry], child: RunId) -> Option<String> {
         | What::EndAsked { .. }
         | What::Undoing { .. }
         | What::Ended { .. } => Some(format!("{:?}", entry.what)),
-        What::Failed { error, .. } if error.message.contains("had not ended within") => Some(error.message.clone()),
+        What::Unwanted { step, .. } if started(journal, step) == Some(child) => Some(format!("{:?}", entry.what)),
         _ => None,
     })
 }
 
-/// Whoever was cancelled or makes way ends after those whom it has started, unless the time is up that it had for them, or at
-/// all.
-fn ends_last(state: &State, run: RunId, at: Timestamp) -> Result<(), String> {
-    let own = journal(state, run);
-    // It waits for nobody while it undoes what it has done.
-    let undoes = own.iter().rev().find(|entry| matches!(entry.what, What::Undoing { .. } | What::Restarted { .. }));
-    let at = undoes.map_or(at, |entry| entry.at.max(at));
-    let up_at = own.iter().rev().find_map(|entry| match entry.what {
-        What::Begun { may_take_ms } => Some(entry.at.plus(Duration::from_millis(may_take_ms))),
-        _ => None,
-    });
-    if up_at.is_none_or(|until| at >= until) {
-        return Ok(());
-    }
-    for (place, entry) in own.iter().enumerate() {
-        let What::Waiting { step, wait, run: Some(child), .. } = &entry.what else { continue };
-        let waited_in_vain = own.iter().skip(place).any(|entry| {
-            matches!(&entry.what, What::Failed { step: of, error, .. } if of == step && error.message.contains("had not ended within"))
-        });
-        if !waited_in_vain && at < wait.until && end(journal(state, *child)).is_none() {
+/// Whoever ends, or undoes what it has done, does so after those whom it has started have ended.
+fn ends_last(state: &State, run: RunId) -> Result<(), String> {
+    for entry in journal(state, run) {
+        let What::Waiting { run: Some(child), .. } = &entry.what else { continue };
+        // An operator may have begun it again since then.
+        if !journal(state, *child).iter().any(|entry| matches!(entry.what, What::Ended { .. })) {
             return Err(format!("{run} ends before {child}, which it has started"));
         }
     }

@@ -244,7 +244,7 @@ fn families() -> Vec<Canonical> {
             "superseded with its child at work",
             (NEWEST_PARENT, BUSY_CHILD),
             vec![(0, Input::Start(1)), (2_015, Input::Start(2))],
-            &[Superseded, Cancelled, Succeeded, Succeeded],
+            &[Superseded, Superseded, Succeeded, Succeeded],
         ),
         Canonical {
             plans: &[("b", &[GONE; 9])],

@@ -233,10 +233,7 @@ pub fn check(world: &World<'_>) {
                 _ => panic!("{name}: it has not ended"),
             };
             let ((ended, _), (parent_ended, how)) = (ends(journal), ends(of_parent));
-            let timed_out =
-                |wait: &WaitRecord| matches!(wait.state, WaitState::Resolved { by: Resolution::Timeout, .. });
-            let is_late = world.shelves.waits().any(|wait| wait.id == parent.wait && timed_out(wait));
-            assert!(ended <= parent_ended || is_late, "{name} {:?}: {how:?} before its child", world.crashes);
+            assert!(ended <= parent_ended, "{name} {:?}: {how:?} before its child", world.crashes);
         }
         let used = journal.iter().filter_map(|entry| match &entry.what {
             What::Succeeded { step, event: Some(event), .. } => Some((step, event)),
