@@ -11,6 +11,7 @@ use super::port::{Outcome, Success};
 use super::story::{STEPS, Story, actions, failure};
 use crate::ids::{RunId, WaitId};
 use crate::run::{Ruling, RunStatus, Standing};
+use crate::time::Timestamp;
 use crate::wait::desk::{self, Shelves};
 use crate::wait::record::{Resolution, WaitChange, WaitState};
 use crate::workflow::catalog::Catalog;
@@ -231,6 +232,7 @@ fn a_child_is_told_off_in_time_also_while_an_operator_is_waited_for() {
     story.after(180_000).happens(&Happening::Go);
     story.after(420_000).happens(&Happening::Woke);
     assert_eq!((story.status(), story.wants_its_child()), (RunStatus::NeedsDecision, true), "its own time is up");
+    assert_eq!(story.progress.wake(story.now).map(Timestamp::millis), Some(660_000));
     story.after(60_000).happens(&Happening::Woke);
     assert_eq!((story.status(), story.wants_its_child()), (RunStatus::NeedsDecision, false));
     assert_eq!(story.after(1).happens(&Happening::Woke), None);

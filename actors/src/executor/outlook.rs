@@ -32,7 +32,9 @@ impl Progress {
         // Attempts and pauses end by themselves unless the run's time is up first.
         let last = self.steps.values().filter_map(|step| step.active_until(self.paused)).max();
         let runs_out = self.left.map(|left| self.at.plus(left)).filter(|runs_out| Some(*runs_out) <= last);
-        pauses.chain(runs_out).min()
+        // That its time is up changes nothing more when it is to end, or waits for an operator.
+        let is_known = (self.leaving.is_some() || self.is_in_doubt()) && self.time_is_up(now);
+        pauses.chain(runs_out.filter(|_| !is_known)).min()
     }
 
     /// The open waits, by step, of those that are not about to learn more of it from an attempt in flight.

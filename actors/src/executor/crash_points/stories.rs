@@ -201,13 +201,17 @@ concurrency = { group = "g", key = "k", on_newer = "cancel", order_by = "input.o
 steps = [{ name = "r", action = "run_workflow", deadline = "1m", with = { workflow = "v", input = { x = true } } }]"#;
 pub const BESIDE_CHILD: &str = r#"steps = [{ name = "r", action = "run_workflow", needs = [], deadline = "1m", with = { workflow = "v", input = { x = true } } }, { name = "p", action = "delay", needs = [], with = { duration = "3s" } }, { name = "b", action = "set", needs = ["p"] }]"#;
 pub const PARENT_ELSE: &str = r#"steps = [{ name = "r", action = "run_workflow", deadline = "1m", on_failure = "continue", with = { workflow = "v", input = { x = true } } }, { name = "b", action = "tell" }]"#;
+pub const HURRIED_PARENT: &str = r#"
+timeout = "20s"
+steps = [{ name = "a", action = "set", timeout = "5s", undo = { action = "put", timeout = "5s" } }, { name = "p", action = "delay", with = { duration = "3s" } }, { name = "r", action = "run_workflow", deadline = "19s", with = { workflow = "v", input = { x = true } } }]"#;
+pub const LED_PAST: &str = r#"steps = [{ name = "r", action = "run_workflow", needs = [], deadline = "1m", with = { workflow = "v", input = { x = true } } }, { name = "p", action = "delay", needs = [], with = { duration = "3s" } }, { name = "b", action = "set", needs = ["p"], on_failure = { goto = "z" } }, { name = "z", action = "set", needs = ["b"] }]"#;
 pub const CHILD: &str = r#"steps = [{ name = "x", action = "put", when = "input.x" }, { name = "p", action = "delay", with = { duration = "5s" } }, { name = "y", action = "tell" }]"#;
 pub const BUSY_CHILD: &str = r#"steps = [{ name = "p", action = "delay", with = { duration = "2s" } }, { name = "x", action = "tell" }, { name = "q", action = "delay", with = { duration = "9s" } }, { name = "y", action = "tell", when = "input.x" }]"#;
 pub const SLOW_CHILD: &str = r#"steps = [{ name = "x", action = "order", deadline = "3m", retry = { max_attempts = 2, base_delay = "45s", jitter = 0.0 } }, { name = "y", action = "tell" }]"#;
 
 /// Runs that start others, and what becomes of these. Times are in milliseconds; an attempt takes ten.
 fn families() -> Vec<Canonical> {
-    use RunStatus::{Cancelled, Failed, Succeeded, Superseded};
+    use RunStatus::{Cancelled, Failed, Succeeded, Superseded, TimedOut};
     let story = |name, (workflow, child), inputs, ends| Canonical {
         name,
         workflow,
@@ -249,6 +253,11 @@ fn families() -> Vec<Canonical> {
         Canonical {
             plans: &[("b", &[GONE; 9])],
             ..story("a child beside a failure", (BESIDE_CHILD, BUSY_CHILD), once([]), &[Failed, Cancelled])
+        },
+        story("out of time with a child at work", (HURRIED_PARENT, SLOW_CHILD), once([]), &[TimedOut, Cancelled]),
+        Canonical {
+            plans: &[("b", &[GONE; 9])],
+            ..story("a way on past a child", (LED_PAST, BUSY_CHILD), once([]), &[Succeeded, Cancelled])
         },
         story("a child is too slow", (PARENT_ELSE, SLOW_CHILD), once([]), &[Succeeded, Cancelled]),
         story(
