@@ -11,8 +11,13 @@ use serde_json::{Value, json};
 use crate::server::{loaded, sign, until};
 use crate::site::{Site, words};
 
-/// A workflow of one step, which an issue of Linear starts.
+/// A workflow of one step, which an issue of Linear starts, or the session of an agent.
 fn workflow(action: &str, with: &str) -> String {
+    let (event, input) = if action.starts_with("linear_agent") {
+        ("agent_session", r#"session = "facts.more.agent_session_id", says = "facts.more.prompt""#)
+    } else {
+        ("issue", r#"issue = "facts.issue_id", ticket = "facts.linear_ticket""#)
+    };
     format!(
         r#"
 [workflows.w]
@@ -26,18 +31,11 @@ retry = {{ max_attempts = 3, base_delay = "10ms", max_delay = "5s", jitter = 0.0
 {with}
 
 [[routes]]
-name = "issue"
+name = "r"
 source = "linear"
-event = "issue"
+event = "{event}"
 workflow = "w"
-input = {{ issue = "facts.issue_id", ticket = "facts.linear_ticket" }}
-
-[[routes]]
-name = "session"
-source = "linear"
-event = "agent_session"
-workflow = "w"
-input = {{ session = "facts.more.agent_session_id", says = "facts.more.prompt" }}
+input = {{ {input} }}
 "#
     )
 }

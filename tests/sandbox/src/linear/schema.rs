@@ -17,6 +17,9 @@ use super::shape;
 /// As Linear publishes it; the crate `linear-schema` carries a copy.
 const TEXT: &str = include_str!(env!("LINEAR_SCHEMA"));
 
+/// What every schema has without saying so (GraphQL, "Scalars").
+const BUILT_IN: &str = "scalar Boolean scalar Float scalar ID scalar Int scalar String\n";
+
 struct Schema {
     document: SchemaDocument,
     plan: ValidationPlan,
@@ -28,7 +31,8 @@ fn schema() -> &'static Schema {
     static SCHEMA: OnceLock<Schema> = OnceLock::new();
     SCHEMA.get_or_init(|| {
         // What is compiled in and cannot be read is seen by every test: there is then no type at all.
-        let document = parse_schema::<String>(TEXT).map(|document| document.into_static()).unwrap_or_default();
+        let text = format!("{BUILT_IN}{TEXT}");
+        let document = parse_schema::<String>(&text).map(|document| document.into_static()).unwrap_or_default();
         let types = (0..).zip(&document.definitions).filter_map(|(place, definition)| match definition {
             SchemaDefinition::TypeDefinition(kind) => Some((kind.name().to_owned(), place)),
             _ => None,
