@@ -7,9 +7,10 @@ use pointsman_actors::executor::port::{
     Accepts, Action, ActionInfo, Attempt, Effect, EffectClass, Misfit, OnDoubt, Outcome, Parameter, Success, Working,
     Written,
 };
+use serde::Serialize;
 use serde_json::{Value as Json, json};
 
-use super::{Door, LINEAR, SESSION};
+use super::{Door, LINEAR, SESSION, done};
 use crate::actions::with::With;
 
 static INFO: ActionInfo = ActionInfo {
@@ -68,12 +69,19 @@ impl Action for LinearAgentActivity {
     }
 }
 
+/// What later steps see.
+#[derive(Serialize)]
+struct Said {
+    /// The activity's id.
+    id: String,
+}
+
 async fn say(door: &Door, attempt: &Attempt) -> Result<Success, Failure> {
     let with = With(&attempt.with);
     let session = with.text("session")?;
     let content = content(&with)?;
     let made = door.open()?.activity(&session, content, with.flag("ephemeral"), &attempt.key).await?;
-    Ok(Success::Done(json!({ "id": made.id })))
+    done(&Said { id: made.id })
 }
 
 /// What is said, in the form of its type.

@@ -5,9 +5,10 @@ use pointsman_actors::executor::failure::{ErrorClass, Failure};
 use pointsman_actors::executor::port::{
     Accepts, Action, ActionInfo, Attempt, EffectClass, OnDoubt, Outcome, Parameter, Success, Working,
 };
+use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 
-use super::{Door, LINEAR, SESSION};
+use super::{Door, LINEAR, SESSION, done};
 use crate::actions::with::With;
 
 static INFO: ActionInfo = ActionInfo {
@@ -45,12 +46,19 @@ impl Action for LinearAgentSession {
     }
 }
 
+/// What later steps see.
+#[derive(Serialize)]
+struct Shown {
+    /// How the session stands: `pending`, `active`, `awaitingInput`, `error`, `complete` or `stale`.
+    status: String,
+}
+
 async fn update(door: &Door, attempt: &Attempt) -> Result<Success, Failure> {
     let with = With(&attempt.with);
     let session = with.text("session")?;
     let input = input(&with)?;
     let status = door.open()?.update_session(&session, input, &attempt.key).await?;
-    Ok(Success::Done(json!({ "status": status })))
+    done(&Shown { status })
 }
 
 /// What is shown from now on; what a step does not name stays.

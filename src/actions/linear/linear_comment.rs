@@ -5,9 +5,9 @@ use pointsman_actors::executor::failure::Failure;
 use pointsman_actors::executor::port::{
     Accepts, Action, ActionInfo, Attempt, EffectClass, OnDoubt, Outcome, Parameter, Success, Working,
 };
-use serde_json::json;
+use serde::Serialize;
 
-use super::{Door, ISSUE, LINEAR};
+use super::{Door, ISSUE, LINEAR, done};
 use crate::actions::with::With;
 
 static INFO: ActionInfo = ActionInfo {
@@ -42,10 +42,19 @@ impl Action for LinearComment {
     }
 }
 
+/// What later steps see.
+#[derive(Serialize)]
+struct Commented {
+    /// The comment's id.
+    id: String,
+    /// Where people see it.
+    url: Option<String>,
+}
+
 async fn comment(door: &Door, attempt: &Attempt) -> Result<Success, Failure> {
     let with = With(&attempt.with);
     let (issue, body, parent) = (with.text("issue")?, with.text("body")?, with.text_or_empty("parent")?);
     let parent = Some(parent.as_str()).filter(|parent| !parent.is_empty());
     let made = door.open()?.comment(&issue, &body, parent, &attempt.key).await?;
-    Ok(Success::Done(json!({ "id": made.id, "url": made.url })))
+    done(&Commented { id: made.id, url: made.url })
 }

@@ -11,7 +11,8 @@ mod update_linear_issue;
 use std::sync::Arc;
 
 use pointsman_actors::executor::failure::{ErrorClass, Failure};
-use pointsman_actors::executor::port::{Accepts, Action, Parameter};
+use pointsman_actors::executor::port::{Accepts, Action, Parameter, Success};
+use serde::Serialize;
 
 use crate::integrations::linear::Linear;
 
@@ -51,4 +52,10 @@ impl Door {
     fn open(&self) -> Result<&Linear, Failure> {
         self.0.as_deref().ok_or_else(|| Failure::new(ErrorClass::Authentication, NOT_CONFIGURED))
     }
+}
+
+/// A step that has done what it should, with what later steps see of it.
+fn done<T: Serialize>(output: &T) -> Result<Success, Failure> {
+    let output = serde_json::to_value(output);
+    output.map(Success::Done).map_err(|error| Failure::new(ErrorClass::Internal, error.to_string()))
 }

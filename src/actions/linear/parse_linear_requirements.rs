@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::issue_text::{self, Task};
 use super::named_in_text as named;
-use super::{Door, ISSUE, LINEAR};
+use super::{Door, ISSUE, LINEAR, done};
 use crate::actions::bounded;
 use crate::actions::with::With;
 use crate::integrations::linear::issue::{Issue, Person};
@@ -52,9 +52,7 @@ async fn parse(door: &Door, attempt: &Attempt) -> Result<Success, Failure> {
         return Err(Failure::new(ErrorClass::Validation, message));
     }
     let issue = door.open()?.issue(&id).await?;
-    let asked = Requirements::of(issue, &default);
-    let output = serde_json::to_value(asked).map_err(|error| Failure::new(ErrorClass::Internal, error.to_string()))?;
-    Ok(Success::Done(output))
+    done(&Requirements::of(issue, &default))
 }
 
 /// What later steps see.

@@ -5,9 +5,9 @@ use pointsman_actors::executor::failure::{ErrorClass, Failure};
 use pointsman_actors::executor::port::{
     Accepts, Action, ActionInfo, Attempt, EffectClass, OnDoubt, Outcome, Parameter, Success, Working,
 };
-use serde_json::json;
+use serde::Serialize;
 
-use super::{Door, ISSUE, LINEAR};
+use super::{Door, ISSUE, LINEAR, done};
 use crate::actions::with::With;
 use crate::integrations::linear::issue::{Standing, State};
 use crate::integrations::linear::{Linear, Link};
@@ -97,19 +97,44 @@ async fn update(linear: &Linear, attempt: &Attempt) -> Result<Success, Failure> 
         }
         Course::Stays | Course::Over => &standing.state,
     };
-    let (comment, attachment) = add(linear, &standing, &with, &attempt.key).await?;
-    Ok(Success::Done(json!({
-        "id": standing.id,
-        "issue": standing.identifier,
-        "url": standing.url,
-        "changed": matches!(course, Course::Goes(_)),
-        "kept": (course == Course::Over).then(|| format!("it is {} and is not taken up again", standing.state.kind)),
-        "state": now.name,
-        "state_type": now.kind,
-        "previous_state": standing.state.name,
-        "comment_id": comment,
-        "attachment_id": attachment,
-    })))
+    let (comment_id, attachment_id) = add(linear, &standing, &with, &attempt.key).await?;
+    done(&Updated {
+        id: &standing.id,
+        issue: &standing.identifier,
+        url: &standing.url,
+        changed: matches!(course, Course::Goes(_)),
+        kept: (course == Course::Over).then(|| format!("it is {} and is not taken up again", standing.state.kind)),
+        state: &now.name,
+        state_type: &now.kind,
+        previous_state: &standing.state.name,
+        comment_id,
+        attachment_id,
+    })
+}
+
+/// What later steps see.
+#[derive(Serialize)]
+struct Updated<'a> {
+    /// Linear's id of the ticket.
+    id: &'a str,
+    /// What people call it.
+    issue: &'a str,
+    /// Where people see it.
+    url: &'a str,
+    /// Whether its state was changed.
+    changed: bool,
+    /// Why it was not, when it is not where it was to go.
+    kept: Option<String>,
+    /// The name of its state now.
+    state: &'a str,
+    /// The type of that.
+    state_type: &'a str,
+    /// The name of its state before.
+    previous_state: &'a str,
+    /// The comment that was written.
+    comment_id: Option<String>,
+    /// The link that was attached.
+    attachment_id: Option<String>,
 }
 
 /// Adds what the step wants to be said and linked; gives their ids.

@@ -116,10 +116,11 @@ impl Linear {
     }
 
     /// Changes an agent's session; doing that again is as doing it once. Gives its status.
-    pub async fn update_session(&self, id: &str, input: Json, key: &str) -> Result<Json, Failure> {
+    pub async fn update_session(&self, id: &str, input: Json, key: &str) -> Result<String, Failure> {
         let change = json!({ "id": id, "input": input });
-        let mut changed: Json = self.call(&documents::AGENT_SESSION_UPDATE, change, Some(key)).await?;
-        Ok(changed.pointer_mut("/agentSession/status").map(Json::take).unwrap_or_default())
+        let changed: Json = self.call(&documents::AGENT_SESSION_UPDATE, change, Some(key)).await?;
+        let status = changed.pointer("/agentSession/status").and_then(Json::as_str);
+        Ok(status.unwrap_or_default().to_owned())
     }
 
     /// Makes what has an id of ours. Linear refuses an id that is there already; what stands under it is then

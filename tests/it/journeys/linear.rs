@@ -161,6 +161,16 @@ async fn a_ticket_that_is_over_is_taken_up_again_only_when_told_to() {
 }
 
 #[actix::test]
+async fn a_team_without_such_a_state_is_named() {
+    let site = site("update_linear_issue", "state_type = \"triage\"", "Todo").await;
+    site.world().state().linear.states.retain(|state| state.kind != "triage");
+    let id = changed(&site, 45).await;
+    let run = site.until(&id, "failed").await;
+    assert!(run.to_string().contains("validation: ENG-45 (ENG) has no state of the type `triage`"), "{run:#}");
+    assert_eq!(operations(&site), ["IssueStates"], "it is not tried again");
+}
+
+#[actix::test]
 async fn a_workspace_without_github_takes_a_pull_request_as_a_link() {
     let site = site("update_linear_issue", STARTED, "In Review").await;
     site.world().state().linear.has_github = false;
