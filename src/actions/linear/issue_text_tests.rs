@@ -1,5 +1,8 @@
 //! Tickets as people write them.
 
+use proptest::prelude::*;
+
+use super::super::named_in_text as named;
 use super::*;
 
 fn check(markdown: &str, summary: &str, tasks: &[(&str, bool)], criteria: &[&str]) {
@@ -50,4 +53,20 @@ fn code_and_quotes_are_no_tasks() {
         &[],
         &[],
     );
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_written_is_read(text in "([-*#\\[\\]x>` \n]|github.com/|repo:|[a-z0-9.]{1,3}|/pull/|h|é|1.5)*") {
+        let reading = read(&text);
+        prop_assert!(reading.tasks.iter().all(|task| !task.text.is_empty()));
+        prop_assert!(reading.acceptance_criteria.iter().all(|criterion| !criterion.is_empty()));
+        prop_assert!(named::hours(&text).is_none_or(|hours| hours >= 0.0));
+        for address in named::pull_requests(&text) {
+            let repository = named::linked_repository(&address);
+            prop_assert!(repository.is_some_and(|repository| address.contains(&repository)), "{address}");
+        }
+        let line = named::on_its_line(&text, &["repo"]);
+        prop_assert!(line.is_none_or(|line| !line.trim().is_empty()));
+    }
 }
