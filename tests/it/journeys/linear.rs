@@ -8,13 +8,14 @@ use pointsman_sandbox::linear::workspace::{Issue, Workspace};
 use pointsman_sandbox::{Call, FaultKind};
 use serde_json::{Value, json};
 
-use crate::server::{loaded, sign, until};
+use crate::server::{Answer, loaded, sign, until};
 use crate::site::{Site, words};
 
 /// A workflow of one step, which an issue of Linear starts, or the session of an agent.
 fn workflow(action: &str, with: &str) -> String {
     let (event, input) = if action.starts_with("linear_agent") {
-        ("agent_session", r#"session = "facts.more.agent_session_id", says = "facts.more.prompt""#)
+        let unless_stopped = "agent_session\"\nwhen = \"facts.more.signal != 'stop'";
+        (unless_stopped, r#"session = "facts.more.agent_session_id", says = "facts.more.prompt""#)
     } else {
         ("issue", r#"issue = "facts.issue_id", ticket = "facts.linear_ticket""#)
     };
@@ -56,7 +57,12 @@ fn now_millis() -> u64 {
 }
 
 /// A signed delivery of Linear; gives the run that it starts.
-async fn deliver(site: &Site, mut body: Value) -> String {
+async fn deliver(site: &Site, body: Value) -> String {
+    let answer = send(site, body).await;
+    site.run_of(&answer).await
+}
+
+async fn send(site: &Site, mut body: Value) -> Answer {
     body["webhookTimestamp"] = now_millis().into();
     let body = body.to_string();
     let code = sign(body.as_bytes()).trim_start_matches("sha256=").to_owned();
@@ -65,7 +71,7 @@ async fn deliver(site: &Site, mut body: Value) -> String {
         [("content-type", "application/json"), ("linear-signature", &code), ("linear-delivery", delivery.as_str())];
     let answer = site.server.post("/webhooks/linear", &headers, body).await;
     assert_eq!(answer.status, 200, "{answer:?}");
-    site.run_of(&answer).await
+    answer
 }
 
 /// Somebody has changed a ticket, and Linear says so.
@@ -338,6 +344,25 @@ async fn a_session_is_answered_and_each_answer_is_given_once() {
     assert_eq!(said, [&thought("You said: @bot cache it"), &thought("You said: Also measure it.")]);
     assert_eq!((&*there.sessions[0].status, there.activities[0].ephemeral), ("active", true));
     assert_eq!(output(&run)["id"], there.activities[1].id.as_str());
+    let stop = json!({"id": "a2", "signal": "stop", "content": {"type": "prompt", "body": "Stop."}});
+    let answer = send(&site, session("prompted", json!({ "agentActivity": stop }))).await;
+    let event = answer.body["eventId"].as_str().unwrap();
+    let status = site.server.get(&format!("/api/v1/events/{event}/status")).await.body;
+    assert_eq!(status["status"], "unrouted", "{status}");
+}
+
+#[actix::test]
+async fn a_session_that_nobody_has_said_anything_in_is_answered_as_well() {
+    let site =
+        site("linear_agent_activity", "type = \"response\"\nbody = \"Here. {{ input.says or '' }}\"", "Todo").await;
+    site.world().state().linear.open_session("session-1", "issue-45");
+    let mut delegated = session("created", json!({}));
+    delegated["agentSession"]["comment"] = Value::Null;
+    let id = deliver(&site, delegated).await;
+    site.until(&id, "succeeded").await;
+    let there = linear(&site);
+    assert_eq!(there.activities[0].content, json!({"type": "response", "body": "Here. "}));
+    assert_eq!(there.sessions[0].status, "complete");
 }
 
 #[actix::test]
