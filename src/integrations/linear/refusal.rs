@@ -15,28 +15,12 @@ use crate::integrations::http::Answer;
 /// Most characters of an answer that is not what anybody expects.
 const LONGEST_SAID: usize = 200;
 
-/// An answer of GraphQL.
+/// An answer of GraphQL. What of an error can be read is read: an odd one is still an error.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Body {
     data: Option<Map<String, Json>>,
-    errors: Vec<Error>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Error {
-    message: String,
-    extensions: Extensions,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct Extensions {
-    code: Option<String>,
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    user_presentable_message: Option<String>,
+    errors: Option<Vec<Json>>,
 }
 
 /// What was asked for, from the one field that each document asks for; or what the answer means.
@@ -45,7 +29,7 @@ pub fn judge(document: &Document, answer: &Answer, now: Timestamp) -> Result<Jso
     let Some(mut body) = read else { return Err(not_graphql(document, answer, now)) };
     let asked_for = body.data.take().and_then(|data| data.into_iter().next()).map(|(_, value)| value);
     let asked_for = asked_for.filter(|value| !value.is_null());
-    if let Some(error) = body.errors.first() {
+    if let Some(error) = body.errors.as_ref().and_then(|errors| errors.first()) {
         let failure = refused(document, answer, error, now);
         // What an error is about may be a part of the answer only: it was done, and cannot be shown.
         let perhaps_done = document.changes && asked_for.is_some();
@@ -60,13 +44,14 @@ pub fn judge(document: &Document, answer: &Answer, now: Timestamp) -> Result<Jso
     }
 }
 
-fn refused(document: &Document, answer: &Answer, error: &Error, now: Timestamp) -> Failure {
-    let Extensions { code, kind, user_presentable_message } = &error.extensions;
-    let (code, kind) = (code.as_deref().unwrap_or_default(), kind.as_deref().unwrap_or_default());
-    let presentable = user_presentable_message.as_deref().filter(|more| !error.message.contains(*more));
-    let words = match presentable {
-        Some(more) => format!("{} ({more})", error.message),
-        None => error.message.clone(),
+fn refused(document: &Document, answer: &Answer, error: &Json, now: Timestamp) -> Failure {
+    let text = |pointer: &str| error.pointer(pointer).and_then(Json::as_str).unwrap_or_default();
+    let (code, kind, message) = (text("/extensions/code"), text("/extensions/type"), text("/message"));
+    let presentable = text("/extensions/userPresentableMessage");
+    let words = if presentable.is_empty() || message.contains(presentable) {
+        message.to_owned()
+    } else {
+        format!("{message} ({presentable})")
     };
     let failure = |class, remedy: &str| said(document, class, &format!("{} {words}{remedy}", answer.status));
     // Whatever went wrong inside, nobody knows how far it had come.
@@ -86,7 +71,7 @@ fn refused(document: &Document, answer: &Answer, error: &Error, now: Timestamp) 
         ("INTERNAL_SERVER_ERROR", ..) | (_, "internal error" | "network error", _) | (.., 500..) => {
             perhaps_done(failure(ErrorClass::ServiceUnavailable, ""))
         }
-        _ if error.message.starts_with("Entity not found") => {
+        _ if message.starts_with("Entity not found") => {
             failure(ErrorClass::NotFound, "; it is not there, or the owner of the key cannot see it")
         }
         _ => failure(ErrorClass::Validation, ""),
@@ -181,6 +166,8 @@ mod tests {
         check(200, r#"{"data":{"commentCreate":{"success":false}}}"#.into(), ErrorClass::Validation, false, false);
         let partly = error(None, Some("forbidden"), "No.", &json!({"commentCreate": {"success": true}}));
         check(200, partly, ErrorClass::Authorization, false, true);
+        check(200, r#"{"errors":[{"extensions":{"type":7}}]}"#.into(), ErrorClass::Validation, false, false);
+        check(200, r#"{"data":null,"errors":null}"#.into(), ErrorClass::Temporary, true, true);
         check(502, "<html>".into(), ErrorClass::ServiceUnavailable, true, true);
         check(200, "<html>".into(), ErrorClass::Temporary, true, true);
         check(200, r#"{"data":null}"#.into(), ErrorClass::Temporary, true, true);

@@ -138,9 +138,11 @@ async fn a_ticket_moves_to_the_first_state_of_a_type_with_comment_and_link() {
 
 #[actix::test]
 async fn what_was_done_and_not_answered_is_done_once() {
-    for operation in ["IssueUpdate", "CommentCreate", "AttachmentLinkGitHubPR"] {
+    let operations = ["IssueUpdate", "CommentCreate", "AttachmentLinkGitHubPR"];
+    let kinds = [FaultKind::DropAfter, FaultKind::ErrorAfter(500)];
+    for (operation, kind) in operations.into_iter().flat_map(|operation| kinds.map(|kind| (operation, kind))) {
         let site = site("update_linear_issue", STARTED, "Todo").await;
-        plan(&site, operation, FaultKind::DropAfter);
+        plan(&site, operation, kind);
         let id = changed(&site, 45).await;
         let run = site.until(&id, "succeeded").await;
         assert_eq!(words(&run).iter().filter(|word| *word == "s attempted").count(), 2, "{operation}: {run:#}");
@@ -265,11 +267,15 @@ async fn a_key_that_is_refused_is_named_by_its_variable_and_never_shown() {
 }
 
 #[actix::test]
-async fn what_is_not_there_is_named() {
+async fn what_is_not_there_and_what_is_not_linear_is_named() {
     let site = Site::start(&workflow("linear_comment", COMMENT)).await;
     let id = changed(&site, 45).await;
     let run = site.until(&id, "failed").await;
     assert!(run.to_string().contains("not_found: Linear, CommentCreate: 200 Entity not found: Issue"), "{run:#}");
+    plan(&site, "CommentCreate", FaultKind::Redirect);
+    let id = changed(&site, 46).await;
+    let run = site.until(&id, "failed").await;
+    assert!(run.to_string().contains("302 ; is LINEAR_API_URL the address of Linear's API?"), "{run:#}");
 }
 
 #[test]
