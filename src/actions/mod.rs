@@ -2,6 +2,7 @@
 
 mod bounded;
 mod http_request;
+mod linear;
 mod named_secrets;
 pub mod ports;
 mod pull_request;
@@ -20,13 +21,14 @@ use crate::integrations::Integrations;
 
 /// All actions, with what they call.
 pub fn all(integrations: &Integrations) -> Actions {
-    let Integrations { github, slack, claude_code, web, commands, secrets, clock } = integrations.clone();
-    let all: [Arc<dyn Action>; 5] = [
+    let Integrations { github, linear, slack, claude_code, web, commands, secrets, clock } = integrations.clone();
+    let mut all: Vec<Arc<dyn Action>> = vec![
         Arc::new(validate_pr::ValidatePr::new(github.clone(), claude_code)),
         Arc::new(update_pr_status::UpdatePrStatus::new(github)),
         Arc::new(send_notification::SendNotification::new(slack)),
         Arc::new(http_request::HttpRequest::new(web, secrets.clone(), clock)),
         Arc::new(run_command::RunCommand::new(commands, secrets)),
     ];
+    all.extend(linear::all(linear.as_ref()));
     Arc::new(all.into_iter().map(|action| (action.info().name, action)).collect::<BTreeMap<_, _>>())
 }

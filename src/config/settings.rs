@@ -236,6 +236,8 @@ impl Checker<'_> {
         IntegrationSettings {
             github_api_url: self.url("integrations.github.api_url").unwrap_or_default().0,
             github_token: self.credential("integrations.github.token"),
+            linear_api_url: self.url("integrations.linear.api_url").unwrap_or_default().0,
+            linear_api_key: self.credential("integrations.linear.api_key"),
             slack_webhook_url: self.url("integrations.slack.webhook_url"),
             claude_command: self.text("integrations.claude_code.command").unwrap_or_default(),
             anthropic_api_key: self.credential("integrations.claude_code.api_key"),

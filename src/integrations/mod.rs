@@ -6,6 +6,7 @@ pub mod commands;
 pub mod github;
 pub mod guard;
 pub mod http;
+pub mod linear;
 pub mod process;
 pub mod program;
 pub mod secrets;
@@ -23,6 +24,7 @@ use commands::Commands;
 use github::GitHub;
 use http::Redirects;
 use ipnet::IpNet;
+use linear::Linear;
 use secrets::Secrets;
 use slack::Slack;
 use web::Web;
@@ -34,6 +36,10 @@ pub struct IntegrationSettings {
     pub github_api_url: String,
     /// Token for GitHub.
     pub github_token: Option<SecretText>,
+    /// Linear's API.
+    pub linear_api_url: String,
+    /// Key or token for Linear.
+    pub linear_api_key: Option<SecretText>,
     /// Slack's incoming webhook; its URL is the credential.
     pub slack_webhook_url: Option<SecretText>,
     /// The command that runs Claude Code, with leading arguments.
@@ -62,6 +68,8 @@ pub struct GenericSettings {
 pub struct Integrations {
     /// GitHub, with a token.
     pub github: Option<Arc<GitHub>>,
+    /// Linear, with a key.
+    pub linear: Option<Arc<Linear>>,
     /// Slack, with a webhook.
     pub slack: Option<Arc<Slack>>,
     /// Claude Code.
@@ -83,6 +91,10 @@ impl Integrations {
         let github = settings.github_token.clone().map(|token| {
             Arc::new(GitHub::new(http::client(Redirects::Follow), &settings.github_api_url, token, Arc::clone(&clock)))
         });
+        let linear = settings.linear_api_key.as_ref().map(|key| {
+            let http = http::client(Redirects::Refuse);
+            Arc::new(Linear::new(http, &settings.linear_api_url, key, Arc::clone(&clock)))
+        });
         let slack = settings.slack_webhook_url.clone();
         let slack = slack.map(|url| Arc::new(Slack::new(http::client(Redirects::Refuse), url)));
         let claude_code =
@@ -90,6 +102,6 @@ impl Integrations {
         let generic = &settings.generic;
         let web = Arc::new(Web::new(&generic.allow_private_addresses));
         let commands = Arc::new(Commands::new(generic.commands.clone(), generic.allow_shell, passed_on));
-        Self { github, slack, claude_code, web, commands, secrets: generic.secrets.clone(), clock }
+        Self { github, linear, slack, claude_code, web, commands, secrets: generic.secrets.clone(), clock }
     }
 }

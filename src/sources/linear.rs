@@ -110,6 +110,17 @@ struct Session<'a> {
     #[serde(rename = "issueId")]
     issue_id: Text<'a>,
     creator: Object<Person<'a>>,
+    status: Text<'a>,
+    comment: Object<Said<'a>>,
+}
+
+/// A comment, or what was said in a session.
+#[derive(Deserialize, Default)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Said<'a> {
+    #[serde(rename = "type")]
+    kind: Text<'a>,
+    body: Text<'a>,
 }
 
 #[derive(Deserialize, Default)]
@@ -117,6 +128,7 @@ struct Session<'a> {
 struct Activity<'a> {
     id: Text<'a>,
     signal: Text<'a>,
+    content: Object<Said<'a>>,
 }
 
 /// The one field that must be what it should be.
@@ -201,6 +213,9 @@ fn facts(payload: &Payload<'_>) -> Facts {
     };
     if let Some(entity) = &payload.data.0 {
         of_entity(&mut facts, entity);
+        if facts.event_type == "issue" {
+            of_assignment(&mut facts, entity);
+        }
     }
     if let Some(session) = &payload.agent_session.0 {
         of_session(&mut facts, session, payload.agent_activity.0.as_ref());
@@ -250,16 +265,54 @@ fn of_entity(facts: &mut Facts, entity: &Entity<'_>) {
     }
 }
 
+/// Who had the issue before, and what happened to that: `assignee_change` and `delegate_change` are `added`,
+/// `removed` or `replaced`. Of those before, Linear sends the ids alone, so `was_assigned_to_codegen` is there only
+/// when it is known.
+fn of_assignment(facts: &mut Facts, entity: &Entity<'_>) {
+    let is_new = facts.action.as_deref() == Some("create");
+    let before = |key: &str, person: &Object<Person<'_>>| match facts.changes.get(key) {
+        _ if is_new => Some(false),
+        Some(Value::Null) => Some(false),
+        Some(_) => None,
+        None => Some(person.get(|person| Some(is_agent(person))) == Some(true)),
+    };
+    let was = [before("assigneeId", &entity.assignee), before("delegateId", &entity.delegate)];
+    let was = match was {
+        [Some(true), _] | [_, Some(true)] => Some(true),
+        [Some(false), Some(false)] => Some(false),
+        _ => None,
+    };
+    let change = |key: &str, person: &Object<Person<'_>>| match (facts.changes.get(key)?, person.0.is_some()) {
+        (Value::Null, true) => Some("added"),
+        (Value::Null, false) => None,
+        (_, true) => Some("replaced"),
+        (_, false) => Some("removed"),
+    };
+    let changed = [
+        ("assignee_change", change("assigneeId", &entity.assignee)),
+        ("delegate_change", change("delegateId", &entity.delegate)),
+    ];
+    let changed = changed.into_iter().filter_map(|(name, change)| Some((name.to_owned(), change?.into())));
+    facts.more.extend(changed.collect::<Vec<_>>());
+    facts.more.extend(was.map(|was| ("was_assigned_to_codegen".to_owned(), was.into())));
+}
+
 fn of_session(facts: &mut Facts, session: &Session<'_>, activity: Option<&Activity<'_>>) {
     facts.issue_id = session.issue_id.owned();
     facts.author = session.creator.get(|creator| creator.name.owned());
-    facts.more.extend(session.id.owned().map(|id| ("agent_session_id".to_owned(), id.into())));
-    facts.more.extend(
-        activity.and_then(|activity| activity.id.owned()).map(|id| ("agent_activity_id".to_owned(), id.into())),
-    );
-    facts.more.extend(
-        activity.and_then(|activity| activity.signal.owned()).map(|signal| ("signal".to_owned(), signal.into())),
-    );
+    let content = activity.and_then(|activity| activity.content.0.as_ref());
+    // What somebody has just said; a session that a comment has opened begins with that.
+    let said = content.and_then(|said| said.body.owned());
+    let prompt = said.or_else(|| session.comment.get(|comment| comment.body.owned()));
+    let more = [
+        ("agent_session_id", session.id.owned()),
+        ("agent_session_status", session.status.owned()),
+        ("agent_activity_id", activity.and_then(|activity| activity.id.owned())),
+        ("agent_activity_type", content.and_then(|said| said.kind.owned())),
+        ("signal", activity.and_then(|activity| activity.signal.owned())),
+        ("prompt", prompt),
+    ];
+    facts.more.extend(more.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text?.into()))));
     if let Some(issue) = &session.issue.0 {
         of_issue(facts, issue);
     }

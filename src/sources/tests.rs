@@ -353,6 +353,56 @@ fn linear_events_are_named_as_linear_means_them() {
 }
 
 #[test]
+fn a_session_of_an_agent_says_who_asks_for_what() {
+    let read = |inner: &str| {
+        let body = format!(r#"{{"webhookTimestamp":{},"type":"AgentSessionEvent",{inner}}}"#, NOW.millis());
+        linear(&body).unwrap().facts
+    };
+    let session = r#""id":"s1","status":"pending","creator":{"name":"Ada"},"issue":{"id":"i","identifier":"ENG-45","title":"Cache","team":{"key":"ENG"}}"#;
+    let opened = read(&format!(r#""action":"created","agentSession":{{{session},"comment":{{"body":"@bot do"}}}}"#));
+    assert_eq!((opened.event_type.as_str(), opened.subject.as_deref()), ("agent_session", Some("ENG-45")));
+    assert_eq!((&opened.more["agent_session_id"], &opened.more["prompt"]), (&"s1".into(), &"@bot do".into()));
+    assert_eq!((opened.author.as_deref(), &opened.more["agent_session_status"]), (Some("Ada"), &"pending".into()));
+    assert_eq!(opened.correlation_keys, ["linear:issue:i", "linear:agent_session:s1"]);
+    let prompted = read(&format!(
+        r#""action":"prompted","agentSession":{{{session},"comment":{{"body":"@bot do"}}}},"agentActivity":{{"id":"a","signal":"stop","content":{{"type":"prompt","body":"No, stop."}}}}"#
+    ));
+    assert_eq!((&prompted.more["prompt"], &prompted.more["signal"]), (&"No, stop.".into(), &"stop".into()));
+    assert_eq!(prompted.more["agent_activity_type"], "prompt");
+    let delegated = read(&format!(r#""action":"created","agentSession":{{{session}}}"#));
+    assert!(!delegated.more.contains_key("prompt") && !delegated.more.contains_key("signal"));
+}
+
+#[test]
+fn who_had_an_issue_before_is_said_when_it_is_known() {
+    let more = |action: &str, data: &str, from: &str| {
+        let body = format!(
+            r#"{{"webhookTimestamp":{},"type":"Issue","action":"{action}","data":{{"id":"u"{data}}},"updatedFrom":{from}}}"#,
+            NOW.millis()
+        );
+        linear(&body).unwrap().facts.more
+    };
+    let check = |action: &str, data: &str, from: &str, was: Option<bool>, change: Option<&str>| {
+        let more = more(action, data, from);
+        let said = more.get("was_assigned_to_codegen").map(|was| was.as_bool().unwrap());
+        let changed = more.get("delegate_change").map(|change| change.as_str().unwrap());
+        assert_eq!((said, changed), (was, change), "{action} {data} {from}");
+    };
+    const CODEGEN: &str = r#","delegate":{"name":"Codegen"}"#;
+    const ADA: &str = r#","delegate":{"name":"Ada"}"#;
+    check("create", CODEGEN, "null", Some(false), None);
+    check("update", CODEGEN, r#"{"delegateId":null}"#, Some(false), Some("added"));
+    check("update", CODEGEN, r#"{"title":"x"}"#, Some(true), None);
+    check("update", "", r#"{"title":"x"}"#, Some(false), None);
+    check("update", "", r#"{"delegateId":"somebody"}"#, None, Some("removed"));
+    check("update", ADA, r#"{"delegateId":"somebody"}"#, None, Some("replaced"));
+    check("update", r#","assignee":{"name":"Codegen"}"#, r#"{"delegateId":"somebody"}"#, Some(true), Some("removed"));
+    check("remove", CODEGEN, "null", Some(true), None);
+    let assigned = more("update", r#","assignee":{"name":"Ada"}"#, r#"{"assigneeId":null}"#);
+    assert_eq!((&assigned["assignee_change"], &assigned["was_assigned_to_codegen"]), (&"added".into(), &false.into()));
+}
+
+#[test]
 fn callbacks_carry_the_keys_that_waits_know() {
     let read = |name: &str, header: &str, body: &str| {
         let signature = format!("sha256={}", signed("s", body.as_bytes()));

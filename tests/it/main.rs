@@ -9,6 +9,7 @@
     reason = "a test falls loudly"
 )]
 
+mod documents;
 mod journeys;
 mod server;
 mod site;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use pointsman_sandbox::linear::KEY;
 use pointsman_sandbox::{PullRequest, SLACK_PATH, Sandbox, TOKEN, World};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -20,6 +21,8 @@ pub fn environment(sandbox: &Sandbox) -> Vec<(&'static str, String)> {
     vec![
         ("GITHUB_API_URL", format!("{}/github", sandbox.url())),
         ("GITHUB_TOKEN", TOKEN.to_owned()),
+        ("LINEAR_API_URL", format!("{}/linear/graphql", sandbox.url())),
+        ("LINEAR_API_KEY", KEY.to_owned()),
         ("SLACK_WEBHOOK_URL", format!("{}{SLACK_PATH}", sandbox.url())),
         ("CLAUDE_CODE_COMMAND", format!("{} --sandbox {}", fake_claude().display(), sandbox.url())),
         ("GITHUB_HANDLER_PR_VALIDATION_DELAY", "20".to_owned()),

@@ -12,6 +12,7 @@ mod definitions;
 mod deliveries;
 mod full_disk;
 mod generic_actions;
+mod linear;
 mod operators;
 mod parallel;
 mod process;

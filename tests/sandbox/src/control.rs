@@ -3,6 +3,8 @@
 //! ```text
 //! GET  /_control/ledger   every call
 //! GET  /_control/state    {"pulls": […], "statuses": […], "notifications": […]}
+//! GET  /_control/linear   what there is in Linear
+//! POST /_control/issues   a ticket of Linear
 //! POST /_control/pulls    a pull request
 //! POST /_control/heads    {"repository": "o/r", "number": 1, "sha": "…"}
 //! POST /_control/faults   a fault
@@ -34,6 +36,8 @@ pub fn answer(world: &World, request: &Request) -> Reply {
             let shown = json!({"pulls": pulls, "statuses": state.statuses, "notifications": state.notifications});
             Reply::json(200, shown)
         }
+        ("GET", "/linear") => Reply::json(200, json!(world.state().linear)),
+        ("POST", "/issues") => take(request, |issue| world.state().linear.put_issue(issue)),
         ("POST", "/pulls") => take(request, |pull| world.put_pull(pull)),
         ("POST", "/heads") => take(request, |NewHead { repository, number, sha }| {
             world.push_head(&repository, number, &sha);

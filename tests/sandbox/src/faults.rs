@@ -7,12 +7,12 @@ use crate::world::State;
 /// Something that goes wrong with the next calls that fit.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Fault {
-    /// `github`, `slack`, `claude` or `echo`.
+    /// `github`, `linear`, `slack`, `claude` or `echo`.
     pub service: String,
     /// The method; any without it.
     #[serde(default)]
     pub method: Option<String>,
-    /// What the path contains; any without it.
+    /// What the path contains; any without it. Calls of Linear have `#` and their operation behind it.
     #[serde(default)]
     pub path_contains: Option<String>,
     /// With so many calls.

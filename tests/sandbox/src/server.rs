@@ -16,7 +16,7 @@ use sha2::Sha256;
 
 use crate::faults::{self, FaultKind};
 use crate::world::{Call, Hook, World};
-use crate::{claude, control, echo, github, slack};
+use crate::{claude, control, echo, github, linear, slack};
 
 /// A running sandbox.
 pub struct Sandbox {
@@ -61,18 +61,20 @@ pub struct Reply {
     pub callback: Option<Json>,
     /// Where it sends the caller.
     pub location: Option<String>,
+    /// Further headers.
+    pub headers: Vec<(&'static str, String)>,
 }
 
 impl Reply {
     /// JSON.
     pub fn json(status: u16, body: Json) -> Self {
-        Self { status, body: body.to_string().into(), is_json: true, callback: None, location: None }
+        Self { is_json: true, ..Self::text(status, &body.to_string()) }
     }
 
     /// Text.
     pub fn text(status: u16, text: &str) -> Self {
         let body = Bytes::copy_from_slice(text.as_bytes());
-        Self { status, body, is_json: false, callback: None, location: None }
+        Self { status, body, is_json: false, callback: None, location: None, headers: Vec::new() }
     }
 }
 
@@ -113,7 +115,6 @@ impl Sandbox {
     }
 }
 
-#[allow(clippy::disallowed_methods, reason = "the ledger says when a call really came")]
 async fn serve(request: HttpRequest, body: Bytes, world: Data<World>) -> HttpResponse {
     let whole = request.uri().path_and_query().map_or("/", |path| path.as_str());
     let (service, path) = whole.trim_start_matches('/').split_once('/').unwrap_or((whole, ""));
@@ -126,7 +127,7 @@ async fn serve(request: HttpRequest, body: Bytes, world: Data<World>) -> HttpRes
     }
     let place = world.note(Call {
         number: 0,
-        at_ms: chrono::Utc::now().timestamp_millis(),
+        at_ms: now(),
         service: service.to_owned(),
         method: call.method.clone(),
         path: call.path.clone(),
@@ -136,7 +137,8 @@ async fn serve(request: HttpRequest, body: Bytes, world: Data<World>) -> HttpRes
         status: None,
         executed: false,
     });
-    let fault = faults::take(&mut world.state(), service, &call.method, &call.path);
+    let named = if service == "linear" { linear::place(&call) } else { call.path.clone() };
+    let fault = faults::take(&mut world.state(), service, &call.method, &named);
     if let Some(FaultKind::Delay(millis)) = fault {
         tokio::time::sleep(std::time::Duration::from_millis(millis)).await;
     }
@@ -176,10 +178,17 @@ async fn serve(request: HttpRequest, body: Bytes, world: Data<World>) -> HttpRes
     }
 }
 
+/// Milliseconds since the Unix epoch.
+#[allow(clippy::disallowed_methods, reason = "the ledger says when a call really came")]
+fn now() -> i64 {
+    chrono::Utc::now().timestamp_millis()
+}
+
 fn execute(world: &World, service: &str, call: &Request) -> Reply {
     let mut state = world.state();
     match service {
         "github" => github::answer(&mut state, call),
+        "linear" => linear::answer(&mut state, call, now()),
         "slack" => slack::answer(&mut state, call),
         "claude" => claude::answer(&mut state, call),
         "echo" => echo::answer(&mut state, call),
@@ -191,6 +200,9 @@ fn execute(world: &World, service: &str, call: &Request) -> Reply {
 fn refuse(service: &str, fault: Option<FaultKind>) -> Option<HttpResponse> {
     match fault? {
         FaultKind::Refuse(status) => Some(respond(trouble(service, status))),
+        FaultKind::RateLimit(seconds) if service == "linear" => {
+            Some(respond(linear::trouble(429, now() + i64::try_from(seconds).unwrap_or_default() * 1_000)))
+        }
         FaultKind::RateLimit(seconds) => {
             let mut response = respond(trouble(service, 429));
             let name = actix_web::http::header::RETRY_AFTER;
@@ -215,6 +227,7 @@ fn trouble(service: &str, status: u16) -> Reply {
     match (service, status) {
         ("github", 429) => github::error(429, "You have exceeded a secondary rate limit"),
         ("github", _) => github::error(status, "Server Error"),
+        ("linear", _) => linear::trouble(status, now()),
         (_, 429) => Reply::text(429, "rate_limited"),
         _ => Reply::text(status, "server_error"),
     }
@@ -225,6 +238,9 @@ fn respond(reply: Reply) -> HttpResponse {
     response.content_type(if reply.is_json { "application/json" } else { "text/plain" });
     for (name, value) in [("limit", "5000"), ("remaining", "4999"), ("used", "1"), ("resource", "core")] {
         response.insert_header((format!("x-ratelimit-{name}"), value));
+    }
+    for (name, value) in reply.headers {
+        response.insert_header((name, value));
     }
     if let Some(location) = reply.location {
         response.insert_header(("location", location));

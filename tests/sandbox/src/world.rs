@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 
 use crate::claude::Plan;
 use crate::faults::{Fault, FaultKind};
+use crate::linear::workspace::Workspace;
 
 /// How long somebody waits for a call before the test is told that it does not come.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -61,7 +62,7 @@ pub struct Call {
     pub number: u64,
     /// When it came, in milliseconds since the Unix epoch.
     pub at_ms: i64,
-    /// `github`, `slack`, `claude` or `echo`.
+    /// `github`, `linear`, `slack`, `claude` or `echo`.
     pub service: String,
     /// The method.
     pub method: String,
@@ -96,6 +97,8 @@ pub struct State {
     pub pulls: BTreeMap<(String, u64), PullRequest>,
     /// Statuses, oldest first.
     pub statuses: Vec<Status>,
+    /// What there is in Linear.
+    pub linear: Workspace,
     /// Texts that were posted to Slack.
     pub notifications: Vec<String>,
     /// What the echo has made, with the key that each was asked for with.

@@ -120,6 +120,9 @@ async fn other_processes_control_the_world() {
     assert_eq!(post("faults", json!({"service": "slack", "times": 1, "kind": "drop_after"})).await, 200);
     assert_eq!(post("claude", json!({"score": 7})).await, 200);
     assert_eq!(post("claude", json!("x")).await, 400);
+    assert_eq!(post("issues", json!({"id": "i", "identifier": "ENG-1", "state": "Todo"})).await, 200);
+    let linear: Value = http.get(control("linear")).send().await.unwrap().json().await.unwrap();
+    assert_eq!(linear["issues"][0]["identifier"], "ENG-1");
     let state: Value = http.get(control("state")).send().await.unwrap().json().await.unwrap();
     assert_eq!(state["pulls"][1]["heads"], json!(["b", "c"]));
     assert_eq!(sandbox.world().state().faults.len(), 2);
