@@ -284,8 +284,8 @@ pub enum What {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         unclear: Option<Unclear>,
     },
-    /// The process ended with the attempt in flight, it never left, or its service was not well meanwhile: it will be
-    /// repeated, or first looked for.
+    /// The process ended with the attempt in flight, or it never left: it will be repeated, or first looked for. Former
+    /// versions said this also where there is [`What::WillLook`] now.
     Interrupted {
         /// The step.
         step: String,
@@ -297,6 +297,16 @@ pub enum What {
         /// When it is looked whether its effect has happened; without it nobody looks.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         look_at: Option<Timestamp>,
+    },
+    /// The service that a step was held for may be called again, and of its last attempt nobody knows whether it had its
+    /// effect: before there is another one that is looked for.
+    WillLook {
+        /// The step.
+        step: String,
+        /// The attempt.
+        attempt: u32,
+        /// When.
+        at_soonest: Timestamp,
     },
     /// It is looked whether the effect of an attempt has happened.
     Looking {

@@ -280,6 +280,12 @@ pub(super) fn entry_line(entry: &Value) -> String {
                 text(entry, "look_at")
             )
         }
+        "will_look" => {
+            format!(
+                "{step}: its service is well again; at {} it is looked whether attempt {attempt} had its effect",
+                text(entry, "at_soonest")
+            )
+        }
         "looking" => format!("{step}: looks whether attempt {attempt} had its effect"),
         "absent" => format!("{step}: attempt {attempt} had no effect"),
         "interrupted" => format!("{step}: the process ended with attempt {attempt} in flight; it is repeated"),
@@ -347,6 +353,8 @@ mod tests {
         );
         let decided = json!({"at": "t", "entry": "decided", "step": "a", "attempt": 1, "ruling": {"decision": "done"}, "stays": true});
         check(decided, "a: an operator decides about attempt 1: done; the run is over, and nothing undoes it");
+        let held = json!({"at": "t", "entry": "will_look", "step": "a", "attempt": 1, "at_soonest": "u"});
+        check(held, "a: its service is well again; at u it is looked whether attempt 1 had its effect");
         check(json!({"at": "t", "entry": "ended", "status": "superseded", "reason": "by b"}), "superseded: by b");
     }
 }

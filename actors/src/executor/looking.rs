@@ -49,8 +49,8 @@ impl Next<'_> {
 
     /// The last attempt is looked for when its effect can be seen, if it was made just now.
     pub(super) fn look_later(&mut self, step: &Step) {
-        let (attempt, look_at) = (self.tries(step).attempts, Some(self.now.plus(step.settles)));
-        self.write(What::Interrupted { step: step.name.clone(), attempt, alone: false, look_at });
+        let (attempt, at_soonest) = (self.tries(step).attempts, self.now.plus(step.settles));
+        self.write(What::WillLook { step: step.name.clone(), attempt, at_soonest });
     }
 
     /// Looks whether the last attempt had its effect.

@@ -153,6 +153,13 @@ fn an_attempt_in_doubt_that_an_outage_ends_is_looked_for() {
     story.fails(1, failure(ErrorClass::Timeout).in_doubt());
     story.outages = Outages::default();
     looks_after_outage(&mut story);
+    let place = story.journal.iter().position(|entry| matches!(entry.what, What::WillLook { .. })).unwrap();
+    assert!(!story.journal.iter().any(|entry| matches!(entry.what, What::Interrupted { .. })), "nothing was");
+    // What former versions wrote means the same.
+    let What::WillLook { step, attempt, at_soonest } = story.journal[place].what.clone() else { unreachable!() };
+    let mut former = story.journal.clone();
+    former[place].what = What::Interrupted { step, attempt, alone: false, look_at: Some(at_soonest) };
+    assert_eq!(Progress::of(&story.run, &former), story.progress);
 }
 
 #[test]

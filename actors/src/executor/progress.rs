@@ -167,7 +167,7 @@ impl Progress {
     fn doubt(&mut self, entry: &Entry) {
         match &entry.what {
             What::Attempted { step, wait: Some(_), .. } => _ = self.asked_at.entry(step.clone()).or_insert(entry.at),
-            What::Interrupted { step, .. } => _ = self.doubtful.insert(step.clone()),
+            What::Interrupted { step, .. } | What::WillLook { step, .. } => _ = self.doubtful.insert(step.clone()),
             What::Failed { step, error, .. } if error.in_doubt => _ = self.doubtful.insert(step.clone()),
             What::Succeeded { step, .. } | What::Waiting { step, .. } | What::Decided { step, .. } => {
                 self.doubtful.remove(step);
@@ -239,6 +239,9 @@ impl Progress {
                 let unclear = before.unclear.or(Some(Unclear::Repeat));
                 let look = |until| StepState::Pausing { until, pause: Pause::Retry, tries: Tries { unclear, ..tries } };
                 (step, look_at.map_or(StepState::Again(tries), look))
+            }
+            What::WillLook { step, at_soonest, .. } => {
+                (step, StepState::Pausing { until: *at_soonest, pause: Pause::Retry, tries: tries(step) })
             }
             What::Decided { step, ruling: Ruling::Repeat, .. } => {
                 (step, StepState::Again(Tries { wait: None, unclear: None, ..tries(step) }))
