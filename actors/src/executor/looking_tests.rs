@@ -8,7 +8,7 @@ use super::*;
 use crate::executor::command::Command;
 use crate::executor::decide::Happening;
 use crate::executor::outages::Outages;
-use crate::executor::progress::StepState;
+use crate::executor::progress::{Progress, StepState};
 use crate::executor::story::{Story, failure};
 use crate::run::{Ruling, RunStatus, Standing};
 
