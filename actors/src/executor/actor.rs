@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 
 use super::attempts::{Attempts, Flight, Job, State, notebook};
 use super::child;
+use super::circuits::Call;
 use super::deaths::Suspect;
 use super::decide::{Decision, Execute, Happening, Moment, decide};
 use super::live::{InHand, Live};
@@ -179,15 +180,15 @@ impl Executor {
             waits: decision.waits.clone(),
             starts: decision.starts.clone(),
         };
-        decision.executes.iter().for_each(|execute| self.calls(run, execute));
-        // From here on a process that ends waits for them.
-        let flights: Vec<Flight> = decision.executes.iter().map(|_| self.attempts.announce()).collect();
+        // From here on a process that ends waits for them, and nobody else probes their services.
+        let announce = |execute| (self.attempts.announce(), self.calls(run, execute));
+        let announced: Vec<(Flight, Call)> = decision.executes.iter().map(announce).collect();
         let log = self.shared.log.clone();
         let committed = async move { log.commit(advance).await }.into_actor(self);
         ctx.spawn(committed.map(move |result, executor, ctx| match result {
-            Ok(Answer::Applied) => executor.written(run, decision, (reply, flights), ctx),
+            Ok(Answer::Applied) => executor.written(run, decision, (reply, announced), ctx),
             Ok(Answer::Completed { waits }) => {
-                executor.written(run, decision, (reply, flights), ctx);
+                executor.written(run, decision, (reply, announced), ctx);
                 let (own, others): (Vec<_>, Vec<_>) = waits.into_iter().partition(|wait| wait.run == run);
                 executor.shared.executors.called(others);
                 if !own.is_empty() {
@@ -198,7 +199,7 @@ impl Executor {
                 if let Some(reply) = reply {
                     reply.unknown("something else happened to the run at the same time; try again");
                 }
-                decision.executes.iter().for_each(|execute| executor.does_not_call(run, execute));
+                drop(announced);
                 executor.read_again(run, Duration::ZERO, ctx);
             }
             Err(error) => {
@@ -206,7 +207,7 @@ impl Executor {
                 if let Some(reply) = reply {
                     reply.unknown(&error.to_string());
                 }
-                decision.executes.iter().for_each(|execute| executor.does_not_call(run, execute));
+                drop(announced);
                 executor.never_left.extend(decision.executes.iter().map(|execute| (run, execute.serial)));
                 executor.read_again(run, STORE_PAUSE, ctx);
             }
@@ -218,7 +219,7 @@ impl Executor {
         &mut self,
         run: RunId,
         decision: Decision,
-        (reply, flights): (Option<Reply>, Vec<Flight>),
+        (reply, announced): (Option<Reply>, Vec<(Flight, Call)>),
         ctx: &mut Context<Self>,
     ) {
         let Some(live) = self.live.get(&run) else { return };
@@ -234,7 +235,8 @@ impl Executor {
         live.in_hand = None;
         self.never_left.retain(|(of, _)| *of != run);
         landed.into_iter().for_each(|serial| self.attempts.settle(run, serial));
-        for (execute, flight) in decision.executes.into_iter().zip(flights) {
+        for (execute, (flight, call)) in decision.executes.into_iter().zip(announced) {
+            call.made();
             self.execute(run, execute, flight);
         }
         if let Some(reply) = reply {

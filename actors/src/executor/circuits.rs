@@ -10,9 +10,35 @@ use super::decide::{Execute, Happening};
 use super::messages::CircuitMoved;
 use super::outages::observed;
 use super::port::Outcome;
+use crate::circuit_breaker::actor::Breakers;
 use crate::ids::RunId;
 use crate::mailbox::Letter;
-use crate::time::Timestamp;
+use crate::time::{SharedClock, Timestamp};
+
+/// An attempt that is about to be made. If it is not, because it could not be written down or the executor fell before
+/// that was known, it has said nothing of its services, and another one may be the probe.
+pub(super) struct Call {
+    breakers: Breakers,
+    clock: SharedClock,
+    services: &'static [&'static str],
+    until: Timestamp,
+    is_made: bool,
+}
+
+impl Call {
+    /// It is made: from now on its end says so.
+    pub(super) fn made(mut self) {
+        self.is_made = true;
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        if !self.is_made {
+            self.breakers.board.ended(self.services, self.until, self.clock.now());
+        }
+    }
+}
 
 impl Executor {
     /// An attempt has ended. Its breakers hear of it first: one that opens over it keeps it from being used up.
@@ -44,14 +70,11 @@ impl Executor {
     }
 
     /// An attempt is about to be made: of a service whose circuit is half open it is the probe.
-    pub(super) fn calls(&self, run: RunId, execute: &Execute) {
-        self.shared.breakers.board.calls(self.services_of(run, execute), execute.until);
-    }
-
-    /// An attempt that was about to be made is not: it has said nothing of its services.
-    pub(super) fn does_not_call(&self, run: RunId, execute: &Execute) {
-        let now = self.shared.clock.now();
-        self.shared.breakers.board.ended(self.services_of(run, execute), execute.until, now);
+    pub(super) fn calls(&self, run: RunId, execute: &Execute) -> Call {
+        let (services, until) = (self.services_of(run, execute), execute.until);
+        let (breakers, clock) = (self.shared.breakers.clone(), Arc::clone(&self.shared.clock));
+        breakers.board.calls(services, until);
+        Call { breakers, clock, services, until, is_made: false }
     }
 
     /// Attempts are not in flight any more. One that was dropped has said nothing of its services.

@@ -216,3 +216,24 @@ fn what_would_start_a_run_that_nobody_drives_is_not_begun_again() {
         assert_eq!(stage.run(run).await.head.status, RunStatus::Succeeded);
     });
 }
+
+#[test]
+fn a_probe_whose_executor_falls_before_it_is_written_down_makes_room_for_another() {
+    play(async {
+        let stage =
+            Stage::set(&[("w", SLOW_CALL), ("x", SLOW_CALL)], Props { circuits: Some(CIRCUITS), ..Props::default() })
+                .await;
+        stage.provider.plan("a", [Ending::Fails(ErrorClass::ServiceUnavailable)]);
+        let is_second = |entry: &Entry| matches!(entry.what, What::Attempted { attempt: 2, .. });
+        let written = Arc::new(Notify::new());
+        stage.store.cue(is_second, Fate::When(Arc::clone(&written)));
+        let run = stage.start("w", 1).await;
+        until("the probe to be on its way into the journal", async || stage.store.to_come() == 0).await;
+        let executor = stage.tree.roster.of("executor").iter().find(|vitals| vitals.instance() == "w").unwrap().clone();
+        executor.rehearse(Drill::NextMessage);
+        stage.tree.executors.tell(run, "w", Command::Pause).await.unwrap_err();
+        written.notify_one();
+        stage.until(run, "ended").await;
+        assert_eq!(stage.run(run).await.head.status, RunStatus::Succeeded);
+    });
+}
