@@ -3,6 +3,7 @@
 
 pub mod actor;
 mod again;
+mod asking;
 pub mod attempts;
 mod callbacks;
 mod child;
@@ -27,6 +28,7 @@ mod outlook;
 mod parallel_tests;
 pub mod parameter;
 mod poison;
+pub mod polling;
 pub mod port;
 pub mod progress;
 mod recovery;
