@@ -13,6 +13,7 @@ use pointsman_actors::workflow::spec::Defaults;
 use super::merged::{Merged, Origin, Problem};
 use super::value::Value;
 use crate::integrations::IntegrationSettings;
+use crate::integrations::codegen::CodegenSettings;
 use crate::sources;
 use crate::telemetry;
 
@@ -236,10 +237,30 @@ impl Checker<'_> {
         IntegrationSettings {
             github_api_url: self.url("integrations.github.api_url").unwrap_or_default().0,
             github_token: self.credential("integrations.github.token"),
+            codegen: self.codegen(),
             slack_webhook_url: self.url("integrations.slack.webhook_url"),
             claude_command: self.text("integrations.claude_code.command").unwrap_or_default(),
             anthropic_api_key: self.credential("integrations.claude_code.api_key"),
             generic: self.generic(),
+        }
+    }
+
+    fn codegen(&mut self) -> CodegenSettings {
+        let organization = self.text("integrations.codegen.org_id").map(|text| text.trim().parse());
+        if organization.as_ref().is_some_and(Result::is_err) {
+            self.wrong("integrations.codegen.org_id", "it is the number of the organisation, such as 323".to_owned());
+        }
+        for path in ["integrations.codegen.timeout", "integrations.codegen.poll_interval"] {
+            if self.span(path).is_zero() {
+                self.wrong(path, "must be longer than nothing".to_owned());
+            }
+        }
+        CodegenSettings {
+            api_url: self.url("integrations.codegen.api_url").unwrap_or_default().0,
+            api_token: self.credential("integrations.codegen.api_token"),
+            organization: organization.and_then(Result::ok),
+            timeout: self.span("integrations.codegen.timeout"),
+            poll_interval: self.span("integrations.codegen.poll_interval"),
         }
     }
 

@@ -2,6 +2,7 @@
 //! may pass by themselves. They never decide what a run does, and no credential leaves them.
 
 pub mod claude_code;
+pub mod codegen;
 pub mod commands;
 pub mod github;
 pub mod guard;
@@ -19,6 +20,7 @@ use pointsman_actors::time::SharedClock;
 
 use crate::config::settings::SecretText;
 use claude_code::ClaudeCode;
+use codegen::{Codegen, CodegenSettings};
 use commands::Commands;
 use github::GitHub;
 use http::Redirects;
@@ -34,6 +36,8 @@ pub struct IntegrationSettings {
     pub github_api_url: String,
     /// Token for GitHub.
     pub github_token: Option<SecretText>,
+    /// Codegen.
+    pub codegen: CodegenSettings,
     /// Slack's incoming webhook; its URL is the credential.
     pub slack_webhook_url: Option<SecretText>,
     /// The command that runs Claude Code, with leading arguments.
@@ -62,6 +66,8 @@ pub struct GenericSettings {
 pub struct Integrations {
     /// GitHub, with a token.
     pub github: Option<Arc<GitHub>>,
+    /// Codegen, with a token and an organisation.
+    pub codegen: Option<Arc<Codegen>>,
     /// Slack, with a webhook.
     pub slack: Option<Arc<Slack>>,
     /// Claude Code.
@@ -83,6 +89,8 @@ impl Integrations {
         let github = settings.github_token.clone().map(|token| {
             Arc::new(GitHub::new(http::client(Redirects::Follow), &settings.github_api_url, token, Arc::clone(&clock)))
         });
+        let codegen =
+            Codegen::new(http::client(Redirects::Refuse), &settings.codegen, Arc::clone(&clock)).map(Arc::new);
         let slack = settings.slack_webhook_url.clone();
         let slack = slack.map(|url| Arc::new(Slack::new(http::client(Redirects::Refuse), url)));
         let claude_code =
@@ -90,6 +98,6 @@ impl Integrations {
         let generic = &settings.generic;
         let web = Arc::new(Web::new(&generic.allow_private_addresses));
         let commands = Arc::new(Commands::new(generic.commands.clone(), generic.allow_shell, passed_on));
-        Self { github, slack, claude_code, web, commands, secrets: generic.secrets.clone(), clock }
+        Self { github, codegen, slack, claude_code, web, commands, secrets: generic.secrets.clone(), clock }
     }
 }
