@@ -44,6 +44,19 @@ fetch_octokit() {
   rm -rf "$work"
 }
 
+# Codegen's own client, generated from its OpenAPI file: PyPI package codegen-api-client, in an environment of its own.
+fetch_codegen_client() {
+  local there=$fixtures/codegen-client
+  [ -e "$there/complete" ] && return
+  need python3 python3
+  python3 -c 'import ensurepip' 2>/dev/null || need no-such-command python3-venv
+  mkdir -p "$fixtures"
+  rm -rf "$there"
+  python3 -m venv "$there" && "$there/bin/pip" install --quiet --disable-pip-version-check codegen-api-client==1.0.0 >&2 ||
+    die "the package codegen-api-client could not be fetched from PyPI"
+  touch "$there/complete"
+}
+
 # wait_for FILE PID [LOG]: until the server of this id has written its address there.
 wait_for() {
   local left=300

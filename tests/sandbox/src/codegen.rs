@@ -95,7 +95,7 @@ pub fn answer(state: &mut State, request: &Request) -> Reply {
         ("POST", ["agent", "run", "resume"]) => resume(state, &request.json()),
         ("GET", ["agent", "run", id]) => ask(state, id),
         ("GET", ["agent", "runs"]) => {
-            let runs: Vec<Json> = state.codegen.runs.iter().rev().map(|run| shown(run)).collect();
+            let runs: Vec<Json> = state.codegen.runs.iter().rev().map(shown).collect();
             page(runs, query)
         }
         ("GET", ["repos"]) => {
@@ -254,10 +254,10 @@ fn page(items: Vec<Json>, query: &str) -> Reply {
     Reply::json(200, json!({ "items": items, "total": total, "page": skip / limit + 1, "size": limit, "pages": pages }))
 }
 
-/// Fields of a body and whether a value is one.
-type Fields = [(&'static str, fn(&Json) -> bool)];
+/// A field of a body, and whether a value is one.
+type Field = (&'static str, fn(&Json) -> bool);
 
-const CREATE: [(&str, fn(&Json) -> bool); 6] = [
+const CREATE: [Field; 6] = [
     ("prompt", Json::is_string),
     ("images", Json::is_array),
     ("metadata", Json::is_object),
@@ -266,13 +266,12 @@ const CREATE: [(&str, fn(&Json) -> bool); 6] = [
     ("agent_type", |value| matches!(value.as_str(), Some("codegen" | "claude_code"))),
 ];
 
-const RESUME: [(&str, fn(&Json) -> bool); 3] =
-    [("agent_run_id", Json::is_u64), ("prompt", Json::is_string), ("images", Json::is_array)];
+const RESUME: [Field; 3] = [("agent_run_id", Json::is_u64), ("prompt", Json::is_string), ("images", Json::is_array)];
 
 /// What is wrong with a body. What is not known is refused here, so that nobody relies on its being passed over.
-fn misfits(body: &Json, required: &[&str], fields: &Fields) -> Option<Reply> {
+fn misfits(body: &Json, required: &[&str], fields: &[Field]) -> Option<Reply> {
     let Some(given) = body.as_object() else { return Some(invalid("body", "", "Input should be a valid dictionary")) };
-    for name in required.iter().filter(|name| body[**name].is_null()) {
+    if let Some(name) = required.iter().find(|name| body[**name].is_null()) {
         return Some(invalid("body", name, "Field required"));
     }
     for (name, value) in given {

@@ -62,7 +62,7 @@ pub struct Call {
     pub number: u64,
     /// When it came, in milliseconds since the Unix epoch.
     pub at_ms: i64,
-    /// `github`, `slack`, `claude` or `echo`.
+    /// `github`, `codegen`, `slack`, `claude` or `echo`.
     pub service: String,
     /// The method.
     pub method: String,

@@ -6,7 +6,7 @@ use clap::Parser;
 use pointsman_sandbox::Sandbox;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// A small GitHub and Slack on loopback
+/// A small GitHub, Codegen and Slack on loopback
 #[derive(Parser)]
 struct Options {
     /// Port to listen on; 0 takes a free one
