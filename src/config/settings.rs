@@ -13,7 +13,6 @@ use pointsman_actors::workflow::spec::Defaults;
 use super::merged::{Merged, Origin, Problem};
 use super::value::Value;
 use crate::integrations::IntegrationSettings;
-use crate::integrations::codegen::CodegenSettings;
 use crate::sources;
 use crate::telemetry;
 
@@ -245,27 +244,8 @@ impl Checker<'_> {
         }
     }
 
-    fn codegen(&mut self) -> CodegenSettings {
-        let organization = self.text("integrations.codegen.org_id").map(|text| text.trim().parse());
-        if organization.as_ref().is_some_and(Result::is_err) {
-            self.wrong("integrations.codegen.org_id", "it is the number of the organisation, such as 323".to_owned());
-        }
-        for path in ["integrations.codegen.timeout", "integrations.codegen.poll_interval"] {
-            if self.span(path).is_zero() {
-                self.wrong(path, "must be longer than nothing".to_owned());
-            }
-        }
-        CodegenSettings {
-            api_url: self.url("integrations.codegen.api_url").unwrap_or_default().0,
-            api_token: self.credential("integrations.codegen.api_token"),
-            organization: organization.and_then(Result::ok),
-            timeout: self.span("integrations.codegen.timeout"),
-            poll_interval: self.span("integrations.codegen.poll_interval"),
-        }
-    }
-
     /// An address that is called. It may be a credential, so what is wrong with it is said without it.
-    fn url(&mut self, path: &str) -> Option<SecretText> {
+    pub(super) fn url(&mut self, path: &str) -> Option<SecretText> {
         let text = self.text(path)?.trim().to_owned();
         let is_usable = reqwest::Url::parse(&text)
             .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.host_str().is_some());
@@ -276,7 +256,7 @@ impl Checker<'_> {
     }
 
     /// A token that goes into a header. A line's end after it, as files have, is none of it.
-    fn credential(&mut self, path: &str) -> Option<SecretText> {
+    pub(super) fn credential(&mut self, path: &str) -> Option<SecretText> {
         let text = self.text(path)?.trim().to_owned();
         if text.is_empty() || !text.chars().all(|c| c.is_ascii_graphic()) {
             self.wrong(path, "it holds blanks or characters that no token has".to_owned());

@@ -132,6 +132,18 @@ async fn nobody_calls_back_and_whoever_asks_hears_of_the_end() {
 }
 
 #[actix::test]
+async fn it_is_asked_again_after_a_restart() {
+    let site = site(TASK, SOON, endless()).await;
+    let id = push(&site, "Cache the token", "").await;
+    site.until(&id, "waiting").await;
+    let site = site.restart().await;
+    site.world().end_agent_run(1, "COMPLETE", "It is done.");
+    site.until(&id, "succeeded").await;
+    assert_eq!(site.waits(&format!("run={id}")).await[0]["resolvedBy"], "poll");
+    assert_eq!(creates(&site).len(), 1);
+}
+
+#[actix::test]
 async fn a_callback_ends_it_once_however_often_it_comes() {
     let site = site(TASK, NEVER, endless()).await;
     let id = push(&site, "Cache the token", "").await;
