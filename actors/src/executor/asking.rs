@@ -103,6 +103,10 @@ impl Executor {
             Err(failure) if failure.class == ErrorClass::Internal => {
                 tracing::error!(%run, %wait, %failure, "it cannot be asked whether what a run waits for is done");
             }
+            // Nobody else says so before the deadline, and somebody may have to mend it.
+            Err(failure) if !failure.class.is_retryable() => {
+                tracing::warn!(%run, %wait, %failure, "asking whether what a run waits for is done is refused");
+            }
             Err(failure) => {
                 tracing::debug!(%run, %wait, %failure, "nobody could be asked whether what a run waits for is done");
             }

@@ -8,6 +8,7 @@ use pointsman_actors::executor::command::Command;
 use pointsman_actors::executor::failure::{ErrorClass, Failure};
 use pointsman_actors::executor::port::{Answer, Success};
 use pointsman_actors::run::RunStatus;
+use pointsman_actors::supervisor::Drill;
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -146,5 +147,22 @@ fn a_run_that_is_cancelled_while_it_is_asked_after_stays_so() {
         tokio::time::sleep(Duration::from_secs(900)).await;
         assert_eq!(stage.run(run).await.head.status, RunStatus::Cancelled);
         assert_eq!(stage.provider.asked.lock().unwrap().len(), 1);
+    });
+}
+
+#[test]
+fn an_executor_that_falls_while_it_asks_asks_again() {
+    play(async {
+        let stage = Stage::set(&[("w", HIRED)], Props::default()).await;
+        let run = stage.start("w", 1).await;
+        until("a question", async || stage.provider.asking.lock().unwrap().0 == 1).await;
+        let executor = stage.tree.roster.of("executor").iter().find(|vitals| vitals.instance() == "w").unwrap().clone();
+        executor.rehearse(Drill::NextMessage);
+        stage.tree.executors.tell(run, "w", Command::Resume).await.unwrap_err();
+        until("it to be back", async || executor.restarts() == 1).await;
+        stage.answers([Ok(None), done()]);
+        stage.until(run, "ended").await;
+        assert_eq!(stage.words(run).await, ["begun", "a attempted", "a waiting", "a succeeded", "ended"]);
+        assert_eq!(stage.run(run).await.head.status, RunStatus::Succeeded);
     });
 }
