@@ -14,8 +14,10 @@ say() { printf '%s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
 
 # need COMMAND PACKAGE: has a Debian package installed when its command is missing.
-need() {
-  command -v "$1" >/dev/null && return
+need() { command -v "$1" >/dev/null || get "$1" "$2"; }
+
+# get WHAT PACKAGE: has a Debian package installed, because this is missing.
+get() {
   say "installing $2"
   local sudo=
   if [ "$(id -u)" != 0 ]; then
@@ -49,7 +51,7 @@ fetch_codegen_client() {
   local there=$fixtures/codegen-client
   [ -e "$there/complete" ] && return
   need python3 python3
-  python3 -c 'import ensurepip' 2>/dev/null || need no-such-command python3-venv
+  python3 -c 'import ensurepip' 2>/dev/null || get "Python's venv" python3-venv
   mkdir -p "$fixtures"
   rm -rf "$there"
   python3 -m venv "$there" && "$there/bin/pip" install --quiet --disable-pip-version-check codegen-api-client==1.0.0 >&2 ||
