@@ -25,8 +25,8 @@ get() {
     sudo=sudo
   fi
   command -v apt-get >/dev/null || die "$1 is missing; install $2"
-  local get="$sudo env DEBIAN_FRONTEND=noninteractive apt-get"
-  { $get install -y -qq "$2" || { $get update -qq && $get install -y -qq "$2"; }; } >/dev/null 2>&1 </dev/null ||
+  local apt="$sudo env DEBIAN_FRONTEND=noninteractive apt-get"
+  { $apt install -y -qq "$2" || { $apt update -qq && $apt install -y -qq "$2"; }; } >/dev/null 2>&1 </dev/null ||
     die "$1 is missing and could not be installed; install the package $2"
 }
 
