@@ -14,8 +14,10 @@ say() { printf '%s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
 
 # need COMMAND PACKAGE: has a Debian package installed when its command is missing.
-need() {
-  command -v "$1" >/dev/null && return
+need() { command -v "$1" >/dev/null || get "$1" "$2"; }
+
+# get WHAT PACKAGE: has a Debian package installed, because this is missing.
+get() {
   say "installing $2"
   local sudo=
   if [ "$(id -u)" != 0 ]; then
@@ -23,8 +25,8 @@ need() {
     sudo=sudo
   fi
   command -v apt-get >/dev/null || die "$1 is missing; install $2"
-  local get="$sudo env DEBIAN_FRONTEND=noninteractive apt-get"
-  { $get install -y -qq "$2" || { $get update -qq && $get install -y -qq "$2"; }; } >/dev/null 2>&1 </dev/null ||
+  local apt="$sudo env DEBIAN_FRONTEND=noninteractive apt-get"
+  { $apt install -y -qq "$2" || { $apt update -qq && $apt install -y -qq "$2"; }; } >/dev/null 2>&1 </dev/null ||
     die "$1 is missing and could not be installed; install the package $2"
 }
 
@@ -42,6 +44,19 @@ fetch_octokit() {
     die "the package @octokit/webhooks-examples could not be fetched from npm"
   cp "$work/package/api.github.com/index.json" "$fixtures/octokit.json"
   rm -rf "$work"
+}
+
+# Codegen's own client, generated from its OpenAPI file: PyPI package codegen-api-client, in an environment of its own.
+fetch_codegen_client() {
+  local there=$fixtures/codegen-client
+  [ -e "$there/complete" ] && return
+  need python3 python3
+  python3 -c 'import ensurepip' 2>/dev/null || get "Python's venv" python3-venv
+  mkdir -p "$fixtures"
+  rm -rf "$there"
+  python3 -m venv "$there" && "$there/bin/pip" install --quiet --disable-pip-version-check codegen-api-client==1.0.0 >&2 ||
+    die "the package codegen-api-client could not be fetched from PyPI"
+  touch "$there/complete"
 }
 
 # wait_for FILE PID [LOG]: until the server of this id has written its address there.

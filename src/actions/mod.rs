@@ -1,6 +1,7 @@
 //! What steps can do: a file and a line for each.
 
 mod bounded;
+pub mod codegen;
 mod http_request;
 mod linear;
 mod named_secrets;
@@ -21,10 +22,13 @@ use crate::integrations::Integrations;
 
 /// All actions, with what they call.
 pub fn all(integrations: &Integrations) -> Actions {
-    let Integrations { github, linear, slack, claude_code, web, commands, secrets, clock } = integrations.clone();
+    let Integrations { github, linear, codegen, slack, claude_code, web, commands, secrets, clock } =
+        integrations.clone();
     let mut all: Vec<Arc<dyn Action>> = vec![
         Arc::new(validate_pr::ValidatePr::new(github.clone(), claude_code)),
         Arc::new(update_pr_status::UpdatePrStatus::new(github)),
+        Arc::new(codegen::trigger_codegen::TriggerCodegen::new(codegen.clone())),
+        Arc::new(codegen::trigger_codegen_fix::TriggerCodegenFix::new(codegen)),
         Arc::new(send_notification::SendNotification::new(slack)),
         Arc::new(http_request::HttpRequest::new(web, secrets.clone(), clock)),
         Arc::new(run_command::RunCommand::new(commands, secrets)),

@@ -161,6 +161,7 @@ pub const KEYS: &[Key] = &[
     key("integrations.codegen.api_token", &["CODEGEN_API_TOKEN", "CODEGEN_API_KEY", "CODEGEN_TOKEN"], Secret, "", "token for agent runs"),
     key("integrations.codegen.org_id", &["CODEGEN_ORG_ID"], Text, "", "number of the organisation"),
     key("integrations.codegen.timeout", &["CODEGEN_API_TIMEOUT"], Span(Millis), "\"30s\"", "time for one call"),
+    key("integrations.codegen.poll_interval", &["CODEGEN_POLL_INTERVAL"], Span(Millis), "\"10s\"", "pause before Codegen is asked first whether an agent run is done; then it grows, up to six times this"),
     key("integrations.claude_code.command", &["CLAUDE_CODE_COMMAND"], Text, "\"claude\"", "the command that validates pull requests"),
     key("integrations.claude_code.api_key", &["ANTHROPIC_API_KEY"], Secret, "", "handed to the command, and to nothing else"),
     key("integrations.claude_code.api_url", &["CLAUDE_CODE_API_URL", "AGENTAPI_URL"], Text, "", "an HTTP server instead of the command; not used by this version"),

@@ -238,6 +238,7 @@ impl Checker<'_> {
             github_token: self.credential("integrations.github.token"),
             linear_api_url: self.url("integrations.linear.api_url").unwrap_or_default().0,
             linear_api_key: self.credential("integrations.linear.api_key"),
+            codegen: self.codegen(),
             slack_webhook_url: self.url("integrations.slack.webhook_url"),
             claude_command: self.text("integrations.claude_code.command").unwrap_or_default(),
             anthropic_api_key: self.credential("integrations.claude_code.api_key"),
@@ -246,7 +247,7 @@ impl Checker<'_> {
     }
 
     /// An address that is called. It may be a credential, so what is wrong with it is said without it.
-    fn url(&mut self, path: &str) -> Option<SecretText> {
+    pub(super) fn url(&mut self, path: &str) -> Option<SecretText> {
         let text = self.text(path)?.trim().to_owned();
         let is_usable = reqwest::Url::parse(&text)
             .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.host_str().is_some());
@@ -257,7 +258,7 @@ impl Checker<'_> {
     }
 
     /// A token that goes into a header. A line's end after it, as files have, is none of it.
-    fn credential(&mut self, path: &str) -> Option<SecretText> {
+    pub(super) fn credential(&mut self, path: &str) -> Option<SecretText> {
         let text = self.text(path)?.trim().to_owned();
         if text.is_empty() || !text.chars().all(|c| c.is_ascii_graphic()) {
             self.wrong(path, "it holds blanks or characters that no token has".to_owned());

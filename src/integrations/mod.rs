@@ -2,6 +2,7 @@
 //! may pass by themselves. They never decide what a run does, and no credential leaves them.
 
 pub mod claude_code;
+pub mod codegen;
 pub mod commands;
 pub mod github;
 pub mod guard;
@@ -20,6 +21,7 @@ use pointsman_actors::time::SharedClock;
 
 use crate::config::settings::SecretText;
 use claude_code::ClaudeCode;
+use codegen::{Codegen, CodegenSettings};
 use commands::Commands;
 use github::GitHub;
 use http::Redirects;
@@ -40,6 +42,8 @@ pub struct IntegrationSettings {
     pub linear_api_url: String,
     /// Key or token for Linear.
     pub linear_api_key: Option<SecretText>,
+    /// Codegen.
+    pub codegen: CodegenSettings,
     /// Slack's incoming webhook; its URL is the credential.
     pub slack_webhook_url: Option<SecretText>,
     /// The command that runs Claude Code, with leading arguments.
@@ -70,6 +74,8 @@ pub struct Integrations {
     pub github: Option<Arc<GitHub>>,
     /// Linear, with a key.
     pub linear: Option<Arc<Linear>>,
+    /// Codegen, with a token and an organisation.
+    pub codegen: Option<Arc<Codegen>>,
     /// Slack, with a webhook.
     pub slack: Option<Arc<Slack>>,
     /// Claude Code.
@@ -95,6 +101,8 @@ impl Integrations {
             let http = http::client(Redirects::Refuse);
             Arc::new(Linear::new(http, &settings.linear_api_url, key, Arc::clone(&clock)))
         });
+        let codegen =
+            Codegen::new(http::client(Redirects::Refuse), &settings.codegen, Arc::clone(&clock)).map(Arc::new);
         let slack = settings.slack_webhook_url.clone();
         let slack = slack.map(|url| Arc::new(Slack::new(http::client(Redirects::Refuse), url)));
         let claude_code =
@@ -102,6 +110,6 @@ impl Integrations {
         let generic = &settings.generic;
         let web = Arc::new(Web::new(&generic.allow_private_addresses));
         let commands = Arc::new(Commands::new(generic.commands.clone(), generic.allow_shell, passed_on));
-        Self { github, linear, slack, claude_code, web, commands, secrets: generic.secrets.clone(), clock }
+        Self { github, linear, codegen, slack, claude_code, web, commands, secrets: generic.secrets.clone(), clock }
     }
 }

@@ -49,6 +49,7 @@ struct Data<'a> {
     repository: Text<'a>,
     branch: Text<'a>,
     status: Text<'a>,
+    error: Text<'a>,
 }
 
 impl Source for Codegen {
@@ -124,6 +125,7 @@ fn facts(payload: &Payload<'_>) -> Facts {
         facts.more.extend(id.map(|id| (name.to_owned(), Value::from(id))));
     }
     facts.more.extend(data.pr_url.owned().map(|url| ("pr_url".to_owned(), url.into())));
+    facts.more.extend(data.error.owned().map(|error| ("error".to_owned(), error.into())));
     facts.subject = match (&facts.repository, facts.pr_number) {
         (Some(repository), Some(number)) => Some(format!("{repository}#{number}")),
         (repository, _) => repository.clone(),

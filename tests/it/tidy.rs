@@ -161,6 +161,7 @@ fn is_door(name: &str) -> bool {
             | "backlog.rs"
             | "messages.rs"
             | "attempts.rs"
+            | "asking.rs"
             | "callbacks.rs"
             | "circuits.rs"
             | "live.rs"

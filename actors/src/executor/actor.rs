@@ -20,6 +20,7 @@ use super::decide::{Decision, Execute, Happening, Moment, decide};
 use super::live::{InHand, Live};
 use super::loading::{Definitions, Loaded};
 use super::messages::{AttemptEnded, Control, Executors, ReportAll, RunsStarted, TakeDown, Told, Wake};
+use super::polling::Polls;
 use super::port::{Actions, Attempt};
 use super::progress::Progress;
 use super::task::{Reply, Task};
@@ -96,6 +97,10 @@ pub struct Executor {
     /// It fell, and what it had asked for before may be on its way into the journals.
     pub(super) fell: bool,
     pub(super) missed: Arc<Notify>,
+    /// Whom it asks while its runs wait …
+    pub(super) polls: Polls,
+    /// … and when it does next, by the time that never goes back.
+    pub(super) asks_at: Option<Duration>,
     /// How many reports it has made.
     reports: u64,
 }
@@ -118,6 +123,8 @@ impl Executor {
             census_due: false,
             fell: false,
             missed,
+            polls: Polls::default(),
+            asks_at: None,
             reports: 0,
         }
     }
@@ -243,7 +250,9 @@ impl Executor {
             reply.durable();
         }
         self.report(run, ctx);
-        if self.live.get(&run).is_some_and(|live| live.progress.is_over()) {
+        let is_over = self.live.get(&run).is_some_and(|live| live.progress.is_over());
+        self.keep_polls(run, ctx);
+        if is_over {
             let ended = self.live.remove(&run);
             ended.into_iter().flat_map(|live| live.waiting).for_each(|task| task.lost("it is over"));
         } else {
@@ -369,6 +378,7 @@ impl Supervised for Executor {
         (self.complete, self.counting, self.census_due, self.fell) = (false, false, false, true);
         self.gathering = None;
         self.outdated.clear();
+        (self.polls, self.asks_at) = (Polls::default(), None);
         // It may have started runs of others, and fallen before it could say so.
         self.shared.executors.look_again();
     }

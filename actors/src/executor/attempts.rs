@@ -13,7 +13,7 @@ use tokio::task::AbortHandle;
 
 use super::failure::{ErrorClass, Failure};
 use super::messages::{AttemptEnded, Executors, TakeDown};
-use super::port::{Action, Attempt, Notebook, Outcome};
+use super::port::{Action, Answer, Attempt, Inquiry, Notebook, Outcome};
 use crate::ids::RunId;
 use crate::mailbox::Door;
 
@@ -132,6 +132,25 @@ impl Attempts {
         async move {
             if work.await.is_err() {
                 tracing::error!("an action fell while it cleaned up after an attempt of a former process");
+            }
+        }
+    }
+
+    /// Asks whether what an attempt has begun is done. A fall in that is a question that nobody could be asked.
+    pub fn ask(
+        &self,
+        action: &Arc<dyn Action>,
+        inquiry: Inquiry,
+        limit: Duration,
+    ) -> impl Future<Output = Answer> + use<> {
+        let action = Arc::clone(action);
+        let work = async move { tokio::time::timeout(limit, action.poll(inquiry)).await };
+        let work = self.runtime.spawn(work);
+        async move {
+            match work.await {
+                Ok(Ok(answer)) => answer,
+                Ok(Err(_)) => Err(Failure::new(ErrorClass::Timeout, format!("nobody answered within {limit:?}"))),
+                Err(_) => Err(fell()),
             }
         }
     }

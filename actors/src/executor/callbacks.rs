@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use super::actor::{Executor, STORE_PAUSE};
 use super::child;
@@ -15,7 +15,7 @@ use super::decide::Happening;
 use super::failure::{ErrorClass, Failure};
 use super::messages::CalledBack;
 use super::port::{Action, Actions, Outcome, Success, callback_output};
-use super::progress::Progress;
+use super::progress::{Progress, StepState};
 use crate::event::Event;
 use crate::ids::{EventId, RunId, WaitId};
 use crate::mailbox::Letter;
@@ -37,6 +37,8 @@ struct Asked {
     wait: WaitId,
     /// The action that has it; a step that only waits has none.
     action: Option<Arc<dyn Action>>,
+    /// What the attempt gave, if that is known.
+    output: Json,
     /// The run for whose end it waits, also when the run wants nothing of that but to know that it is over.
     child: Option<RunId>,
 }
@@ -46,8 +48,12 @@ impl Questions {
     pub fn of(run: &Arc<RunRecord>, progress: &Progress, definition: &Definition, actions: &Actions) -> Self {
         let action = |step: &String| Some(Arc::clone(actions.get(definition.step(step)?.action.as_str())?));
         let child_of = |step: &String| progress.children().find(|(of, ..)| *of == step).map(|(_, run, _)| run);
-        let asked =
-            |(step, wait): (&String, Reserved)| Asked { wait: wait.id, action: action(step), child: child_of(step) };
+        let asked = |(step, wait): (&String, Reserved)| Asked {
+            wait: wait.id,
+            action: action(step),
+            output: progress.steps.get(step).and_then(StepState::given).cloned().unwrap_or_default(),
+            child: child_of(step),
+        };
         let waits = progress.open_waits().map(asked).collect();
         let may_be_unwanted = !progress.is_over() && !progress.is_undoing() && progress.leaving.is_none();
         let child = (may_be_unwanted && run.parent.is_some()).then(|| Arc::clone(run));
@@ -63,10 +69,10 @@ impl Questions {
 /// in the journal with it.
 pub async fn answers(store: &dyn Store, questions: Questions) -> Result<Vec<Happening>, StoreError> {
     let mut answers = Vec::new();
-    for Asked { wait, action, child } in questions.waits {
+    for Asked { wait, action, output, child } in questions.waits {
         let Some(WaitState::Resolved { by, .. }) = read(store, wait).await?.map(|wait| wait.state) else { continue };
         let said = match (by, child) {
-            (Resolution::Callback(event), _) => Some((by, heard(store, event, action.as_deref()).await?)),
+            (Resolution::Callback(event), _) => Some((by, heard(store, event, (action.as_deref(), &output)).await?)),
             (Resolution::Run(run), _) => Some((by, returned(store, run).await?)),
             (_, Some(run)) if is_over(store, run).await? => Some((Resolution::Run(run), returned(store, run).await?)),
             (Resolution::Poll | Resolution::Timeout | Resolution::Cancel | Resolution::Supersede, _) => None,
@@ -94,9 +100,13 @@ pub(super) async fn read(store: &dyn Store, wait: WaitId) -> Result<Option<WaitR
     }
 }
 
-async fn heard(store: &dyn Store, event: EventId, action: Option<&dyn Action>) -> Result<Outcome, StoreError> {
+async fn heard(
+    store: &dyn Store,
+    event: EventId,
+    (action, output): (Option<&dyn Action>, &Json),
+) -> Result<Outcome, StoreError> {
     match store.event(event).await {
-        Ok(Some(found)) => Ok(says(action, &found)),
+        Ok(Some(found)) => Ok(says(action, &found, output)),
         Ok(None) => Ok(unreadable(event, "it is not in the log any more")),
         Err(StoreError::Damaged { reason, .. }) => Ok(unreadable(event, &reason)),
         Err(error) => Err(error),
@@ -122,10 +132,10 @@ async fn returned(store: &dyn Store, run: RunId) -> Result<Outcome, StoreError> 
 }
 
 /// What an event says of its step is the action's word. A fall in it is a failure of the step.
-fn says(action: Option<&dyn Action>, event: &Event) -> Outcome {
+fn says(action: Option<&dyn Action>, event: &Event, output: &Json) -> Outcome {
     let Some(action) = action else { return Ok(Success::Done(callback_output(event))) };
     let fell = || Failure::new(ErrorClass::Internal, "the action fell over its callback; the log says where");
-    catch_unwind(AssertUnwindSafe(|| action.called(event))).unwrap_or_else(|_| Err(fell()))
+    catch_unwind(AssertUnwindSafe(|| action.called(event, output))).unwrap_or_else(|_| Err(fell()))
 }
 
 fn unreadable(event: EventId, reason: &str) -> Outcome {

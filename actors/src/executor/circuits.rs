@@ -71,7 +71,11 @@ impl Executor {
 
     /// An attempt is about to be made: of a service whose circuit is half open it is the probe.
     pub(super) fn calls(&self, run: RunId, execute: &Execute) -> Call {
-        let (services, until) = (self.services_of(run, execute), execute.until);
+        self.call(self.services_of(run, execute), execute.until)
+    }
+
+    /// These services are about to be called.
+    pub(super) fn call(&self, services: &'static [&'static str], until: Timestamp) -> Call {
         let (breakers, clock) = (self.shared.breakers.clone(), Arc::clone(&self.shared.clock));
         breakers.board.calls(services, until);
         Call { breakers, clock, services, until, is_made: false }
@@ -115,5 +119,6 @@ impl Handler<Letter<CircuitMoved>> for Executor {
     fn handle(&mut self, letter: Letter<CircuitMoved>, ctx: &mut Context<Self>) {
         let CircuitMoved(service) = letter.open();
         self.report_held(Some(&service), ctx);
+        self.ask(ctx);
     }
 }

@@ -282,3 +282,22 @@ fn every_crash_point_leads_to_the_end() {
         assert_eq!((done, said), (vec!["pause", "check", "say"], 1), "cut {cut}");
     }
 }
+
+#[test]
+fn what_our_own_limit_holds_back_uses_up_no_attempt() {
+    let mut story = Story::new(
+        r#"
+timeout = "10m"
+steps = [{ name = "check", action = "look", retry = { max_attempts = 1 } }]"#,
+    );
+    story.happens(&Happening::Go);
+    let held_back = failure(ErrorClass::RateLimit).retry_after(Duration::from_secs(60)).unsent();
+    for attempt in 1..=3 {
+        story.fails(attempt, held_back.clone());
+        assert_eq!(story.status(), RunStatus::Waiting);
+        assert!(story.after(59_999).happens(&Happening::Go).is_none(), "not before there is room");
+        assert!(story.after(1).happens(&Happening::Go).is_some());
+    }
+    story.fails(4, failure(ErrorClass::RateLimit));
+    assert_eq!(story.status(), RunStatus::Failed);
+}

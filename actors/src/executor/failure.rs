@@ -121,6 +121,9 @@ pub struct Failure {
     /// The service that failed, of an action that calls several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<String>,
+    /// Whether nothing was sent because our own limit held it back: that uses up no attempt of a step's budget.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unsent: bool,
     /// Whether trying it is what does harm: each attempt fell, or the process died of it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub poison: bool,
@@ -134,7 +137,7 @@ impl Failure {
             message.truncate(end);
             message.push('…');
         }
-        Self { class, message, in_doubt: false, retry_after_ms: None, service: None, poison: false }
+        Self { class, message, in_doubt: false, retry_after_ms: None, service: None, unsent: false, poison: false }
     }
 
     /// The same, but the effect may have happened.
@@ -142,6 +145,18 @@ impl Failure {
     pub fn in_doubt(mut self) -> Self {
         self.in_doubt = true;
         self
+    }
+
+    /// The same, and it was not sent.
+    #[must_use]
+    pub fn unsent(mut self) -> Self {
+        self.unsent = true;
+        self
+    }
+
+    /// How many attempts of a step's budget it uses up.
+    pub fn costs(&self) -> u32 {
+        u32::from(!self.unsent)
     }
 
     /// The same, and trying it is what does harm.

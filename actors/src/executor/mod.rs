@@ -3,6 +3,7 @@
 
 pub mod actor;
 pub(crate) mod again;
+mod asking;
 pub mod attempts;
 mod callbacks;
 mod child;
@@ -29,6 +30,7 @@ mod outlook;
 mod parallel_tests;
 pub mod parameter;
 mod poison;
+pub mod polling;
 pub mod port;
 pub mod progress;
 mod recovery;

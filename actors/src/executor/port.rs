@@ -92,6 +92,31 @@ pub struct WaitInfo {
     pub actions: &'static [&'static str],
 }
 
+/// How often it is asked whether what an attempt has begun is done, as long as nobody calls back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Polling {
+    /// Pause before the first question. It is doubled after each.
+    pub first: Duration,
+    /// Longest pause.
+    pub most: Duration,
+}
+
+/// A question whether what an attempt has begun is done.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Inquiry {
+    /// The run.
+    pub run: RunId,
+    /// The step.
+    pub step: String,
+    /// The keys that the attempt gave.
+    pub keys: Vec<String>,
+    /// What else it gave.
+    pub output: Json,
+}
+
+/// What asking gave: what a callback would have said, nothing as long as it is at work, or why nobody could be asked.
+pub type Answer = Result<Option<Outcome>, Failure>;
+
 /// What an attempt gave.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Success {
@@ -200,9 +225,24 @@ pub trait Action: Send + Sync + 'static {
         Duration::from_secs(5)
     }
 
-    /// What a callback says of the step: by default that it is done, with what the event tells.
-    fn called(&self, event: &Event) -> Outcome {
+    /// What a callback says of the step of which an attempt gave `output`, null when that is not known: by default that it
+    /// is done, with what the event tells.
+    fn called(&self, event: &Event, output: &Json) -> Outcome {
+        let _ = output;
         Ok(Success::Done(callback_output(event)))
+    }
+
+    /// How often it [is asked](Self::poll) whether what an attempt has begun is done; by default never, and only its
+    /// callback ends it.
+    fn polling(&self) -> Option<Polling> {
+        None
+    }
+
+    /// Asks whether what an attempt has begun is done. Only of an action that [says how often](Self::polling). Changes
+    /// nothing; when nobody can be asked it is asked later.
+    fn poll(&self, inquiry: Inquiry) -> Working<Answer> {
+        let message = format!("`{}` cannot ask whether it is done", inquiry.step);
+        Box::pin(std::future::ready(Err(Failure::new(ErrorClass::Internal, message))))
     }
 
     /// Ends what an attempt of a former process may have left running, by the notes that it made.

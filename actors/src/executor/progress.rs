@@ -227,7 +227,15 @@ impl Progress {
                 let tries = match before.unclear {
                     // It was a look that failed.
                     Some(_) if is_flying => Tries { looks: before.looks + 1, deaths: 0, unclear, ..before },
-                    _ => Tries { failures: before.failures + 1, falls, deaths: 0, wait, unclear, looks: 0, ..before },
+                    _ => Tries {
+                        failures: before.failures + error.costs(),
+                        falls,
+                        deaths: 0,
+                        wait,
+                        unclear,
+                        looks: 0,
+                        ..before
+                    },
                 };
                 let retry = |until| StepState::Pausing { until, pause: Pause::Retry, tries };
                 (step, retry_at.map_or_else(|| StepState::Failed(error.clone()), retry))

@@ -29,6 +29,7 @@ impl Executor {
     /// Tells the dispatcher that it will not hear of a run again.
     fn forget(&mut self, run: RunId, ctx: &mut Context<Self>) {
         self.attempts.settle_of(run, |_| false);
+        self.polls.keep(run, Vec::new(), Duration::ZERO);
         self.never_left.retain(|(of, _)| *of != run);
         let gone = self.shared.gone.clone();
         ctx.spawn(async move { _ = gone.ask(Gone(run)).await }.into_actor(self));
@@ -273,6 +274,7 @@ impl Executor {
         self.live.insert(run, live);
         self.work(run, ctx);
         self.report(run, ctx);
+        self.keep_polls(run, ctx);
         self.resume(run, ctx);
     }
 

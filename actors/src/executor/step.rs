@@ -210,7 +210,7 @@ impl Next<'_> {
     pub(super) fn retry(&mut self, step: &Step, attempt: u32, failure: Failure) {
         let tries = self.tries(step);
         let spread = retry::spread(self.run.id, &step.name, attempt);
-        match step.retry.next(tries.failures + 1, &failure, spread) {
+        match step.retry.next(tries.failures + failure.costs(), &failure, spread) {
             // A run that is to end ends now.
             Some(_) if self.progress.leaving.is_some() => self.give_up(step, attempt, failure),
             Some(pause) if self.comes_too_late(pause) && step.on_failure == OnFailure::Fail => {

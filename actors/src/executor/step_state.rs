@@ -162,6 +162,14 @@ impl StepState {
         }
     }
 
+    /// What its attempt gave that is answered and waits for its callback, if it gave something.
+    pub fn given(&self) -> Option<&Json> {
+        match self {
+            Self::Waiting { output, .. } | Self::Abandoned { output, .. } => output.as_deref(),
+            _ => None,
+        }
+    }
+
     /// The word by which templates see it.
     pub fn word(&self) -> &'static str {
         match self {

@@ -18,7 +18,7 @@ use super::spec::{ConcurrencySpec, DebounceSpec, MOST_PARALLEL, RetrySpec, StepS
 use super::waits::WAIT_INFO;
 use crate::event::Facts;
 use crate::executor::port::{
-    Accepts, Action, ActionInfo, Actions, Effect, EffectClass, Misfit, OnDoubt, Parameter, Written,
+    Accepts, Action, ActionInfo, Actions, Effect, EffectClass, Misfit, OnDoubt, Parameter, Polling, Written,
 };
 use crate::expression::{Expression, ExpressionError, Template};
 use crate::ids;
@@ -55,6 +55,13 @@ impl Does<'_> {
         match self {
             Self::Engine(_) => Duration::ZERO,
             Self::Action(action) => action.settles(),
+        }
+    }
+
+    fn polling(&self) -> Option<Polling> {
+        match self {
+            Self::Engine(_) => None,
+            Self::Action(action) => action.polling(),
         }
     }
 }
@@ -245,7 +252,7 @@ impl<'a> Compiler<'a> {
         if timeout.is_zero() {
             self.wrong(&at("timeout"), "must be longer than nothing");
         }
-        let (waits, child) = (self.waits(spec, action.info()), self.child(spec));
+        let (waits, child) = (self.waits(spec, action.info(), action.polling()), self.child(spec));
         let retry = self.retry(&at("retry"), &spec.retry.clone().unwrap_or_default());
         let on_failure = spec.on_failure.clone();
         let (class, services, settles) = (effect.class, action.info().services, action.settles());

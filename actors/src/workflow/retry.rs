@@ -11,7 +11,7 @@ use crate::executor::failure::{ErrorClass, Failure};
 use crate::ids::RunId;
 
 /// A provider may ask for this long at most; what is longer is tried after this.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3_600);
+pub const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3_600);
 
 /// Pauses stop growing long before so many failures.
 const MOST_GROWTH: u32 = 64;

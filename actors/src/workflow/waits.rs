@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use super::compiler::Compiler;
 use super::definition::{RUN_WORKFLOW, Spot, WAIT_FOR_EVENT};
 use super::spec::{OnFailure, StepSpec};
-use crate::executor::port::{Accepts, ActionInfo, EffectClass, OnDoubt, Parameter, WaitInfo};
+use crate::executor::port::{Accepts, ActionInfo, EffectClass, OnDoubt, Parameter, Polling, WaitInfo};
 use crate::time::parse_span;
 use crate::wait::record::{Topic, kind_of};
 
@@ -22,6 +22,8 @@ pub struct Waits {
     pub deadline: Duration,
     /// What becomes of the run when it is not.
     pub on_timeout: OnFailure,
+    /// How often it is asked meanwhile.
+    pub polling: Option<Polling>,
 }
 
 /// What is known of the step that does nothing but wait.
@@ -45,7 +47,7 @@ const ANY: &str = "{{ [] }}";
 
 impl Compiler<'_> {
     /// What the step waits for; nothing when it does not.
-    pub(super) fn waits(&mut self, spec: &StepSpec, info: &ActionInfo) -> Option<Waits> {
+    pub(super) fn waits(&mut self, spec: &StepSpec, info: &ActionInfo, polling: Option<Polling>) -> Option<Waits> {
         let (topics, kinds) = match &info.waits {
             Some(waits) => (Some(vec![declared(waits)]), vec![waits.kind.to_owned()]),
             None if info.name == WAIT_FOR_EVENT => (self.topic(spec).map(|topic| vec![topic]), named_kinds(spec)),
@@ -71,7 +73,7 @@ impl Compiler<'_> {
             self.wrong(&at, "must be longer than nothing");
         }
         let on_timeout = spec.on_timeout.clone().unwrap_or_else(|| spec.on_failure.clone());
-        Some(Waits { kinds, topics: topics?, deadline, on_timeout })
+        Some(Waits { kinds, topics: topics?, deadline, on_timeout, polling })
     }
 
     fn waits_for_nothing(&mut self, spec: &StepSpec) {

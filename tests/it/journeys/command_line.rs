@@ -181,7 +181,10 @@ async fn breakers_are_listed_with_their_calls_and_closed() {
     assert!(open.ends_with("  calls fail again and again"), "{open}");
 
     let unknown = site.refused(&["breakers", "reset", "gitlab"]).await;
-    assert_eq!(unknown, "pointsman: there is no circuit of `gitlab`; there are claude_code, github, linear, slack\n");
+    assert_eq!(
+        unknown,
+        "pointsman: there is no circuit of `gitlab`; there are claude_code, codegen, github, linear, slack\n"
+    );
     let reset = site.said(&["breakers", "reset", "slack"]).await;
     assert!(reset.starts_with("slack        closed ") && reset.ends_with("  an operator closed it\n"), "{reset}");
     site.until(&held, "succeeded").await;

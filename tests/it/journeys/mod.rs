@@ -4,6 +4,7 @@ mod auditor;
 mod bad_input;
 mod breakers;
 mod children;
+mod codegen;
 mod command_line;
 mod control;
 mod dead_letters;

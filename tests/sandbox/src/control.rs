@@ -10,20 +10,30 @@
 //! POST /_control/faults   a fault
 //! POST /_control/claude   what claude says from now on
 //! POST /_control/hook     {"url": "…", "secret": "…"}
+//! GET  /_control/codegen  {"runs": […]}
+//! POST /_control/codegen  {"repositories": ["o/r"], "plan": {…}, "hook": {…}}, each optional
 //! ```
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
+use crate::codegen;
 use crate::server::{Reply, Request};
-use crate::world::World;
+use crate::world::{Hook, World};
 
 #[derive(Deserialize)]
 struct NewHead {
     repository: String,
     number: u64,
     sha: String,
+}
+
+#[derive(Deserialize)]
+struct SetCodegen {
+    repositories: Option<Vec<String>>,
+    plan: Option<codegen::Plan>,
+    hook: Option<Hook>,
 }
 
 /// Answers a call.
@@ -45,6 +55,17 @@ pub fn answer(world: &World, request: &Request) -> Reply {
         ("POST", "/faults") => take(request, |fault| world.plan(fault)),
         ("POST", "/claude") => take(request, |plan| world.state().claude = plan),
         ("POST", "/hook") => take(request, |hook| world.state().hook = Some(hook)),
+        ("GET", "/codegen") => Reply::json(200, json!({ "runs": world.agent_runs() })),
+        ("POST", "/codegen") => take(request, |set: SetCodegen| {
+            let mut state = world.state();
+            if let Some(repositories) = set.repositories {
+                state.codegen.repositories = repositories;
+            }
+            if let Some(plan) = set.plan {
+                state.codegen.plan = plan;
+            }
+            state.codegen_hook = set.hook.or(state.codegen_hook.take());
+        }),
         _ => Reply::text(404, "no such control"),
     }
 }

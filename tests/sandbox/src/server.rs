@@ -16,7 +16,7 @@ use sha2::Sha256;
 
 use crate::faults::{self, FaultKind};
 use crate::world::{Call, Hook, World};
-use crate::{claude, control, echo, github, linear, slack};
+use crate::{claude, codegen, control, echo, github, linear, slack};
 
 /// A running sandbox.
 pub struct Sandbox {
@@ -149,12 +149,12 @@ async fn serve(request: HttpRequest, body: Bytes, world: Data<World>) -> HttpRes
     }
     let mut reply = execute(&world, service, &call);
     let accepted = reply.status < 300;
-    let hook = world.state().hook.clone();
-    if let Some((event, hook)) = reply.callback.take().zip(hook) {
+    let hook = hook_of(&world, service);
+    if let Some((event, (hook, headers))) = reply.callback.take().zip(hook) {
         if fault == Some(FaultKind::CallbackFirst) {
-            deliver(event, hook).await;
+            deliver(event, hook, headers).await;
         } else {
-            actix_rt::spawn(deliver(event, hook));
+            actix_rt::spawn(deliver(event, hook, headers));
         }
     }
     match fault {
@@ -189,6 +189,7 @@ fn execute(world: &World, service: &str, call: &Request) -> Reply {
     match service {
         "github" => github::answer(&mut state, call),
         "linear" => linear::answer(&mut state, call, now()),
+        "codegen" => codegen::answer(&mut state, call),
         "slack" => slack::answer(&mut state, call),
         "claude" => claude::answer(&mut state, call),
         "echo" => echo::answer(&mut state, call),
@@ -228,6 +229,7 @@ fn trouble(service: &str, status: u16) -> Reply {
         ("github", 429) => github::error(429, "You have exceeded a secondary rate limit"),
         ("github", _) => github::error(status, "Server Error"),
         ("linear", _) => linear::trouble(status, now()),
+        ("codegen", _) => codegen::error(status, "by plan"),
         (_, 429) => Reply::text(429, "rate_limited"),
         _ => Reply::text(status, "server_error"),
     }
@@ -254,18 +256,30 @@ fn broken() -> HttpResponse {
     HttpResponse::Ok().no_chunking(100).streaming(ends)
 }
 
-/// Delivers a `status` event of GitHub, signed.
-async fn deliver(event: Json, hook: Hook) {
+/// The headers of a delivery, beside its signature's, and that one's name.
+type HookHeaders = (Json, &'static str);
+
+/// Where a service delivers to, and with which headers.
+fn hook_of(world: &World, service: &str) -> Option<(Hook, HookHeaders)> {
+    let state = world.state();
+    if service == "codegen" {
+        return Some((state.codegen_hook.clone()?, (json!({}), "x-codegen-signature")));
+    }
+    let headers = json!({
+        "user-agent": "GitHub-Hookshot/sandbox", "x-github-event": "status",
+        "x-github-delivery": uuid::Uuid::new_v4().to_string(), "x-github-hook-id": "1",
+    });
+    Some((state.hook.clone()?, (headers, "x-hub-signature-256")))
+}
+
+/// Delivers an event, signed.
+async fn deliver(event: Json, hook: Hook, (headers, signature_name): HookHeaders) {
     let body = event.to_string();
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(hook.secret.as_bytes()) else { return };
     mac.update(body.as_bytes());
     let signature = format!("sha256={}", hex::encode(mac.finalize().into_bytes()));
     let request = reqwest::Client::builder().no_proxy().build().unwrap_or_default().post(&hook.url);
-    let headers = json!({
-        "content-type": "application/json", "user-agent": "GitHub-Hookshot/sandbox", "x-github-event": "status",
-        "x-github-delivery": uuid::Uuid::new_v4().to_string(), "x-github-hook-id": "1",
-        "x-hub-signature-256": signature,
-    });
+    let request = request.header("content-type", "application/json").header(signature_name, signature);
     let headers = headers.as_object().cloned().unwrap_or_default();
     let request =
         headers.iter().fold(request, |request, (name, value)| request.header(name, value.as_str().unwrap_or_default()));

@@ -9,6 +9,7 @@ use serde_json::Value as Json;
 use tokio::sync::Notify;
 
 use crate::claude::Plan;
+use crate::codegen::{self, AgentRun, Codegen};
 use crate::faults::{Fault, FaultKind};
 use crate::linear::workspace::Workspace;
 
@@ -62,7 +63,7 @@ pub struct Call {
     pub number: u64,
     /// When it came, in milliseconds since the Unix epoch.
     pub at_ms: i64,
-    /// `github`, `linear`, `slack`, `claude` or `echo`.
+    /// `github`, `linear`, `codegen`, `slack`, `claude` or `echo`.
     pub service: String,
     /// The method.
     pub method: String,
@@ -115,6 +116,10 @@ pub struct State {
     pub claude_next: Vec<Plan>,
     /// Where statuses are reported to.
     pub hook: Option<Hook>,
+    /// What Codegen has.
+    pub codegen: Codegen,
+    /// Where its agent runs call back.
+    pub codegen_hook: Option<Hook>,
 }
 
 /// A handle on the world.
@@ -164,6 +169,16 @@ impl World {
     pub fn statuses(&self, repository: &str, sha: &str) -> Vec<Status> {
         let state = self.state();
         state.statuses.iter().filter(|status| status.repository == repository && status.sha == sha).cloned().collect()
+    }
+
+    /// Codegen's agent runs, oldest first.
+    pub fn agent_runs(&self) -> Vec<AgentRun> {
+        self.state().codegen.runs.clone()
+    }
+
+    /// An agent run of Codegen ends so.
+    pub fn end_agent_run(&self, id: u64, status: &str, result: &str) {
+        codegen::end(&mut self.state(), id, status, result);
     }
 
     /// What was posted to Slack.

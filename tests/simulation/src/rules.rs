@@ -182,6 +182,12 @@ fn generations(world: &World, events: &[Event], runs: &BTreeMap<RunId, StoredRun
         for entry in &stored.journal {
             match &entry.what {
                 What::Attempted { step, key: this, .. } if step == "generate" => key = Some(this.clone()),
+                What::Succeeded { step, event: None, output, .. } if step == "generate" => {
+                    let number = key.as_ref().and_then(|key| numbers.get(key)).copied();
+                    if output["number"].as_u64() != number {
+                        return Err(format!("{id} asked for {number:?} and was answered {output}"));
+                    }
+                }
                 What::Succeeded { step, event, .. } if step == "generate" => {
                     let number = key.as_ref().and_then(|key| numbers.get(key)).copied().unwrap_or_default();
                     let called = event.and_then(|event| events.iter().find(|other| other.meta.id == event));

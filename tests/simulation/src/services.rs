@@ -10,7 +10,7 @@ use pointsman::integrations::github::{Diff, Pull, Status};
 use pointsman::integrations::verdict::{Issue, Judgement, Verdict};
 use pointsman_actors::executor::failure::{ErrorClass, Failure};
 use pointsman_actors::executor::port::{
-    Action, ActionInfo, Attempt, EffectClass, OnDoubt, Outcome, Success, WaitInfo, Working,
+    Action, ActionInfo, Answer, Attempt, EffectClass, Inquiry, OnDoubt, Outcome, Polling, Success, WaitInfo, Working,
 };
 use serde_json::{Value as Json, json};
 
@@ -223,6 +223,20 @@ impl Action for Generate {
             services.call("codegen", ("generate", 2_000), true, || _ = world.generate(&attempt.key)).await?;
             let number = world.generate(&attempt.key);
             Ok(Success::Waiting { keys: vec![format!("codegen:run:{number}")], output: json!({ "number": number }) })
+        })
+    }
+
+    fn polling(&self) -> Option<Polling> {
+        Some(Polling { first: Duration::from_secs(10), most: Duration::from_secs(60) })
+    }
+
+    fn poll(&self, inquiry: Inquiry) -> Working<Answer> {
+        let services = Arc::clone(&self.0);
+        Box::pin(async move {
+            services.call("codegen", ("ask", 400), false, || {}).await?;
+            let number = inquiry.output.get("number").and_then(Json::as_u64).unwrap_or_default();
+            let is_done = services.0.is_generated(number);
+            Ok(is_done.then(|| Ok(Success::Done(json!({ "number": number })))))
         })
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use pointsman_actors::event::Event;
 use pointsman_actors::executor::port::{
-    Action, ActionInfo, Actions, Attempt, Effect, Misfit, Outcome, Working, Written,
+    Action, ActionInfo, Actions, Answer, Attempt, Effect, Inquiry, Misfit, Outcome, Polling, Working, Written,
 };
 use pointsman_actors::ids::RunId;
 use pointsman_actors::run::{Entry, What};
@@ -89,8 +89,23 @@ impl Action for Watched {
         self.action.settles()
     }
 
-    fn called(&self, event: &Event) -> Outcome {
-        self.action.called(event)
+    fn called(&self, event: &Event, output: &Json) -> Outcome {
+        self.action.called(event, output)
+    }
+
+    fn polling(&self) -> Option<Polling> {
+        self.action.polling()
+    }
+
+    fn poll(&self, inquiry: Inquiry) -> Working<Answer> {
+        let (world, action) = (self.world.clone(), Arc::clone(&self.action));
+        Box::pin(async move {
+            world.live().await;
+            world.tell(format_args!("poll {} {}", inquiry.run, inquiry.step));
+            let answer = action.poll(inquiry).await;
+            world.live().await;
+            answer
+        })
     }
 
     /// What is written down here names nothing of the machine.

@@ -96,6 +96,8 @@ pub struct Ledger {
     pub shelf: Shelf,
     /// The number under which Codegen was asked with each key.
     pub numbers: BTreeMap<String, u64>,
+    /// When what has each of these numbers is there.
+    pub ready: BTreeMap<u64, Duration>,
     /// Attempts that were made: of a run, by serial.
     pub attempts: BTreeMap<(RunId, u32), String>,
 }
@@ -302,6 +304,8 @@ impl World {
         for _ in 0..times {
             let late = if state.rng.bool() { 1_000 } else { 120_000 };
             let at = now + Duration::from_millis(state.rng.u64(..late));
+            let ready = state.ledger.ready.entry(number).or_insert(at);
+            *ready = at.min(*ready);
             let delivery = state.mail.deliveries.len();
             state.mail.sendings.push(Sending { delivery, at });
             state.answered.push(false);
@@ -310,6 +314,12 @@ impl World {
         drop(state);
         self.0.mailed.notify_one();
         number
+    }
+
+    /// Whether what has this number is generated: it is when it calls back first, however late that comes.
+    pub fn is_generated(&self, number: u64) -> bool {
+        let state = self.state();
+        state.ledger.ready.get(&number).is_some_and(|ready| *ready <= state.at())
     }
 
     /// Sets the server's clock.

@@ -14,13 +14,19 @@ use crate::executor::child;
 use crate::executor::command::Command;
 use crate::executor::decide::{Decision, Happening, Moment, decide};
 use crate::executor::outages::Outages;
+use crate::executor::polling::{self, Polls};
 use crate::executor::port::Outcome;
 use crate::executor::progress::{Progress, StepState};
-use crate::ids::{EventId, RunId};
+use crate::ids::{EventId, RunId, WaitId};
 use crate::run::{Ruling, RunRecord, What};
 use crate::time::Timestamp;
 use crate::wait::desk;
-use crate::wait::record::Callback;
+use crate::wait::record::{Callback, Resolution};
+
+/// The time that never goes back.
+fn elapsed(world: &World<'_>) -> Duration {
+    world.now.since(Timestamp::default())
+}
 
 /// What dies with it.
 pub struct Process {
@@ -33,6 +39,9 @@ pub struct Process {
     pub numbers: BTreeMap<usize, u64>,
     /// Outcomes that are on their way, by their time.
     pub flying: Vec<(Timestamp, usize, u32, Outcome)>,
+    /// Whom it asks after waits, and answers that are on their way.
+    pub polls: Polls,
+    pub answers: Vec<(Timestamp, usize, WaitId, Option<Outcome>)>,
     pub recovered: bool,
 }
 
@@ -47,6 +56,8 @@ impl Process {
             told: BTreeMap::new(),
             numbers: BTreeMap::new(),
             flying: Vec::new(),
+            polls: Polls::default(),
+            answers: Vec::new(),
             recovered: false,
         };
         process.recover(world)?;
@@ -83,6 +94,35 @@ impl Process {
     pub fn load(&mut self, world: &World<'_>, number: usize) {
         let (record, journal) = &world.image[number];
         self.progress.insert(number, Progress::of(record, journal));
+        self.keep_polls(world, number);
+    }
+
+    fn keep_polls(&mut self, world: &World<'_>, number: usize) {
+        let (run, definition) = (world.image[number].0.id, world.definition_of(number));
+        let open = polling::open(run, &self.progress[&number], &definition, world.now);
+        self.polls.keep(run, open, elapsed(world));
+    }
+
+    /// Asks after a wait, if it is time to.
+    fn ask(&mut self, world: &mut World<'_>) -> Result<bool, Crash> {
+        let Some((run, wait)) = self.polls.next(elapsed(world), |_| true) else { return Ok(false) };
+        let number = world.number_of(run);
+        let found = self.progress[&number].open_waits().find(|(_, open)| open.id == wait);
+        let step = found.map(|(step, _)| step.clone());
+        let answer = step.and_then(|step| world.ask(number, &step));
+        world.point()?;
+        self.answers.push((world.now.plus(Duration::from_millis(10)), number, wait, answer));
+        Ok(true)
+    }
+
+    fn answered(&mut self, world: &mut World<'_>, place: usize) -> Result<(), Crash> {
+        let (_, number, wait, answer) = self.answers.remove(place);
+        world.point()?;
+        self.polls.asked(world.image[number].0.id, wait, elapsed(world), None);
+        match answer {
+            Some(outcome) => self.happens(world, number, &Happening::Called(wait, Resolution::Poll, outcome)),
+            None => Ok(()),
+        }
     }
 
     /// The next thing that happens; `false` when there is nothing.
@@ -97,10 +137,17 @@ impl Process {
             self.happens(world, world.number_of(run), &happening)?;
             return Ok(true);
         }
+        if self.ask(world)? {
+            return Ok(true);
+        }
         let input = world.inputs.front().map(|(at, _)| Timestamp::from_millis(*at));
         let outcome = self.flying.iter().map(|(at, ..)| *at).min();
         let wake = self.progress.values().filter_map(|progress| progress.wake(world.now)).min();
-        let Some(next) = [input, outcome, wake].into_iter().flatten().min() else { return self.rule(world) };
+        let asks = self.polls.wake(elapsed(world)).map(|at| Timestamp::default().plus(at));
+        let answer = self.answers.iter().map(|(at, ..)| *at).min();
+        let Some(next) = [input, outcome, wake, asks, answer].into_iter().flatten().min() else {
+            return self.rule(world);
+        };
         world.now = world.now.max(next);
         if input == Some(next) {
             let (_, input) = world.inputs.pop_front().unwrap();
@@ -111,6 +158,13 @@ impl Process {
             let (_, number, serial, outcome) = self.flying.remove(place);
             world.point()?;
             self.happens(world, number, &Happening::Ended(serial, outcome))?;
+            return Ok(true);
+        }
+        if answer == Some(next) {
+            let place = self.answers.iter().position(|(at, ..)| *at == next).unwrap();
+            return self.answered(world, place).map(|()| true);
+        }
+        if asks == Some(next) {
             return Ok(true);
         }
         let due: Vec<usize> = self.progress.keys().copied().collect();
@@ -241,6 +295,7 @@ impl Process {
             self.flying.retain(|(_, of, serial, _)| *of != number || !landed.contains(serial));
             looks |= !landed.is_empty();
             self.progress.insert(number, progress);
+            self.keep_polls(world, number);
             for run in starts {
                 let number = world.number_of(run.id);
                 self.load(world, number);

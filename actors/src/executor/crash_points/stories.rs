@@ -2,10 +2,13 @@
 //! must end.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::executor::command::Command;
 use crate::executor::failure::ErrorClass;
-use crate::executor::port::{Action, ActionInfo, Actions, Attempt, EffectClass, OnDoubt, Outcome, WaitInfo, Working};
+use crate::executor::port::{
+    Action, ActionInfo, Actions, Attempt, EffectClass, OnDoubt, Outcome, Polling, WaitInfo, Working,
+};
 use crate::run::RunStatus;
 
 pub struct Nothing(&'static ActionInfo);
@@ -17,6 +20,11 @@ impl Action for Nothing {
 
     fn execute(&self, _: Attempt) -> Working<Outcome> {
         unreachable!("the provider of this file answers")
+    }
+
+    fn polling(&self) -> Option<Polling> {
+        let polling = Polling { first: Duration::from_secs(10), most: Duration::from_secs(20) };
+        (self.0.name == "hire").then_some(polling)
     }
 }
 
@@ -33,8 +41,9 @@ const fn trigger(name: &'static str, class: EffectClass, on_doubt: OnDoubt) -> A
 pub const SOURCE: &str = "codegen";
 pub const EVENT: &str = "generation";
 
-/// One for each effect class, and two of what must never happen twice; then three that are called back.
-pub static ACTIONS: [ActionInfo; 9] = [
+/// One for each effect class, and two of what must never happen twice; then four that are called back, the last
+/// of which can be asked as well.
+pub static ACTIONS: [ActionInfo; 10] = [
     action("look", EffectClass::Pure, OnDoubt::Repeat),
     action("set", EffectClass::Idempotent, OnDoubt::Repeat),
     action("put", EffectClass::Keyed, OnDoubt::Repeat),
@@ -44,6 +53,7 @@ pub static ACTIONS: [ActionInfo; 9] = [
     trigger("order", EffectClass::Keyed, OnDoubt::Repeat),
     trigger("begin", EffectClass::Probe, OnDoubt::Repeat),
     trigger("launch", EffectClass::Once, OnDoubt::Park),
+    trigger("hire", EffectClass::Probe, OnDoubt::Repeat),
 ];
 
 /// What the provider does with a call.
@@ -64,6 +74,16 @@ pub enum Plan {
     CallsBackUnanswered(i64),
     /// Only what it has begun since a restart calls back.
     CallsBackSinceRestart(i64),
+    /// What it has begun ends after so many milliseconds, and only whoever asks hears of it.
+    Ends(i64),
+    /// The same, and it ends badly.
+    EndsBadly(i64),
+    /// The same as the first, and nobody is told that it was begun.
+    EndsUnanswered(i64),
+    /// What it has begun ends after so many milliseconds, and calls back so many later.
+    EndsAndCallsBack(i64, i64),
+    /// What it has begun ends after so many milliseconds, and calls back while the answer of whoever asks is on its way.
+    CallsBackWhenAsked(i64),
 }
 
 /// So many milliseconds after something is done it can be seen.
@@ -137,6 +157,8 @@ steps = [{ name = "a", action = "order", deadline = "1m" }, { name = "b", action
 pub const LOOKED_FOR: &str = r#"steps = [{ name = "a", action = "make", retry = { max_attempts = 3, base_delay = "1s", jitter = 0.0 } }, { name = "b", action = "tell", when = "steps.a.output.ok" }]"#;
 pub const BEGUN: &str = r#"steps = [{ name = "a", action = "begin", deadline = "1m", retry = { max_attempts = 3, base_delay = "1s", jitter = 0.0 } }, { name = "b", action = "tell", when = "steps.a.output.ok" }]"#;
 
+pub const ASKED: &str = r#"steps = [{ name = "a", action = "hire", deadline = "1m", retry = { max_attempts = 2, base_delay = "1s", jitter = 0.0 } }, { name = "b", action = "tell", when = "steps.a.output.ok" }]"#;
+
 pub const UNDONE: &str = r#"steps = [{ name = "a", action = "set", undo = { action = "put" } }, { name = "b", action = "tell", undo = { action = "tell" } }, { name = "c", action = "set", retry = { max_attempts = 1 } }]"#;
 pub const UNDONE_IN_TURN: &str = r#"
 concurrency = { group = "g", key = "k", on_newer = "cancel", order_by = "input.order" }
@@ -169,6 +191,12 @@ fn waiting() -> Vec<Canonical> {
         story("two callbacks", BOTH, &[("a", &[Plan::CallsBack(3)]), ("b", &[Plan::CallsBack(20_000)])], &[Succeeded]),
         story("begun, found, called back", BEGUN, &[("a", &[Plan::CallsBackUnanswered(20_000)])], &[Succeeded]),
         story("begun, called back before it is found", BEGUN, &[("a", &[Plan::CallsBackUnanswered(3)])], &[Succeeded]),
+        story("asked after", ASKED, &[("a", &[Plan::Ends(25_000)])], &[Succeeded]),
+        story("asked after, and it failed", ASKED, &[("a", &[Plan::EndsBadly(25_000)])], &[Failed]),
+        story("asked after once it is found", ASKED, &[("a", &[Plan::EndsUnanswered(25_000)])], &[Succeeded]),
+        story("asked after in vain", ASKED, &[("a", &[Plan::Ends(90_000)])], &[Failed]),
+        story("asked after and called back", ASKED, &[("a", &[Plan::EndsAndCallsBack(1_000, 30_000)])], &[Succeeded]),
+        story("called back while it is asked", ASKED, &[("a", &[Plan::CallsBackWhenAsked(1_000)])], &[Succeeded]),
         listen("an event on the way", 2_000),
         listen("an event in time", 20_000),
         Canonical {

@@ -35,6 +35,7 @@ pub struct Call {
     pub key: String,
     pub executed: bool,
     pub at: Timestamp,
+    pub plan: Plan,
 }
 
 /// What outlives a process.
@@ -126,7 +127,7 @@ impl<'a> World<'a> {
         let plan = plans.get(before).copied().unwrap_or(Plan::Fine);
         let executed = !matches!(plan, Plan::Refused(_) | Plan::Lost);
         let known = self.calls.iter().any(|call| call.key == key && call.executed);
-        self.calls.push(Call { run, step: step.to_owned(), key: key.to_owned(), executed, at: self.now });
+        self.calls.push(Call { run, step: step.to_owned(), key: key.to_owned(), executed, at: self.now, plan });
         let waits = self.definition_of(number).step(step).is_some_and(|step| step.waits.is_some());
         let own = format!("codegen:run:{key}");
         if waits {
@@ -136,7 +137,9 @@ impl<'a> World<'a> {
         let calls_back = match plan {
             Plan::CallsBack(after) | Plan::CallsBackUnanswered(after) => Some(after),
             Plan::CallsBackSinceRestart(after) => key.ends_with("/1").then_some(after),
+            Plan::EndsAndCallsBack(after, later) => Some(after + later),
             Plan::Fine | Plan::Refused(_) | Plan::Unanswered | Plan::Lost | Plan::Kills => None,
+            Plan::Ends(_) | Plan::EndsBadly(_) | Plan::EndsUnanswered(_) | Plan::CallsBackWhenAsked(_) => None,
         };
         if let Some(after) = calls_back {
             // Whoever recognises the key begins nothing again.
@@ -147,13 +150,11 @@ impl<'a> World<'a> {
         Ok(match plan {
             Plan::Kills => return Err(Crash),
             Plan::Refused(class) => Err(Failure::new(class, "by plan")),
-            Plan::Unanswered | Plan::Lost | Plan::CallsBackUnanswered(_) => {
+            Plan::Unanswered | Plan::Lost | Plan::CallsBackUnanswered(_) | Plan::EndsUnanswered(_) => {
                 Err(Failure::new(ErrorClass::Timeout, "by plan").in_doubt())
             }
             _ if waits => Ok(Success::Waiting { keys: vec![own], output: json!({}) }),
-            Plan::Fine | Plan::CallsBack(_) | Plan::CallsBackSinceRestart(_) => {
-                Ok(Success::Done(json!({ "ok": true })))
-            }
+            _ => Ok(Success::Done(json!({ "ok": true }))),
         })
     }
 
@@ -168,6 +169,29 @@ impl<'a> World<'a> {
             (true, true) => Ok(Success::Waiting { keys: vec![format!("codegen:run:{key}")], output: json!({}) }),
             (true, false) => Ok(Success::Done(json!({ "ok": true }))),
         }
+    }
+
+    /// What is said to whoever asks whether what this step of the run has begun is done.
+    pub fn ask(&mut self, number: usize, step: &str) -> Option<Outcome> {
+        let run = self.image[number].0.id;
+        let begun = |call: &&Call| call.run == run && call.step == step && call.executed;
+        let call = self.calls.iter().rfind(begun)?;
+        let (after, outcome) = match call.plan {
+            Plan::Ends(after)
+            | Plan::EndsUnanswered(after)
+            | Plan::EndsAndCallsBack(after, _)
+            | Plan::CallsBackWhenAsked(after) => (after, Ok(Success::Done(json!({ "ok": true })))),
+            Plan::EndsBadly(after) => (after, Err(Failure::new(ErrorClass::RunFailed, "by plan"))),
+            _ => return None,
+        };
+        if self.now.millis() < call.at.millis() + after {
+            return None;
+        }
+        if let Plan::CallsBackWhenAsked(_) = call.plan {
+            let key = format!("codegen:run:{}", call.key);
+            self.schedule(self.now.millis() + 5, Input::Call(100, key));
+        }
+        Some(outcome)
     }
 
     fn schedule(&mut self, at: i64, input: Input) {

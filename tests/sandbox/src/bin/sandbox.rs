@@ -6,7 +6,7 @@ use clap::Parser;
 use pointsman_sandbox::Sandbox;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// A small GitHub, Linear and Slack on loopback
+/// A small GitHub, Linear, Codegen and Slack on loopback
 #[derive(Parser)]
 struct Options {
     /// Port to listen on; 0 takes a free one

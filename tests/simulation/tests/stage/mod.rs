@@ -13,7 +13,8 @@ use pointsman_actors::event::{EventMeta, Facts, SourceName, Verdict};
 use pointsman_actors::event_log::record::Sealer;
 use pointsman_actors::executor::failure::{ErrorClass, Failure};
 use pointsman_actors::executor::port::{
-    Action, ActionInfo, Actions, Attempt, EffectClass, OnDoubt, Outcome, Success, Working,
+    Action, ActionInfo, Actions, Answer, Attempt, EffectClass, Inquiry, OnDoubt, Outcome, Polling, Success, WaitInfo,
+    Working,
 };
 use pointsman_actors::ids::{Ids, RandomIds, RunId};
 use pointsman_actors::receiver::admission::Limits;
@@ -66,6 +67,15 @@ const fn action(name: &'static str, class: EffectClass, services: &'static [&'st
     ActionInfo { name, class, on_doubt, parameters: &[], timeout: None, waits: None, services }
 }
 
+/// Begins something that calls back, and of which can be asked whether it is done.
+static HIRE: ActionInfo = ActionInfo {
+    waits: Some(WaitInfo { kind: "codegen:run", source: "codegen", event: "generation", actions: &[] }),
+    ..action("hire", EffectClass::Keyed, &["codegen"])
+};
+
+/// The first question comes ten to twenty seconds after it was begun.
+pub const POLLING: Polling = Polling { first: Duration::from_secs(10), most: Duration::from_secs(60) };
+
 static ACTIONS: [ActionInfo; 4] = [
     action("set", EffectClass::Idempotent, &[]),
     action("send", EffectClass::Once, &[]),
@@ -89,6 +99,12 @@ pub struct Provider {
     pub plans: Mutex<HashMap<&'static str, VecDeque<Ending>>>,
     /// The steps that were called, in order.
     pub calls: Mutex<Vec<String>>,
+    /// What is answered to those who ask whether something is done; nothing more, and it is at work.
+    pub answers: Mutex<VecDeque<Answer>>,
+    /// When somebody asked.
+    pub asked: Mutex<Vec<Instant>>,
+    /// Questions that are at work, and the most that were.
+    pub asking: Mutex<(usize, usize)>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -117,13 +133,38 @@ impl Action for Played {
     fn execute(&self, attempt: Attempt) -> Working<Outcome> {
         locked(&self.1.calls).push(attempt.step.clone());
         let ending = locked(&self.1.plans).get_mut(attempt.step.as_str()).and_then(VecDeque::pop_front);
+        let called_back_as = self.0.waits.as_ref().map(|_| format!("codegen:run:{}", attempt.key));
         Box::pin(async move {
             match ending {
                 Some(Ending::Fails(class)) => return Err(Failure::new(class, "by plan")),
                 Some(Ending::When(told)) => told.notified().await,
                 None => {}
             }
-            Ok(Success::Done(json!({ "ok": true })))
+            match called_back_as {
+                Some(key) => Ok(Success::Waiting { keys: vec![key], output: json!({ "begun": true }) }),
+                None => Ok(Success::Done(json!({ "ok": true }))),
+            }
+        })
+    }
+
+    fn polling(&self) -> Option<Polling> {
+        self.0.waits.as_ref().map(|_| POLLING)
+    }
+
+    fn poll(&self, inquiry: Inquiry) -> Working<Answer> {
+        assert_eq!(inquiry.output, json!({ "begun": true }));
+        let provider = Arc::clone(&self.1);
+        Box::pin(async move {
+            locked(&provider.asked).push(Instant::now());
+            {
+                let (now, most) = &mut *locked(&provider.asking);
+                *now += 1;
+                *most = (*most).max(*now);
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            locked(&provider.asking).0 -= 1;
+            let answer = locked(&provider.answers).pop_front();
+            answer.unwrap_or(Ok(None))
         })
     }
 }
@@ -162,7 +203,7 @@ impl Stage {
         let provider = Arc::new(Provider::default());
         let each =
             |info: &'static ActionInfo| (info.name, Arc::new(Played(info, Arc::clone(&provider))) as Arc<dyn Action>);
-        let actions: Actions = Arc::new(ACTIONS.iter().map(each).collect());
+        let actions: Actions = Arc::new(ACTIONS.iter().chain([&HIRE]).map(each).collect());
         let specs: BTreeMap<_, _> =
             workflows.iter().map(|(name, text)| ((*name).to_owned(), toml::from_str(text).unwrap())).collect();
         let catalog = Catalog::compile(specs, &Defaults::default(), &actions).unwrap();
