@@ -1,6 +1,7 @@
 //! What steps can do: a file and a line for each.
 
 mod bounded;
+mod github;
 mod http_request;
 mod named_secrets;
 pub mod ports;
@@ -20,6 +21,7 @@ use crate::integrations::Integrations;
 
 /// All actions, with what they call.
 pub fn all(integrations: &Integrations) -> Actions {
+    let of_github = github::all(integrations);
     let Integrations { github, slack, claude_code, web, commands, secrets, clock } = integrations.clone();
     let all: [Arc<dyn Action>; 5] = [
         Arc::new(validate_pr::ValidatePr::new(github.clone(), claude_code)),
@@ -28,5 +30,5 @@ pub fn all(integrations: &Integrations) -> Actions {
         Arc::new(http_request::HttpRequest::new(web, secrets.clone(), clock)),
         Arc::new(run_command::RunCommand::new(commands, secrets)),
     ];
-    Arc::new(all.into_iter().map(|action| (action.info().name, action)).collect::<BTreeMap<_, _>>())
+    Arc::new(all.into_iter().chain(of_github).map(|action| (action.info().name, action)).collect::<BTreeMap<_, _>>())
 }

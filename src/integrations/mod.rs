@@ -81,7 +81,7 @@ impl Integrations {
     /// `clock` says how long it is until a provider's limit is lifted.
     pub fn new(settings: &IntegrationSettings, passed_on: &[(String, String)], clock: SharedClock) -> Self {
         let github = settings.github_token.clone().map(|token| {
-            Arc::new(GitHub::new(http::client(Redirects::Follow), &settings.github_api_url, token, Arc::clone(&clock)))
+            Arc::new(GitHub::new(http::client(Redirects::Refuse), &settings.github_api_url, token, Arc::clone(&clock)))
         });
         let slack = settings.slack_webhook_url.clone();
         let slack = slack.map(|url| Arc::new(Slack::new(http::client(Redirects::Refuse), url)));

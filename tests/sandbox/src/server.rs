@@ -43,6 +43,17 @@ impl Request {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
+    /// The pairs of its query.
+    pub fn queries(&self) -> Vec<(String, String)> {
+        let query = self.path.split_once('?').map_or("", |(_, query)| query);
+        form_urlencoded::parse(query.as_bytes()).into_owned().collect()
+    }
+
+    /// The value of this name in its query.
+    pub fn query(&self, name: &str) -> Option<String> {
+        self.queries().into_iter().find_map(|(known, value)| (known == name).then_some(value))
+    }
+
     /// The body as JSON; null if it is none.
     pub fn json(&self) -> Json {
         serde_json::from_slice(&self.body).unwrap_or_default()
@@ -61,18 +72,22 @@ pub struct Reply {
     pub callback: Option<Json>,
     /// Where it sends the caller.
     pub location: Option<String>,
+    /// What this state of it is named.
+    pub etag: Option<String>,
+    /// Where the next page of it is.
+    pub link: Option<String>,
 }
 
 impl Reply {
     /// JSON.
     pub fn json(status: u16, body: Json) -> Self {
-        Self { status, body: body.to_string().into(), is_json: true, callback: None, location: None }
+        Self { body: body.to_string().into(), is_json: true, ..Self::text(status, "") }
     }
 
     /// Text.
     pub fn text(status: u16, text: &str) -> Self {
         let body = Bytes::copy_from_slice(text.as_bytes());
-        Self { status, body, is_json: false, callback: None, location: None }
+        Self { status, body, is_json: false, callback: None, location: None, etag: None, link: None }
     }
 }
 
@@ -226,8 +241,8 @@ fn respond(reply: Reply) -> HttpResponse {
     for (name, value) in [("limit", "5000"), ("remaining", "4999"), ("used", "1"), ("resource", "core")] {
         response.insert_header((format!("x-ratelimit-{name}"), value));
     }
-    if let Some(location) = reply.location {
-        response.insert_header(("location", location));
+    for (name, value) in [("location", reply.location), ("etag", reply.etag), ("link", reply.link)] {
+        value.into_iter().for_each(|value| drop(response.insert_header((name, value))));
     }
     response.body(reply.body)
 }

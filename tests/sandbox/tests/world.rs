@@ -17,8 +17,7 @@ async fn sandbox() -> (Sandbox, reqwest::Client) {
         head_sha: "a1".into(),
         title: "t".into(),
         diff: "+x\n".into(),
-        diff_too_large: false,
-        heads: Vec::new(),
+        ..PullRequest::default()
     });
     (sandbox, reqwest::Client::builder().no_proxy().user_agent("test").build().unwrap())
 }
