@@ -3,9 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use pointsman_actors::executor::port::{
-    Action, ActionInfo, Attempt, EffectClass, OnDoubt, Outcome, Working,
-};
+use pointsman_actors::executor::port::{Action, ActionInfo, Attempt, EffectClass, OnDoubt, Outcome, Working};
 use serde::Serialize;
 
 use super::super::pull_request::{HEAD_SHA, Head, PR_NUMBER, REPOSITORY};
@@ -87,8 +85,18 @@ fn area(path: &str) -> &'static str {
     let stem = name.split('.').next().unwrap_or_default();
     let is_in = |folders: &[&str]| path.split('/').rev().skip(1).any(|folder| folders.contains(&folder));
     const LOCKS: [&str; 12] = [
-        "cargo.toml", "cargo.lock", "package.json", "package-lock.json", "yarn.lock", "pnpm-lock.yaml", "go.mod", "go.sum",
-        "requirements.txt", "pyproject.toml", "poetry.lock", "gemfile.lock",
+        "cargo.toml",
+        "cargo.lock",
+        "package.json",
+        "package-lock.json",
+        "yarn.lock",
+        "pnpm-lock.yaml",
+        "go.mod",
+        "go.sum",
+        "requirements.txt",
+        "pyproject.toml",
+        "poetry.lock",
+        "gemfile.lock",
     ];
     if LOCKS.contains(&name) {
         "dependencies"
@@ -110,7 +118,11 @@ fn area(path: &str) -> &'static str {
 
 fn risks(files: &[ChangedFile], areas: &BTreeMap<&'static str, usize>, (lines, whole): (u64, bool)) -> Vec<String> {
     let mut risks = Vec::new();
-    let mut note = |holds: bool, risk: &str| if holds { risks.push(risk.to_owned()) };
+    let mut note = |holds: bool, risk: &str| {
+        if holds {
+            risks.push(risk.to_owned())
+        }
+    };
     let has = |area: &str| areas.contains_key(area);
     note(!whole, "more files change than GitHub lists");
     note(lines >= LARGE, "many lines change");

@@ -117,12 +117,8 @@ mod tests {
 
     #[test]
     fn only_merged_branches_of_codegen_in_the_same_repository_are_ours() {
-        let merged = Pull {
-            merged: true,
-            head_ref: "codegen/x".into(),
-            head_repository: Some("o/r".into()),
-            ..Pull::default()
-        };
+        let merged =
+            Pull { merged: true, head_ref: "codegen/x".into(), head_repository: Some("o/r".into()), ..Pull::default() };
         let check = |pull: &Pull, any: bool, expect: Option<&str>| {
             assert_eq!(keeps("o/r", pull, any).as_deref(), expect, "{pull:?}");
         };

@@ -59,7 +59,8 @@ fn start_of(header: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
-    const PATCH: &str = "@@ -1,3 +1,4 @@ fn a()\n a\n-b\n+B\n+b2\n c\n\\ No newline at end of file\n@@ -40 +41,2 @@\n x\n+y";
+    const PATCH: &str =
+        "@@ -1,3 +1,4 @@ fn a()\n a\n-b\n+B\n+b2\n c\n\\ No newline at end of file\n@@ -40 +41,2 @@\n x\n+y";
 
     #[test]
     fn lines_are_counted_on_the_new_side() {
@@ -82,7 +83,8 @@ mod tests {
         let (kept, dropped) = sorted(all, &files);
         assert_eq!(kept, [comment("a.rs", 2)]);
         let reasons: Vec<_> = dropped.iter().map(|dropped| dropped.reason).collect();
-        let expect = ["the line is not in the diff", "GitHub does not show the diff of the file", "the file is not changed"];
+        let expect =
+            ["the line is not in the diff", "GitHub does not show the diff of the file", "the file is not changed"];
         assert_eq!(reasons, expect);
     }
 }

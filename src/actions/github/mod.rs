@@ -1,12 +1,15 @@
 //! What steps can do at GitHub: a file for each, beside `validate_pr` and `update_pr_status`.
 
 pub mod analyze_pr_changes;
+pub mod analyze_workflow_failure;
 pub mod cleanup_branches;
 pub mod create_github_pr;
+pub mod failure_log;
 pub mod generate_pr_review;
 pub mod github_comment;
 pub mod lines;
 pub mod post_github_review;
+pub mod rerun_failed_jobs;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +31,8 @@ pub fn all(integrations: &Integrations) -> Vec<Arc<dyn Action>> {
         Arc::new(create_github_pr::CreateGithubPr(github())),
         Arc::new(cleanup_branches::CleanupBranches(github())),
         Arc::new(analyze_pr_changes::AnalyzePrChanges(github())),
+        Arc::new(analyze_workflow_failure::AnalyzeWorkflowFailure(github())),
+        Arc::new(rerun_failed_jobs::RerunFailedJobs(github())),
         Arc::new(generate_pr_review::GeneratePrReview::new(
             integrations.github.clone(),
             Arc::clone(&integrations.claude_code),

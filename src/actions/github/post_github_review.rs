@@ -23,7 +23,11 @@ static INFO: ActionInfo = ActionInfo {
         HEAD_SHA,
         Parameter { name: "event", accepts: Accepts::OneOf(&EVENTS), default: Some("COMMENT") },
         Parameter { name: "body", accepts: Accepts::Text, default: None },
-        Parameter { name: "comments", accepts: Accepts::ListOf(&Accepts::TableOf(&Accepts::Text)), default: Some("{{ [] }}") },
+        Parameter {
+            name: "comments",
+            accepts: Accepts::ListOf(&Accepts::TableOf(&Accepts::Text)),
+            default: Some("{{ [] }}"),
+        },
     ],
     timeout: None,
     waits: None,
@@ -152,7 +156,8 @@ mod tests {
 
     #[test]
     fn comments_are_read_or_named() {
-        let with = json!({"comments": [{"path": "a", "line": "7", "body": "x"}, {"path": "a", "line": 8, "body": "y"}]});
+        let with =
+            json!({"comments": [{"path": "a", "line": "7", "body": "x"}, {"path": "a", "line": 8, "body": "y"}]});
         let read = comments(with.as_object().unwrap()).unwrap();
         assert_eq!(read.iter().map(|comment| comment.line).collect::<Vec<_>>(), [7, 8]);
         let with = json!({"comments": [{"path": "a", "line": 1, "body": "x"}, {"path": "a", "body": "x"}]});

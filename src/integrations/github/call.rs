@@ -24,6 +24,9 @@ pub(super) const JSON: &str = "application/vnd.github+json";
 /// Most hosts that an answer is looked for at.
 const MOST_REDIRECTS: usize = 3;
 
+/// Most bytes that are read to get to an end.
+const LONGEST_READ: usize = 64 << 20;
+
 /// What GitHub answers to a conditional request when nothing has changed.
 const NOT_MODIFIED: u16 = 304;
 
@@ -35,6 +38,8 @@ pub(super) struct Call<'a> {
     pub accept: &'static str,
     /// Most bytes that are read of the answer.
     pub largest: usize,
+    /// Whether these are its last.
+    pub end: bool,
     /// What is sent.
     pub body: Option<&'a Json>,
     /// By which a repetition of a write is recognised.
@@ -47,7 +52,7 @@ impl<'a> Call<'a> {
     /// A look.
     pub fn get(path: &'a str) -> Self {
         let largest = http::LARGEST_ANSWER;
-        Self { method: Method::GET, path, accept: JSON, largest, body: None, key: None, conditional: false }
+        Self { method: Method::GET, path, accept: JSON, largest, end: false, body: None, key: None, conditional: false }
     }
 
     fn what(&self) -> String {
@@ -61,6 +66,13 @@ pub(super) fn bearer(token: &str) -> HeaderValue {
         HeaderValue::from_str(&format!("Bearer {token}")).unwrap_or_else(|_| HeaderValue::from_static("Bearer"));
     value.set_sensitive(true);
     value
+}
+
+async fn send(call: &Call<'_>, request: RequestBuilder) -> Result<Answer, Failure> {
+    if call.end {
+        return http::send_for_end(&call.what(), request, (call.largest, LONGEST_READ)).await;
+    }
+    http::send_up_to(&call.what(), &call.method, request, call.largest).await
 }
 
 impl GitHub {
@@ -87,9 +99,9 @@ impl GitHub {
             let Some(page) = next.take() else { break };
             let answer = self.call(&Call::get(&page)).await?;
             let read = items_of(json_of(&format!("GET {page}"), &answer)?);
-            items.extend(read.ok_or_else(|| {
-                Failure::new(ErrorClass::Validation, format!("GET {page}: the answer is no list"))
-            })?);
+            items.extend(
+                read.ok_or_else(|| Failure::new(ErrorClass::Validation, format!("GET {page}: the answer is no list")))?,
+            );
             next = refusal::header(&answer.headers, LINK.as_str()).and_then(|link| paths::next_page(&page, link));
         }
         Ok((items, next.is_none()))
@@ -139,7 +151,7 @@ impl GitHub {
         if let Some(known) = &known {
             request = request.header(IF_NONE_MATCH, known.etag.clone());
         }
-        let mut answer = http::send_up_to(&what, &call.method, request, call.largest).await?;
+        let mut answer = send(call, request).await?;
         let now = self.clock.now();
         self.limits.lock().unwrap_or_else(PoisonError::into_inner).note(account, &answer, now);
         if let Some(known) = known.filter(|_| answer.status == NOT_MODIFIED) {
@@ -177,9 +189,8 @@ impl GitHub {
         let mut at = url.to_owned();
         for _ in 0..MOST_REDIRECTS {
             let Some((next, is_ours)) = self.elsewhere(&at, &answer) else { break };
-            let request =
-                if is_ours { self.request(call, &next, authorization) } else { self.http.get(next.clone()) };
-            answer = http::send_up_to(&call.what(), &call.method, request, call.largest).await?;
+            let request = if is_ours { self.request(call, &next, authorization) } else { self.http.get(next.clone()) };
+            answer = send(call, request).await?;
             at = next;
         }
         Ok(answer)

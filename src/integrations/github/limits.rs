@@ -37,7 +37,8 @@ impl Limits {
 
     /// Takes in what an answer says.
     pub fn note(&mut self, account: Account, answer: &Answer, now: Timestamp) {
-        let pause = refusal::limited(answer, now.seconds()).or_else(|| refusal::used_up(&answer.headers, now.seconds()));
+        let pause =
+            refusal::limited(answer, now.seconds()).or_else(|| refusal::used_up(&answer.headers, now.seconds()));
         let Some(pause) = pause.filter(|pause| !pause.is_zero()) else { return };
         let until = now.plus(pause.min(LONGEST));
         let known = self.0.entry(account).or_insert(until);
@@ -71,7 +72,8 @@ mod tests {
         };
         check(answer(200, &[("x-ratelimit-remaining", "1")]), None);
         check(answer(200, &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1090")]), Some(90));
-        let search = [("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1090"), ("x-ratelimit-resource", "search")];
+        let search =
+            [("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1090"), ("x-ratelimit-resource", "search")];
         check(answer(200, &search), None);
         check(answer(403, &[("retry-after", "30")]), Some(30));
         check(answer(429, &[]), Some(60));

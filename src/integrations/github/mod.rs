@@ -11,9 +11,10 @@ mod diff;
 mod limits;
 mod paths;
 mod pulls;
-pub mod refusal;
 mod refs;
+pub mod refusal;
 mod reviews;
+mod runs;
 
 use std::sync::Mutex;
 
@@ -34,6 +35,7 @@ use paths::{part, repository_path};
 pub use pulls::{ChangedFile, NewPull, Pull};
 pub use refs::{Branch, Repository};
 pub use reviews::{LineComment, NewReview, Review};
+pub use runs::{Job, JobStep, Log, WorkflowRun};
 
 /// Longest description of a status; a longer one is a 422.
 const LONGEST_DESCRIPTION: usize = 140;

@@ -22,7 +22,9 @@ pub fn refused(what: &str, method: &Method, answer: &Answer, now: i64) -> Failur
         return failure(ErrorClass::RateLimit, "").retry_after(pause);
     }
     match answer.status {
-        300..=399 => failure(ErrorClass::Validation, "it has moved, and nothing was done there; was the repository renamed?"),
+        300..=399 => {
+            failure(ErrorClass::Validation, "it has moved, and nothing was done there; was the repository renamed?")
+        }
         401 => failure(ErrorClass::Authentication, "; the token in GITHUB_TOKEN was refused"),
         403 => {
             let needed = header(&answer.headers, "x-accepted-github-permissions");

@@ -51,11 +51,15 @@ pub struct Review {
 
 impl GitHub {
     /// Posts a review with a mark.
-    pub async fn review(&self, repository: &str, number: u64, new: &NewReview<'_>, key: &str) -> Result<Review, Failure> {
+    pub async fn review(
+        &self,
+        repository: &str,
+        number: u64,
+        new: &NewReview<'_>,
+        key: &str,
+    ) -> Result<Review, Failure> {
         let path = format!("/repos/{}/pulls/{number}/reviews", repository_path(repository)?);
-        let of_line = |comment: &LineComment| {
-            json!({ "path": comment.path, "line": comment.line, "side": "RIGHT", "body": comment.body })
-        };
+        let of_line = |comment: &LineComment| json!({ "path": comment.path, "line": comment.line, "side": "RIGHT", "body": comment.body });
         let comments: Vec<_> = new.comments.iter().map(of_line).collect();
         let (event, body) = (new.event, marked(new.body, key));
         let body = json!({ "event": event, "body": body, "commit_id": new.head_sha, "comments": comments });

@@ -12,6 +12,8 @@ mod definitions;
 mod deliveries;
 mod full_disk;
 mod generic_actions;
+mod github_actions;
+mod github_runs;
 mod operators;
 mod parallel;
 mod process;

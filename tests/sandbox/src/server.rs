@@ -195,6 +195,7 @@ fn execute(world: &World, service: &str, call: &Request) -> Reply {
     let mut state = world.state();
     match service {
         "github" => github::answer(&mut state, call),
+        "blobs" => github::runs::blob(&state, call),
         "slack" => slack::answer(&mut state, call),
         "claude" => claude::answer(&mut state, call),
         "echo" => echo::answer(&mut state, call),
@@ -242,7 +243,9 @@ fn respond(reply: Reply) -> HttpResponse {
         response.insert_header((format!("x-ratelimit-{name}"), value));
     }
     for (name, value) in [("location", reply.location), ("etag", reply.etag), ("link", reply.link)] {
-        value.into_iter().for_each(|value| drop(response.insert_header((name, value))));
+        if let Some(value) = value {
+            response.insert_header((name, value));
+        }
     }
     response.body(reply.body)
 }

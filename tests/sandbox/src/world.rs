@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use crate::claude::Plan;
 use crate::faults::{Fault, FaultKind};
-use crate::github::forge::{Branch, Comment, Forge, Review};
+use crate::github::forge::{Branch, Comment, Forge, Review, Run};
 
 /// How long somebody waits for a call before the test is told that it does not come.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -190,6 +190,11 @@ impl World {
     pub fn put_branch(&self, repository: &str, name: &str, sha: &str) {
         let branch = Branch { sha: sha.to_owned(), protected: false };
         self.state().forge.branches.insert((repository.to_owned(), name.to_owned()), branch);
+    }
+
+    /// There is this run of GitHub Actions now.
+    pub fn put_run(&self, repository: &str, number: u64, run: Run) {
+        self.state().forge.runs.insert((repository.to_owned(), number), run);
     }
 
     /// The names of the branches of a repository.

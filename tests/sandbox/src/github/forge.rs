@@ -17,6 +17,40 @@ pub struct Forge {
     pub comments: Vec<Comment>,
     /// Reviews, oldest first.
     pub reviews: Vec<Review>,
+    /// Runs of GitHub Actions by repository and number.
+    pub runs: BTreeMap<(String, u64), Run>,
+}
+
+/// A run of GitHub Actions.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Run {
+    /// The commit.
+    pub head_sha: String,
+    /// `completed`, `in_progress` or `queued`.
+    pub status: String,
+    /// How it ended.
+    pub conclusion: Option<String>,
+    /// 1 for the first.
+    pub attempt: u64,
+    /// Its jobs.
+    pub jobs: Vec<Job>,
+}
+
+/// A job of a run.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Job {
+    /// Its number.
+    pub id: u64,
+    /// Its name.
+    pub name: String,
+    /// How it ended.
+    pub conclusion: String,
+    /// The names of its steps that failed.
+    pub failed_steps: Vec<String>,
+    /// What it wrote; none when that has expired.
+    pub log: Option<String>,
 }
 
 /// A branch.

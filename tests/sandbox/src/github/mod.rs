@@ -5,6 +5,7 @@
 pub mod branches;
 pub mod forge;
 pub mod pulls;
+pub mod runs;
 pub mod talk;
 
 use serde_json::{Value as Json, json};
@@ -51,8 +52,7 @@ fn route(state: &mut State, request: &Request) -> Reply {
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
     let ["repos", owner, name, rest @ ..] = parts.as_slice() else { return error(404, "Not Found") };
     let repository = format!("{owner}/{name}");
-    let place =
-        |number: &str| Place { repository: repository.clone(), number: number.parse().unwrap_or_default() };
+    let place = |number: &str| Place { repository: repository.clone(), number: number.parse().unwrap_or_default() };
     match (request.method.as_str(), rest) {
         ("GET", []) => branches::repository(state, &repository),
         ("GET", ["branches", branch]) => branches::branch(state, &repository, branch),
@@ -65,6 +65,11 @@ fn route(state: &mut State, request: &Request) -> Reply {
         ("POST", ["pulls", number, "reviews"]) => talk::review(state, &place(number), &request.json()),
         ("GET", ["issues", number, "comments"]) => talk::comments(state, &place(number), request),
         ("POST", ["issues", number, "comments"]) => talk::comment(state, &place(number), &request.json()),
+        ("GET", ["actions", "runs", run]) => runs::run(state, &place(run)),
+        ("GET", ["actions", "runs", run, "jobs"]) => runs::jobs(state, &place(run)),
+        ("GET", ["actions", "jobs", job, "logs"]) => runs::logs(state, &place(job), request),
+        ("POST", ["actions", "runs", run, "rerun-failed-jobs"]) => runs::rerun(state, &place(run)),
+        ("GET", ["commits", sha, "pulls"]) => pulls::of_commit(state, &repository, sha, request),
         ("POST", ["statuses", sha]) => set_status(state, &repository, sha, &request.json()),
         ("GET", ["commits", sha, "statuses"]) => {
             let of = |status: &&Status| status.repository == repository && status.sha == *sha;
@@ -95,7 +100,7 @@ fn paged(request: &Request, items: Vec<Json>) -> Reply {
     let path = request.path.split('?').next().unwrap_or_default();
     let others = request.queries().into_iter().filter(|(name, _)| name != "page");
     let mut query = form_urlencoded::Serializer::new(String::new());
-    others.for_each(|(name, value)| drop(query.append_pair(&name, &value)));
+    query.extend_pairs(others);
     let query = query.append_pair("page", &(page + 1).to_string()).finish();
     let link = (!is_last).then(|| format!("<https://api.github.com{path}?{query}>; rel=\"next\""));
     let shown: Vec<Json> = items.into_iter().skip(size * (page - 1)).take(size).collect();

@@ -47,6 +47,12 @@ pub fn list(state: &State, repository: &str, request: &Request) -> Reply {
     paged(request, state.pulls.values().rev().filter(fits).map(in_list).collect())
 }
 
+/// The pull requests with a commit.
+pub fn of_commit(state: &State, repository: &str, sha: &str, request: &Request) -> Reply {
+    let fits = |pull: &&PullRequest| pull.repository == repository && pull.heads.iter().any(|head| head == sha);
+    paged(request, state.pulls.values().filter(fits).map(in_list).collect())
+}
+
 /// Opens a pull request.
 pub fn open(state: &mut State, repository: &str, body: &Json) -> Reply {
     if !branches::exists(state, repository) {

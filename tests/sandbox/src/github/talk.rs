@@ -22,7 +22,9 @@ pub fn comment(state: &mut State, place: &Place, body: &Json) -> Reply {
     };
     if text.chars().count() > LONGEST_BODY {
         let message = "body is too long (maximum is 65536 characters)";
-        return invalid(&json!({"resource": "IssueComment", "field": "data", "code": "unprocessable", "message": message}));
+        return invalid(
+            &json!({"resource": "IssueComment", "field": "data", "code": "unprocessable", "message": message}),
+        );
     }
     let id = state.forge.next_id();
     let (repository, number) = (place.repository.clone(), place.number);
