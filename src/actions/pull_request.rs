@@ -19,7 +19,7 @@ pub const HEAD_SHA: Parameter =
     Parameter { name: "head_sha", accepts: Accepts::Text, default: Some("{{ input.head_sha }}") };
 
 /// Why nothing can be done without GitHub.
-pub const NOT_CONFIGURED: &str = "GitHub is not configured; set GITHUB_TOKEN";
+pub const NOT_CONFIGURED: &str = "GitHub is not configured; set GITHUB_TOKEN, or GITHUB_APP_ID and its key";
 
 /// The head of a pull request.
 pub struct Head {

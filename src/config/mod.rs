@@ -4,6 +4,7 @@
 
 mod engine;
 mod generic;
+mod github_app;
 pub mod keys;
 pub mod merged;
 pub mod settings;

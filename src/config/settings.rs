@@ -235,6 +235,7 @@ impl Checker<'_> {
     fn integrations(&mut self) -> IntegrationSettings {
         IntegrationSettings {
             github_api_url: self.url("integrations.github.api_url").unwrap_or_default().0,
+            github_app: self.github_app(),
             github_token: self.credential("integrations.github.token"),
             slack_webhook_url: self.url("integrations.slack.webhook_url"),
             claude_command: self.text("integrations.claude_code.command").unwrap_or_default(),

@@ -9,10 +9,12 @@ use reqwest::{Method, RequestBuilder, Url};
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
+use super::app::{App, AppCredential};
 use super::cache::Known;
 use super::limits::Account;
 use super::refusal::{self, refused};
 use super::{GitHub, json_of, paths};
+use crate::config::settings::SecretText;
 use crate::integrations::http::{self, Answer};
 
 /// The version of the API that this was written for; GitHub supports it until 2028.
@@ -26,6 +28,9 @@ const MOST_REDIRECTS: usize = 3;
 
 /// Most bytes that are read to get to an end.
 const LONGEST_READ: usize = 64 << 20;
+
+/// What GitHub answers when it does not take a credential.
+const UNAUTHORIZED: u16 = 401;
 
 /// What GitHub answers to a conditional request when nothing has changed.
 const NOT_MODIFIED: u16 = 304;
@@ -55,7 +60,7 @@ impl<'a> Call<'a> {
         Self { method: Method::GET, path, accept: JSON, largest, end: false, body: None, key: None, conditional: false }
     }
 
-    fn what(&self) -> String {
+    pub fn what(&self) -> String {
         format!("{} {}", self.method, self.path)
     }
 }
@@ -73,6 +78,21 @@ async fn send(call: &Call<'_>, request: RequestBuilder) -> Result<Answer, Failur
         return http::send_for_end(&call.what(), request, (call.largest, LONGEST_READ)).await;
     }
     http::send_up_to(&call.what(), &call.method, request, call.largest).await
+}
+
+/// What we show.
+pub enum Credential {
+    /// A token.
+    Token(SecretText),
+    /// An App.
+    App(Box<App>),
+}
+
+impl Credential {
+    /// An App that shows this.
+    pub fn app(credential: AppCredential) -> Self {
+        Self::App(Box::new(App::new(credential)))
+    }
 }
 
 impl GitHub {
@@ -137,11 +157,40 @@ impl GitHub {
     /// Asks, whatever is answered. Writes go one after the other, and nothing goes while GitHub limits us.
     pub(super) async fn ask(&self, call: &Call<'_>) -> Result<Answer, Failure> {
         let _turn = if call.method.is_safe() { None } else { Some(self.writing.lock().await) };
-        let (account, authorization) = (0, self.authorization.clone());
-        self.ask_as(call, account, &authorization).await
+        let (account, authorization) = self.authorization(call).await?;
+        let answer = self.ask_as(call, account, &authorization).await?;
+        match &self.credential {
+            // A token may be taken back before its time; that the next one is refused, too, is final.
+            Credential::App(app) if answer.status == UNAUTHORIZED => {
+                app.forget(account).await;
+                let (account, authorization) = self.authorization(call).await?;
+                self.ask_as(call, account, &authorization).await
+            }
+            _ => Ok(answer),
+        }
     }
 
-    async fn ask_as(&self, call: &Call<'_>, account: Account, authorization: &HeaderValue) -> Result<Answer, Failure> {
+    async fn authorization(&self, call: &Call<'_>) -> Result<(Account, HeaderValue), Failure> {
+        match &self.credential {
+            Credential::Token(token) => Ok((0, bearer(token.expose()))),
+            Credential::App(app) => {
+                let repository = paths::repository_of(call.path);
+                let repository = repository.ok_or_else(|| {
+                    let message = format!("{}: an App asks of a repository only", call.what());
+                    Failure::new(ErrorClass::Internal, message)
+                })?;
+                app.authorization(self, &repository).await
+            }
+        }
+    }
+
+    /// Asks with this credential, whatever is answered, unless GitHub limits it.
+    pub(super) async fn ask_as(
+        &self,
+        call: &Call<'_>,
+        account: Account,
+        authorization: &HeaderValue,
+    ) -> Result<Answer, Failure> {
         let what = call.what();
         let now = self.clock.now();
         self.limits.lock().unwrap_or_else(PoisonError::into_inner).check(account, &what, now)?;

@@ -4,8 +4,10 @@
 //! A credential goes into one header of requests to the API itself and nowhere else: where an answer sends us to
 //! another host, it stays here.
 
+mod app;
 mod cache;
 mod call;
+mod checks;
 mod comments;
 mod diff;
 mod limits;
@@ -20,14 +22,14 @@ use std::sync::Mutex;
 
 use pointsman_actors::executor::failure::{ErrorClass, Failure};
 use pointsman_actors::time::SharedClock;
-use reqwest::header::HeaderValue;
 use reqwest::{Client, Method};
 use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 
 use super::http::Answer;
-use crate::config::settings::SecretText;
+pub use app::{AppCredential, AppKey};
 use cache::Cache;
+pub use call::Credential;
 pub use comments::Comment;
 pub use diff::Diff;
 use limits::Limits;
@@ -50,7 +52,7 @@ const LONGEST_BODY: usize = 65_536;
 pub struct GitHub {
     http: Client,
     base: String,
-    authorization: HeaderValue,
+    credential: Credential,
     clock: SharedClock,
     limits: Mutex<Limits>,
     cache: Mutex<Cache>,
@@ -73,10 +75,10 @@ pub struct Status {
 
 impl GitHub {
     /// The API at `base`, through a client that follows no redirect.
-    pub fn new(http: Client, base: &str, token: SecretText, clock: SharedClock) -> Self {
+    pub fn new(http: Client, base: &str, credential: Credential, clock: SharedClock) -> Self {
         let (limits, cache, writing) = (Mutex::default(), Mutex::default(), tokio::sync::Mutex::default());
         let base = base.trim_end_matches('/').to_owned();
-        Self { http, base, authorization: call::bearer(token.expose()), clock, limits, cache, writing }
+        Self { http, base, credential, clock, limits, cache, writing }
     }
 
     /// Sets a commit status. Setting it again is as setting it once: GitHub shows the last of a context.

@@ -25,7 +25,9 @@ pub fn refused(what: &str, method: &Method, answer: &Answer, now: i64) -> Failur
         300..=399 => {
             failure(ErrorClass::Validation, "it has moved, and nothing was done there; was the repository renamed?")
         }
-        401 => failure(ErrorClass::Authentication, "; the token in GITHUB_TOKEN was refused"),
+        401 => {
+            failure(ErrorClass::Authentication, "; the token in GITHUB_TOKEN was refused, or the App of GITHUB_APP_ID")
+        }
         403 => {
             let needed = header(&answer.headers, "x-accepted-github-permissions");
             let needed = needed.map_or_else(String::new, |needed| format!("; the token needs {needed}"));

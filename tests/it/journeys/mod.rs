@@ -13,6 +13,7 @@ mod deliveries;
 mod full_disk;
 mod generic_actions;
 mod github_actions;
+mod github_app;
 mod github_runs;
 mod operators;
 mod parallel;

@@ -17,8 +17,29 @@ pub struct Forge {
     pub comments: Vec<Comment>,
     /// Reviews, oldest first.
     pub reviews: Vec<Review>,
+    /// Check runs, oldest first.
+    pub checks: Vec<CheckRun>,
+    /// Tokens of the App's installation that are good.
+    pub tokens: Vec<String>,
+    /// How long new ones are said to live, in seconds; an hour without it.
+    pub tokens_live: Option<i64>,
     /// Runs of GitHub Actions by repository and number.
     pub runs: BTreeMap<(String, u64), Run>,
+}
+
+/// A check run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckRun {
+    /// Its number.
+    pub id: u64,
+    /// Its name.
+    pub name: String,
+    /// The commit.
+    pub head_sha: String,
+    /// How it ended.
+    pub conclusion: Option<String>,
+    /// What its maker calls it.
+    pub external_id: String,
 }
 
 /// A run of GitHub Actions.

@@ -2,6 +2,7 @@
 
 #![allow(clippy::indexing_slicing, reason = "JSON: what is missing is null")]
 
+pub mod app;
 pub mod branches;
 pub mod forge;
 pub mod pulls;
@@ -21,15 +22,19 @@ const LONGEST_CONTEXT: usize = 255;
 /// Most statuses of a commit and context.
 const MOST_STATUSES: usize = 1_000;
 
-/// Answers a call.
-pub fn answer(state: &mut State, request: &Request) -> Reply {
+/// Answers a call; `now` is in seconds since the Unix epoch.
+pub fn answer(state: &mut State, request: &Request, now: i64) -> Reply {
     if request.header("user-agent").is_none() {
         return Reply::text(
             403,
             "Request forbidden by administrative rules. Please make sure your request has a User-Agent header",
         );
     }
-    if request.header("authorization") != Some(&format!("Bearer {TOKEN}")) {
+    if let Some(reply) = app::answer(state, request, now) {
+        return reply;
+    }
+    let is_user = request.header("authorization") == Some(&format!("Bearer {TOKEN}"));
+    if !is_user && !app::is_installation(state, request) {
         return error(401, "Bad credentials");
     }
     if request.header("x-github-api-version").is_some_and(|version| !["2022-11-28", "2026-03-10"].contains(&version)) {
@@ -70,6 +75,9 @@ fn route(state: &mut State, request: &Request) -> Reply {
         ("GET", ["actions", "jobs", job, "logs"]) => runs::logs(state, &place(job), request),
         ("POST", ["actions", "runs", run, "rerun-failed-jobs"]) => runs::rerun(state, &place(run)),
         ("GET", ["commits", sha, "pulls"]) => pulls::of_commit(state, &repository, sha, request),
+        ("POST", ["check-runs"]) => app::create(state, &repository, request),
+        ("PATCH", ["check-runs", id]) => app::update(state, place(id).number, request),
+        ("GET", ["commits", sha, "check-runs"]) => app::list(state, sha, request),
         ("POST", ["statuses", sha]) => set_status(state, &repository, sha, &request.json()),
         ("GET", ["commits", sha, "statuses"]) => {
             let of = |status: &&Status| status.repository == repository && status.sha == *sha;
