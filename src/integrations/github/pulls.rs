@@ -1,6 +1,6 @@
 //! Pull requests: as they are, those of a branch, what they change, and new ones.
 
-use pointsman_actors::executor::failure::Failure;
+use pointsman_actors::executor::failure::{ErrorClass, Failure};
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
@@ -134,7 +134,6 @@ const MOST_FILES: usize = 3_000;
 
 /// An item of a list.
 pub(super) fn read<T: serde::de::DeserializeOwned>(path: &str, item: Json) -> Result<T, Failure> {
-    use pointsman_actors::executor::failure::ErrorClass;
     serde_json::from_value(item)
         .map_err(|error| Failure::new(ErrorClass::Validation, format!("GET {path}: an item cannot be read: {error}")))
 }

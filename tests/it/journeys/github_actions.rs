@@ -10,7 +10,7 @@ pub fn workflow(step: &str) -> String {
     format!(
         r#"
 [workflows.w]
-timeout = "2m"
+timeout = "20m"
 
 [[workflows.w.steps]]
 name = "step"
