@@ -84,7 +84,7 @@ pub(super) enum Judged {
         /// How.
         verdict: Verdict,
         /// The pull request.
-        pull: Pull,
+        pull: Box<Pull>,
         /// Whether all of the change was seen.
         is_whole: bool,
     },

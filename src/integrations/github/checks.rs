@@ -2,7 +2,7 @@
 
 use pointsman_actors::executor::failure::Failure;
 use reqwest::Method;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::call::Credential;
@@ -18,6 +18,26 @@ struct CheckRun {
     id: u64,
     #[serde(default)]
     external_id: Option<String>,
+}
+
+#[derive(Serialize)]
+struct CheckBody<'a> {
+    name: &'a str,
+    external_id: &'a str,
+    status: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    conclusion: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details_url: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    head_sha: Option<&'a str>,
+    output: CheckOutput<'a>,
+}
+
+#[derive(Serialize)]
+struct CheckOutput<'a> {
+    title: &'a str,
+    summary: &'a str,
 }
 
 impl GitHub {
@@ -40,15 +60,15 @@ impl GitHub {
             _ => ("completed", Some("failure")),
         };
         let said = if status.description.is_empty() { &status.state } else { &status.description };
-        let mut body = json!({
-            "name": name, "external_id": key, "status": progress, "output": { "title": said, "summary": said },
-        });
-        if let Some(conclusion) = conclusion {
-            body["conclusion"] = conclusion.into();
-        }
-        if !status.target_url.is_empty() {
-            body["details_url"] = status.target_url.as_str().into();
-        }
+        let mut body = CheckBody {
+            name,
+            external_id: key,
+            status: progress,
+            conclusion,
+            details_url: Some(status.target_url.as_str()).filter(|url| !url.is_empty()),
+            head_sha: None,
+            output: CheckOutput { title: said, summary: said },
+        };
         let list = format!(
             "/repos/{repository}/commits/{}/check-runs?check_name={}&filter=all&per_page=100",
             part(sha)?,
@@ -61,11 +81,11 @@ impl GitHub {
         let (method, path) = match before {
             Some(run) => (Method::PATCH, format!("/repos/{repository}/check-runs/{}", run.id)),
             None => {
-                body["head_sha"] = sha.into();
+                body.head_sha = Some(sha);
                 (Method::POST, format!("/repos/{repository}/check-runs"))
             }
         };
-        let set: CheckRun = self.write(method, &path, &body, key).await?;
+        let set: CheckRun = self.write(method, &path, &json!(body), key).await?;
         Ok(Some(set.id))
     }
 }
