@@ -2,6 +2,7 @@
 
 mod bounded;
 pub mod codegen;
+mod github;
 mod http_request;
 mod linear;
 mod named_secrets;
@@ -22,6 +23,7 @@ use crate::integrations::Integrations;
 
 /// All actions, with what they call.
 pub fn all(integrations: &Integrations) -> Actions {
+    let of_github = github::all(integrations);
     let Integrations { github, linear, codegen, slack, claude_code, web, commands, secrets, clock } =
         integrations.clone();
     let mut all: Vec<Arc<dyn Action>> = vec![
@@ -33,6 +35,7 @@ pub fn all(integrations: &Integrations) -> Actions {
         Arc::new(http_request::HttpRequest::new(web, secrets.clone(), clock)),
         Arc::new(run_command::RunCommand::new(commands, secrets)),
     ];
+    all.extend(of_github);
     all.extend(linear::all(linear.as_ref()));
     Arc::new(all.into_iter().map(|action| (action.info().name, action)).collect::<BTreeMap<_, _>>())
 }

@@ -19,7 +19,7 @@ pub const HEAD_SHA: Parameter =
     Parameter { name: "head_sha", accepts: Accepts::Text, default: Some("{{ input.head_sha }}") };
 
 /// Why nothing can be done without GitHub.
-pub const NOT_CONFIGURED: &str = "GitHub is not configured; set GITHUB_TOKEN";
+pub const NOT_CONFIGURED: &str = "GitHub is not configured; set GITHUB_TOKEN, or GITHUB_APP_ID and its key";
 
 /// The head of a pull request.
 pub struct Head {
@@ -34,7 +34,7 @@ pub struct Head {
 /// A head against what GitHub says.
 pub enum Standing {
     /// It still is the head.
-    Current(Pull),
+    Current(Box<Pull>),
     /// It is not, in words.
     Old(String),
 }
@@ -55,7 +55,7 @@ impl Head {
     pub async fn look(&self, github: &impl PullRequests) -> Result<Standing, Failure> {
         let pull = github.pull(&self.repository, self.number).await?;
         if pull.head_sha.eq_ignore_ascii_case(&self.sha) {
-            return Ok(Standing::Current(pull));
+            return Ok(Standing::Current(Box::new(pull)));
         }
         let short = |sha: &str| sha.chars().take(7).collect::<String>();
         Ok(Standing::Old(format!(

@@ -1,4 +1,5 @@
-//! `update_pr_status`: sets the commit status at the head of a pull request. Setting it twice is as
+//! `update_pr_status`: sets the commit status at the head of a pull request, and with an App
+//! a check run that says the same. Setting it twice is as
 //! setting it once.
 
 use std::sync::Arc;
@@ -78,5 +79,7 @@ async fn update(github: &impl PullRequests, attempt: &Attempt) -> Result<Success
         return Ok(Success::Superseded(reason));
     }
     let set = github.set_status(&head.repository, &head.sha, &status, &attempt.key).await?;
-    Ok(Success::Done(json!({ "state": status.state, "context": status.context, "id": set.get("id") })))
+    let check_run = github.set_check(&head.repository, &head.sha, &status, &attempt.key).await?;
+    let id = set.get("id");
+    Ok(Success::Done(json!({ "state": status.state, "context": status.context, "id": id, "check_run": check_run })))
 }

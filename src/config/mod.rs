@@ -5,6 +5,8 @@
 mod codegen;
 mod engine;
 mod generic;
+mod github_app;
+mod integrations;
 pub mod keys;
 pub mod merged;
 pub mod settings;

@@ -18,7 +18,7 @@ use crate::telemetry;
 
 /// A secret that cannot be printed by accident.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct SecretText(String);
+pub struct SecretText(pub(super) String);
 
 impl SecretText {
     /// Takes a secret.
@@ -230,40 +230,6 @@ impl Checker<'_> {
             self.wrong("logging.level", reason);
         }
         level
-    }
-
-    fn integrations(&mut self) -> IntegrationSettings {
-        IntegrationSettings {
-            github_api_url: self.url("integrations.github.api_url").unwrap_or_default().0,
-            github_token: self.credential("integrations.github.token"),
-            linear_api_url: self.url("integrations.linear.api_url").unwrap_or_default().0,
-            linear_api_key: self.credential("integrations.linear.api_key"),
-            codegen: self.codegen(),
-            slack_webhook_url: self.url("integrations.slack.webhook_url"),
-            claude_command: self.text("integrations.claude_code.command").unwrap_or_default(),
-            anthropic_api_key: self.credential("integrations.claude_code.api_key"),
-            generic: self.generic(),
-        }
-    }
-
-    /// An address that is called. It may be a credential, so what is wrong with it is said without it.
-    pub(super) fn url(&mut self, path: &str) -> Option<SecretText> {
-        let text = self.text(path)?.trim().to_owned();
-        let is_usable = reqwest::Url::parse(&text)
-            .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.host_str().is_some());
-        if !is_usable {
-            self.wrong(path, "it is not an address that can be called; it begins with https:// or http://".to_owned());
-        }
-        Some(SecretText(text))
-    }
-
-    /// A token that goes into a header. A line's end after it, as files have, is none of it.
-    pub(super) fn credential(&mut self, path: &str) -> Option<SecretText> {
-        let text = self.text(path)?.trim().to_owned();
-        if text.is_empty() || !text.chars().all(|c| c.is_ascii_graphic()) {
-            self.wrong(path, "it holds blanks or characters that no token has".to_owned());
-        }
-        Some(SecretText(text))
     }
 
     fn listen(&mut self) -> Option<SocketAddr> {

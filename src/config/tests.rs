@@ -211,3 +211,20 @@ fn the_sample_file_is_the_table() {
     let values = |merged: &Merged| merged.listing().into_iter().map(|(key, value, _)| (key, value)).collect::<Vec<_>>();
     assert_eq!(values(&from_sample), values(&from_nothing));
 }
+
+#[test]
+fn an_app_has_an_id_and_one_key() {
+    let key = pointsman_sandbox::github::app::KEY;
+    let (_, settings) = merge("", &[("GITHUB_APP_ID", "7"), ("GITHUB_APP_PRIVATE_KEY", key)]).unwrap();
+    assert_eq!(format!("{:?}", settings.integrations.github_app), "Some(AppCredential { id: \"7\", key: *** })");
+    let check = |environment: &[(&str, &str)], expect: &str| {
+        let found = problem("", environment);
+        assert!(found.contains(expect) && !found.contains("hunter2"), "{found}");
+    };
+    check(&[("GITHUB_APP_ID", "7")], "set GITHUB_APP_PRIVATE_KEY or GITHUB_APP_PRIVATE_KEY_FILE, too");
+    check(&[("GITHUB_APP_PRIVATE_KEY", key)], "set GITHUB_APP_ID, too");
+    check(&[("GITHUB_APP_ID", "7"), ("GITHUB_APP_PRIVATE_KEY", "hunter2")], "it is no private key in PEM");
+    check(&[("GITHUB_APP_ID", "7"), ("GITHUB_APP_PRIVATE_KEY_FILE", "/no/key")], "`/no/key` cannot be read");
+    let twice = [("GITHUB_APP_ID", "7"), ("GITHUB_APP_PRIVATE_KEY", key), ("GITHUB_APP_PRIVATE_KEY_FILE", "/no/key")];
+    check(&twice, "the key is given twice");
+}

@@ -90,6 +90,32 @@ pub async fn send_as(what: &str, changes: bool, request: RequestBuilder, limit: 
     Ok(Answer { status, headers, body: body.into(), cut })
 }
 
+/// Sends a request that changes nothing and reads the end of the answer, at most `limit` bytes; of one that is larger
+/// than `most` nobody waits for the end.
+pub async fn send_for_end(
+    what: &str,
+    request: RequestBuilder,
+    (limit, most): (usize, usize),
+) -> Result<Answer, Failure> {
+    let failed = |error: reqwest::Error| no_answer(what, false, error);
+    let mut response = request.send().await.map_err(failed)?;
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let (mut body, mut read) = (Vec::new(), 0);
+    while let Some(chunk) = response.chunk().await.map_err(failed)? {
+        read += chunk.len();
+        body.extend_from_slice(&chunk);
+        // Not at every chunk: what is before the end is moved away in large pieces.
+        if body.len() > 2 * limit {
+            body.drain(..body.len() - limit);
+        }
+        if read > most {
+            break;
+        }
+    }
+    body.drain(..body.len().saturating_sub(limit));
+    Ok(Answer { status, headers, body: body.into(), cut: read > limit })
+}
+
 /// What it means that no answer came. A write that had left may have been done.
 fn no_answer(what: &str, changes: bool, error: reqwest::Error) -> Failure {
     // A connection that was not there in time is no answer that was not: nothing had left.

@@ -23,7 +23,7 @@ use crate::config::settings::SecretText;
 use claude_code::ClaudeCode;
 use codegen::{Codegen, CodegenSettings};
 use commands::Commands;
-use github::GitHub;
+use github::{AppCredential, Credential, GitHub};
 use http::Redirects;
 use ipnet::IpNet;
 use linear::Linear;
@@ -38,6 +38,8 @@ pub struct IntegrationSettings {
     pub github_api_url: String,
     /// Token for GitHub.
     pub github_token: Option<SecretText>,
+    /// App at GitHub; it is used instead of the token.
+    pub github_app: Option<AppCredential>,
     /// Linear's API.
     pub linear_api_url: String,
     /// Key or token for Linear.
@@ -94,8 +96,10 @@ impl Integrations {
     /// Those of a configuration. `passed_on` are the variables that programs which we start may see,
     /// `clock` says how long it is until a provider's limit is lifted.
     pub fn new(settings: &IntegrationSettings, passed_on: &[(String, String)], clock: SharedClock) -> Self {
-        let github = settings.github_token.clone().map(|token| {
-            Arc::new(GitHub::new(http::client(Redirects::Follow), &settings.github_api_url, token, Arc::clone(&clock)))
+        let app = settings.github_app.clone().map(Credential::app);
+        let github = app.or_else(|| settings.github_token.clone().map(Credential::Token)).map(|credential| {
+            let http = http::client(Redirects::Refuse);
+            Arc::new(GitHub::new(http, &settings.github_api_url, credential, Arc::clone(&clock)))
         });
         let linear = settings.linear_api_key.as_ref().map(|key| {
             let http = http::client(Redirects::Refuse);

@@ -127,8 +127,7 @@ pub fn pull(number: u64, sha: &str, diff: &str) -> PullRequest {
         head_sha: sha.into(),
         title: "Cache the token".into(),
         diff: diff.into(),
-        diff_too_large: false,
-        heads: Vec::new(),
+        ..PullRequest::default()
     }
 }
 

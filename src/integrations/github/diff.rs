@@ -1,11 +1,12 @@
 //! What a pull request changes, and whether that is all of it: nobody is to call a change good of which
 //! a part was never looked at.
 
-use pointsman_actors::executor::failure::{ErrorClass, Failure};
-use reqwest::Method;
+use pointsman_actors::executor::failure::Failure;
 use serde::Deserialize;
 
-use super::{GitHub, JSON, json_of, repository_path};
+use super::call::Call;
+use super::paths::repository_path;
+use super::{GitHub, json_of};
 use crate::integrations::http::Answer;
 
 /// Most bytes of a diff that are kept: about 130,000 tokens, which leaves a model with a context of
@@ -40,11 +41,12 @@ impl GitHub {
     /// What a pull request changes. A diff that GitHub does not give whole is put together from its files.
     pub async fn diff(&self, repository: &str, number: u64) -> Result<Diff, Failure> {
         let path = format!("/repos/{}/pulls/{number}", repository_path(repository)?);
-        let answer = self.ask(Method::GET, &path, (DIFF, LARGEST_DIFF), None).await?;
+        let call = Call { accept: DIFF, largest: LARGEST_DIFF, ..Call::get(&path) };
+        let answer = self.ask(&call).await?;
         if answer.status == TOO_LARGE {
             return self.diff_by_files(&path).await;
         }
-        let answer = self.accepted(&Method::GET, &path, answer)?;
+        let answer = self.accepted(&call, answer)?;
         Ok(cut(String::from_utf8_lossy(&answer.body).into_owned(), !answer.cut))
     }
 
@@ -52,8 +54,7 @@ impl GitHub {
         let (mut text, mut is_whole, mut is_last) = (String::new(), true, false);
         for page in 1..=FILE_PAGES {
             let path = format!("{pull}/files?per_page={PER_PAGE}&page={page}");
-            let answer = self.ask(Method::GET, &path, (JSON, LARGEST_PAGE), None).await?;
-            let answer = self.accepted(&Method::GET, &path, answer)?;
+            let answer = self.call(&Call { largest: LARGEST_PAGE, ..Call::get(&path) }).await?;
             if answer.cut {
                 break;
             }
@@ -95,9 +96,7 @@ impl ChangedFile {
 
 /// A list that cannot be read is not an empty one: nobody is to judge a change without what it changes.
 pub(super) fn changed_files(path: &str, answer: &Answer) -> Result<Vec<ChangedFile>, Failure> {
-    serde_json::from_value(json_of(path, answer)?).map_err(|error| {
-        Failure::new(ErrorClass::Validation, format!("GET {path}: the answer is no list of files: {error}"))
-    })
+    json_of(&format!("GET {path}"), answer)
 }
 
 /// Cuts a diff at a line if it is too long, and says so in it.
@@ -117,6 +116,7 @@ pub(super) fn cut(mut text: String, is_whole: bool) -> Diff {
 
 #[cfg(test)]
 mod tests {
+    use pointsman_actors::executor::failure::ErrorClass;
     use reqwest::header::HeaderMap;
 
     use super::*;

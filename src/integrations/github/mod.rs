@@ -1,24 +1,43 @@
 //! GitHub's REST API, as far as steps use it.
 //!
 //! Rules: docs.github.com/rest, "Best practices", "Rate limits for the REST API", "Troubleshooting".
-//! The token goes into one header and nowhere else.
+//! A credential goes into one header of requests to the API itself and nowhere else: where an answer sends us to
+//! another host, it stays here.
 
+mod app;
+mod cache;
+mod call;
+mod checks;
+mod comments;
 mod diff;
+mod limits;
+mod paths;
+mod pulls;
+mod refs;
 pub mod refusal;
+mod reviews;
+mod runs;
+
+use std::sync::Mutex;
 
 use pointsman_actors::executor::failure::{ErrorClass, Failure};
 use pointsman_actors::time::SharedClock;
-use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue};
 use reqwest::{Client, Method};
+use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 
-use super::http::{self, Answer};
-use crate::config::settings::SecretText;
+use super::http::Answer;
+pub use app::{AppCredential, AppKey};
+use cache::Cache;
+pub use call::Credential;
+pub use comments::Comment;
 pub use diff::Diff;
-use refusal::refused;
-
-/// The version of the API that this was written for; GitHub supports it until 2028.
-const VERSION: &str = "2022-11-28";
+use limits::Limits;
+use paths::{part, repository_path};
+pub use pulls::{ChangedFile, NewPull, Pull};
+pub use refs::{Branch, Repository};
+pub use reviews::{LineComment, NewReview, Review};
+pub use runs::{Job, JobStep, Log, WorkflowRun};
 
 /// Longest description of a status; a longer one is a 422.
 const LONGEST_DESCRIPTION: usize = 140;
@@ -26,28 +45,19 @@ const LONGEST_DESCRIPTION: usize = 140;
 /// Longest context of a status.
 const LONGEST_CONTEXT: usize = 255;
 
-/// What GitHub answers when a status was set.
-const CREATED: u16 = 201;
+/// Longest body of a comment, a review or a pull request.
+const LONGEST_BODY: usize = 65_536;
 
-/// GitHub, with a token.
+/// GitHub, with a credential.
 pub struct GitHub {
     http: Client,
     base: String,
-    authorization: HeaderValue,
+    credential: Credential,
     clock: SharedClock,
-}
-
-/// A pull request, as far as steps ask.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pull {
-    /// Commit at its head.
-    pub head_sha: String,
-    /// Its title.
-    pub title: String,
-    /// What its author wrote.
-    pub body: String,
-    /// Branch that it goes into.
-    pub base_ref: String,
+    limits: Mutex<Limits>,
+    cache: Mutex<Cache>,
+    /// Held by the one write that is under way: GitHub asks for them one after the other.
+    writing: tokio::sync::Mutex<()>,
 }
 
 /// A commit status to be set.
@@ -64,104 +74,34 @@ pub struct Status {
 }
 
 impl GitHub {
-    /// The API at `base`.
-    pub fn new(http: Client, base: &str, token: SecretText, clock: SharedClock) -> Self {
-        let mut authorization = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
-            .unwrap_or_else(|_| HeaderValue::from_static("Bearer"));
-        authorization.set_sensitive(true);
-        Self { http, base: base.trim_end_matches('/').to_owned(), authorization, clock }
-    }
-
-    /// A pull request as it is now.
-    pub async fn pull(&self, repository: &str, number: u64) -> Result<Pull, Failure> {
-        let path = format!("/repos/{}/pulls/{number}", repository_path(repository)?);
-        let answer = self.call(Method::GET, &path, None).await?;
-        read_pull(&json_of(&path, &answer)?)
-            .ok_or_else(|| Failure::new(ErrorClass::Validation, format!("GET {path}: the answer has no head.sha")))
+    /// The API at `base`, through a client that follows no redirect.
+    pub fn new(http: Client, base: &str, credential: Credential, clock: SharedClock) -> Self {
+        let (limits, cache, writing) = (Mutex::default(), Mutex::default(), tokio::sync::Mutex::default());
+        let base = base.trim_end_matches('/').to_owned();
+        Self { http, base, credential, clock, limits, cache, writing }
     }
 
     /// Sets a commit status. Setting it again is as setting it once: GitHub shows the last of a context.
     pub async fn set_status(&self, repository: &str, sha: &str, status: &Status, key: &str) -> Result<Json, Failure> {
-        let sha: String = form_urlencoded::byte_serialize(sha.as_bytes()).collect();
-        let path = format!("/repos/{}/statuses/{sha}", repository_path(repository)?);
+        let path = format!("/repos/{}/statuses/{}", repository_path(repository)?, part(sha)?);
         let body = json!({
             "state": status.state,
             "context": shortened(&status.context, LONGEST_CONTEXT),
             "description": shortened(&status.description, LONGEST_DESCRIPTION),
             "target_url": Some(&status.target_url).filter(|url| !url.is_empty()),
         });
-        let answer = self.call(Method::POST, &path, Some((&body, key))).await?;
-        if answer.status != CREATED {
-            // A redirect turns a POST into a GET, which succeeds and sets nothing.
-            let message = format!("POST {path}: {} instead of 201; was the repository renamed?", answer.status);
-            return Err(Failure::new(ErrorClass::Validation, message));
-        }
-        json_of(&path, &answer)
-    }
-
-    /// Asks, and takes only what was accepted.
-    async fn call(&self, method: Method, path: &str, body: Option<(&Json, &str)>) -> Result<Answer, Failure> {
-        let answer = self.ask(method.clone(), path, (JSON, http::LARGEST_ANSWER), body).await?;
-        self.accepted(&method, path, answer)
-    }
-
-    async fn ask(
-        &self,
-        method: Method,
-        path: &str,
-        (accept, largest): (&'static str, usize),
-        body: Option<(&Json, &str)>,
-    ) -> Result<Answer, Failure> {
-        let what = format!("{method} {path}");
-        let mut request = self
-            .http
-            .request(method.clone(), format!("{}{path}", self.base))
-            .header(ACCEPT, accept)
-            .header(AUTHORIZATION, self.authorization.clone())
-            .header("x-github-api-version", VERSION);
-        if let Some((body, key)) = body {
-            // GitHub does not look at the key; whoever reads a proxy's log does.
-            request = request.json(body).header("x-idempotency-key", key);
-        }
-        http::send_up_to(&what, &method, request, largest).await
-    }
-
-    fn accepted(&self, method: &Method, path: &str, answer: Answer) -> Result<Answer, Failure> {
-        if (200..300).contains(&answer.status) {
-            return Ok(answer);
-        }
-        Err(refused(&format!("{method} {path}"), method, &answer, self.clock.now().seconds()))
+        self.write(Method::POST, &path, &body, key).await
     }
 }
 
-const JSON: &str = "application/vnd.github+json";
-
-fn read_pull(answer: &Json) -> Option<Pull> {
-    let text = |pointer: &str| answer.pointer(pointer).and_then(Json::as_str).unwrap_or_default().to_owned();
-    let head_sha = Some(text("/head/sha")).filter(|sha| !sha.is_empty())?;
-    Some(Pull { head_sha, title: text("/title"), body: text("/body"), base_ref: text("/base/ref") })
-}
-
-fn json_of(what: &str, answer: &Answer) -> Result<Json, Failure> {
+fn json_of<T: DeserializeOwned>(what: &str, answer: &Answer) -> Result<T, Failure> {
     if answer.cut {
         return Err(Failure::new(ErrorClass::Validation, format!("{what}: the answer is larger than anybody expects")));
     }
-    serde_json::from_slice(&answer.body)
-        .map_err(|error| Failure::new(ErrorClass::Temporary, format!("{what}: the answer is not JSON: {error}")))
-}
-
-/// `owner/name`, fit for a path.
-fn repository_path(repository: &str) -> Result<String, Failure> {
-    let part = |part: &str| {
-        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        !part.is_empty() && part != "." && part != ".." && part.chars().all(fits)
-    };
-    match repository.split_once('/') {
-        Some((owner, name)) if part(owner) && part(name) => Ok(repository.to_owned()),
-        _ => {
-            Err(Failure::new(ErrorClass::Validation, format!("`{repository}` is not a repository, such as owner/name")))
-        }
-    }
+    let read: Json = serde_json::from_slice(&answer.body)
+        .map_err(|error| Failure::new(ErrorClass::Temporary, format!("{what}: the answer is not JSON: {error}")))?;
+    serde_json::from_value(read)
+        .map_err(|error| Failure::new(ErrorClass::Validation, format!("{what}: the answer cannot be read: {error}")))
 }
 
 fn shortened(text: &str, most: usize) -> String {
@@ -169,6 +109,17 @@ fn shortened(text: &str, most: usize) -> String {
         return text.to_owned();
     }
     text.chars().take(most - 1).chain(['…']).collect()
+}
+
+/// A text with a mark that only GitHub's API shows, by which a repetition is recognised.
+pub fn marked(text: &str, key: &str) -> String {
+    let mark = mark(key);
+    format!("{}\n\n{mark}", shortened(text, LONGEST_BODY - 2 - mark.chars().count()))
+}
+
+/// What [`marked`] leaves in a text.
+pub fn mark(key: &str) -> String {
+    format!("<!-- pointsman:{key} -->")
 }
 
 #[cfg(test)]

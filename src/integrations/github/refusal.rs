@@ -18,11 +18,16 @@ const SLOW_DOWN: Duration = Duration::from_secs(60);
 pub fn refused(what: &str, method: &Method, answer: &Answer, now: i64) -> Failure {
     let said = message_of(&answer.body);
     let failure = |class, remedy: &str| Failure::new(class, format!("{what}: {} {said}{remedy}", answer.status));
-    if let Some(pause) = limited(answer, &said, now) {
+    if let Some(pause) = limited(answer, now) {
         return failure(ErrorClass::RateLimit, "").retry_after(pause);
     }
     match answer.status {
-        401 => failure(ErrorClass::Authentication, "; the token in GITHUB_TOKEN was refused"),
+        300..=399 => {
+            failure(ErrorClass::Validation, "it has moved, and nothing was done there; was the repository renamed?")
+        }
+        401 => {
+            failure(ErrorClass::Authentication, "; the token in GITHUB_TOKEN was refused, or the App of GITHUB_APP_ID")
+        }
         403 => {
             let needed = header(&answer.headers, "x-accepted-github-permissions");
             let needed = needed.map_or_else(String::new, |needed| format!("; the token needs {needed}"));
@@ -40,22 +45,34 @@ pub fn refused(what: &str, method: &Method, answer: &Answer, now: i64) -> Failur
 
 /// How long to wait when GitHub limits us: `retry-after`, else until the limit is lifted, else a minute.
 /// A 403 without any of these is about permissions.
-fn limited(answer: &Answer, said: &str, now: i64) -> Option<Duration> {
+pub(super) fn limited(answer: &Answer, now: i64) -> Option<Duration> {
     if !matches!(answer.status, 403 | 429) {
         return None;
     }
-    let number = |name| header(&answer.headers, name)?.parse::<i64>().ok();
-    let seconds = |seconds: i64| Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
-    if let Some(after) = number(RETRY_AFTER.as_str()) {
-        return Some(seconds(after));
-    }
-    if number("x-ratelimit-remaining") == Some(0) {
-        return Some(number("x-ratelimit-reset").map_or(SLOW_DOWN, |reset| seconds(reset - now)));
-    }
-    (answer.status == 429 || said.contains("secondary rate limit")).then_some(SLOW_DOWN)
+    let after = number(&answer.headers, RETRY_AFTER.as_str()).map(seconds);
+    let is_limit = || answer.status == 429 || message_of(&answer.body).contains("secondary rate limit");
+    after.or_else(|| used_up(&answer.headers, now)).or_else(|| is_limit().then_some(SLOW_DOWN))
 }
 
-fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+/// How long until the primary limit is lifted, if nothing is left of it.
+pub(super) fn used_up(headers: &HeaderMap, now: i64) -> Option<Duration> {
+    // Searches and such have limits of their own.
+    let is_core = header(headers, "x-ratelimit-resource").is_none_or(|resource| resource == "core");
+    if !is_core || number(headers, "x-ratelimit-remaining") != Some(0) {
+        return None;
+    }
+    Some(number(headers, "x-ratelimit-reset").map_or(SLOW_DOWN, |reset| seconds(reset - now)))
+}
+
+fn number(headers: &HeaderMap, name: &str) -> Option<i64> {
+    header(headers, name)?.parse().ok()
+}
+
+fn seconds(seconds: i64) -> Duration {
+    Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
+}
+
+pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 

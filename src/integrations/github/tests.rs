@@ -1,6 +1,6 @@
 //! Refusals are read as GitHub means them, and texts fit what it takes.
 
-use super::refusal::message_of;
+use super::refusal::{message_of, refused};
 use super::*;
 
 fn answer(status: u16, headers: &[(&'static str, &str)], body: &'static str) -> Answer {
@@ -39,16 +39,6 @@ fn both_forms_of_errors_are_read() {
         "Validation Failed (state missing_field; m)",
     );
     check("<html>", "<html>");
-}
-
-#[test]
-fn a_repository_cannot_lead_elsewhere() {
-    for good in ["acme/shop", "a-b/c.d_e"] {
-        assert_eq!(repository_path(good).unwrap(), good);
-    }
-    for bad in ["acme", "acme/", "/shop", "a/b/c", "../shop", "acme/..", "acme/sh op", "acme/%2e"] {
-        assert_eq!(repository_path(bad).unwrap_err().class, ErrorClass::Validation, "{bad}");
-    }
 }
 
 #[test]

@@ -43,6 +43,17 @@ impl Request {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
+    /// The pairs of its query.
+    pub fn queries(&self) -> Vec<(String, String)> {
+        let query = self.path.split_once('?').map_or("", |(_, query)| query);
+        form_urlencoded::parse(query.as_bytes()).into_owned().collect()
+    }
+
+    /// The value of this name in its query.
+    pub fn query(&self, name: &str) -> Option<String> {
+        self.queries().into_iter().find_map(|(known, value)| (known == name).then_some(value))
+    }
+
     /// The body as JSON; null if it is none.
     pub fn json(&self) -> Json {
         serde_json::from_slice(&self.body).unwrap_or_default()
@@ -63,18 +74,23 @@ pub struct Reply {
     pub location: Option<String>,
     /// Further headers.
     pub headers: Vec<(&'static str, String)>,
+    /// What this state of it is named.
+    pub etag: Option<String>,
+    /// Where the next page of it is.
+    pub link: Option<String>,
 }
 
 impl Reply {
     /// JSON.
     pub fn json(status: u16, body: Json) -> Self {
-        Self { is_json: true, ..Self::text(status, &body.to_string()) }
+        Self { body: body.to_string().into(), is_json: true, ..Self::text(status, "") }
     }
 
     /// Text.
     pub fn text(status: u16, text: &str) -> Self {
         let body = Bytes::copy_from_slice(text.as_bytes());
-        Self { status, body, is_json: false, callback: None, location: None, headers: Vec::new() }
+        let (location, etag, link) = (None, None, None);
+        Self { status, body, is_json: false, callback: None, location, etag, link, headers: Vec::new() }
     }
 }
 
@@ -187,9 +203,10 @@ fn now() -> i64 {
 fn execute(world: &World, service: &str, call: &Request) -> Reply {
     let mut state = world.state();
     match service {
-        "github" => github::answer(&mut state, call),
+        "github" => github::answer(&mut state, call, now() / 1_000),
         "linear" => linear::answer(&mut state, call, now()),
         "codegen" => codegen::answer(&mut state, call),
+        "blobs" => github::runs::blob(&state, call),
         "slack" => slack::answer(&mut state, call),
         "claude" => claude::answer(&mut state, call),
         "echo" => echo::answer(&mut state, call),
@@ -244,8 +261,10 @@ fn respond(reply: Reply) -> HttpResponse {
     for (name, value) in reply.headers {
         response.insert_header((name, value));
     }
-    if let Some(location) = reply.location {
-        response.insert_header(("location", location));
+    for (name, value) in [("location", reply.location), ("etag", reply.etag), ("link", reply.link)] {
+        if let Some(value) = value {
+            response.insert_header((name, value));
+        }
     }
     response.body(reply.body)
 }

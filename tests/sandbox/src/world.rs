@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use crate::claude::Plan;
 use crate::codegen::{self, AgentRun, Codegen};
 use crate::faults::{Fault, FaultKind};
+use crate::github::forge::{Branch, Comment, Forge, Review, Run};
 use crate::linear::workspace::Workspace;
 
 /// How long somebody waits for a call before the test is told that it does not come.
@@ -18,6 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A pull request.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
 pub struct PullRequest {
     /// `owner/name`.
     pub repository: String,
@@ -26,17 +28,55 @@ pub struct PullRequest {
     /// Commit at its head.
     pub head_sha: String,
     /// Its title.
-    #[serde(default)]
     pub title: String,
     /// What it changes.
-    #[serde(default)]
     pub diff: String,
     /// Whether the diff is refused as too large.
-    #[serde(default)]
     pub diff_too_large: bool,
     /// Commits that were its head, the present one among them.
-    #[serde(default)]
     pub heads: Vec<String>,
+    /// What its author wrote.
+    pub body: String,
+    /// `open` or `closed`.
+    pub state: String,
+    /// Whether it was merged.
+    pub merged: bool,
+    /// Whether it is a draft.
+    pub draft: bool,
+    /// Branch that it comes from.
+    pub head_ref: String,
+    /// Where that branch is, if not in its own repository.
+    pub head_repository: Option<String>,
+    /// Branch that it goes into.
+    pub base_ref: String,
+    /// Who opened it.
+    pub author: String,
+    /// The files that it changes, as GitHub lists them; none for a single one with the diff.
+    pub files: Vec<Json>,
+}
+
+impl Default for PullRequest {
+    fn default() -> Self {
+        let nothing = String::new;
+        Self {
+            repository: nothing(),
+            number: 0,
+            head_sha: nothing(),
+            title: nothing(),
+            diff: nothing(),
+            diff_too_large: false,
+            heads: Vec::new(),
+            body: nothing(),
+            state: "open".to_owned(),
+            merged: false,
+            draft: false,
+            head_ref: "codegen/change".to_owned(),
+            head_repository: None,
+            base_ref: "main".to_owned(),
+            author: "codegen-sh[bot]".to_owned(),
+            files: Vec::new(),
+        }
+    }
 }
 
 /// A commit status.
@@ -98,6 +138,8 @@ pub struct State {
     pub pulls: BTreeMap<(String, u64), PullRequest>,
     /// Statuses, oldest first.
     pub statuses: Vec<Status>,
+    /// What else GitHub holds.
+    pub forge: Forge,
     /// What there is in Linear.
     pub linear: Workspace,
     /// Texts that were posted to Slack.
@@ -138,6 +180,9 @@ impl World {
     /// There is this pull request now.
     pub fn put_pull(&self, mut pull: PullRequest) {
         pull.heads.push(pull.head_sha.clone());
+        if pull.head_repository.is_none() {
+            self.put_branch(&pull.repository, &pull.head_ref, &pull.head_sha);
+        }
         self.state().pulls.insert((pull.repository.clone(), pull.number), pull);
     }
 
@@ -147,6 +192,38 @@ impl World {
             sha.clone_into(&mut pull.head_sha);
             pull.heads.push(sha.to_owned());
         }
+    }
+
+    /// There is this branch now.
+    pub fn put_branch(&self, repository: &str, name: &str, sha: &str) {
+        let branch = Branch { sha: sha.to_owned(), protected: false };
+        self.state().forge.branches.insert((repository.to_owned(), name.to_owned()), branch);
+    }
+
+    /// There is this run of GitHub Actions now.
+    pub fn put_run(&self, repository: &str, number: u64, run: Run) {
+        self.state().forge.runs.insert((repository.to_owned(), number), run);
+    }
+
+    /// The names of the branches of a repository.
+    pub fn branches(&self, repository: &str) -> Vec<String> {
+        let state = self.state();
+        state.forge.branches.keys().filter(|(other, _)| other == repository).map(|(_, name)| name.clone()).collect()
+    }
+
+    /// The comments on issues and pull requests, oldest first.
+    pub fn comments(&self) -> Vec<Comment> {
+        self.state().forge.comments.clone()
+    }
+
+    /// The reviews of pull requests, oldest first.
+    pub fn reviews(&self) -> Vec<Review> {
+        self.state().forge.reviews.clone()
+    }
+
+    /// A pull request as it is now.
+    pub fn pull(&self, repository: &str, number: u64) -> Option<PullRequest> {
+        self.state().pulls.get(&(repository.to_owned(), number)).cloned()
     }
 
     /// Something will go wrong.

@@ -17,8 +17,7 @@ async fn sandbox() -> (Sandbox, reqwest::Client) {
         head_sha: "a1".into(),
         title: "t".into(),
         diff: "+x\n".into(),
-        diff_too_large: false,
-        heads: Vec::new(),
+        ..PullRequest::default()
     });
     (sandbox, reqwest::Client::builder().no_proxy().user_agent("test").build().unwrap())
 }
@@ -199,4 +198,46 @@ async fn the_echo_says_again_what_was_sent_and_makes_a_thing_once_for_each_key()
         (&json!("PUT"), &json!("/status/418?x=1"), &json!({"a": 1}))
     );
     assert_eq!(http.get(url("/large")).send().await.unwrap().text().await.unwrap().len(), 200 << 10);
+}
+
+#[actix_rt::test]
+async fn github_is_strict_about_reviews_branches_and_checks() {
+    let (sandbox, http) = sandbox().await;
+    let check = async |method: &str, path: &str, body: Value, (expect, said): (u16, &str)| {
+        let url = format!("{}/github/repos/o/r/{path}", sandbox.url());
+        let request = http.request(method.parse().unwrap(), url).bearer_auth(TOKEN).json(&body);
+        let answer = request.send().await.unwrap();
+        let (status, text) = (answer.status(), answer.text().await.unwrap());
+        assert!(status == expect && text.contains(said), "{method} {path}: {status} {text}");
+    };
+    let review = |event: &str, line: u64| {
+        let comments = json!([{"path": "a.rs", "line": line, "side": "RIGHT", "body": "x"}]);
+        json!({"event": event, "body": "b", "comments": comments})
+    };
+    let of_ours = PullRequest {
+        repository: "o/r".into(),
+        number: 2,
+        head_sha: "b1".into(),
+        head_ref: "ours".into(),
+        author: "pointsman".into(),
+        files: vec![json!({"filename": "a.rs", "patch": "@@ -1 +1,2 @@\n a\n+b"})],
+        ..PullRequest::default()
+    };
+    sandbox.world().put_pull(of_ours);
+    let own = "\"errors\":[\"Can not approve your own pull request\"]";
+    check("POST", "pulls/2/reviews", review("APPROVE", 2), (422, own)).await;
+    check("POST", "pulls/2/reviews", review("COMMENT", 3), (422, "must be part of the diff")).await;
+    check("POST", "pulls/2/reviews", review("COMMENT", 2), (200, "\"COMMENTED\"")).await;
+    check("POST", "pulls/2/reviews", json!({"event": "COMMENT"}), (422, "can't be blank")).await;
+    check("POST", "issues/2/comments", json!({"body": ""}), (422, "missing_field")).await;
+    check("POST", "issues/2/comments", json!({"body": "x".repeat(65_537)}), (422, "too long")).await;
+    check("POST", "issues/9/comments", json!({"body": "x"}), (404, "Not Found")).await;
+    check("POST", "check-runs", json!({"name": "n", "head_sha": "b1"}), (403, "via a GitHub App")).await;
+    check("POST", "pulls", json!({"head": "ours", "base": "main", "title": "t"}), (422, "already exists for o:ours"))
+        .await;
+    check("POST", "pulls", json!({"head": "none", "base": "main", "title": "t"}), (422, "\"invalid\"")).await;
+    check("DELETE", "git/refs/heads%2Fours", json!({}), (204, "")).await;
+    check("DELETE", "git/refs/heads%2Fours", json!({}), (422, "Reference does not exist")).await;
+    check("GET", "installation", json!({}), (401, "JSON web token")).await;
+    assert_eq!((sandbox.world().reviews().len(), sandbox.world().comments().len()), (1, 0));
 }

@@ -154,7 +154,7 @@ impl PullRequests for Services {
         let head = pull.and_then(|pull| pull.heads.iter().rev().find(|head| head.at <= at));
         let head = head.ok_or_else(|| Failure::new(ErrorClass::NotFound, "there is no such pull request"))?;
         let (title, body) = ("Change".to_owned(), String::new());
-        Ok(Pull { head_sha: head.sha.clone(), title, body, base_ref: "main".to_owned() })
+        Ok(Pull { head_sha: head.sha.clone(), title, body, base_ref: "main".to_owned(), ..Pull::default() })
     }
 
     async fn diff(&self, _: &str, _: u64) -> Result<Diff, Failure> {

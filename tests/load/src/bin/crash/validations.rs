@@ -64,8 +64,7 @@ pub async fn open_pulls(
             head_sha: head_sha.clone(),
             title: "A change".to_owned(),
             diff: "+change\n".to_owned(),
-            diff_too_large: false,
-            heads: Vec::new(),
+            ..PullRequest::default()
         });
         let body = payload(number, &head_sha).to_string();
         let request = http

@@ -2,6 +2,13 @@
 
 #![allow(clippy::indexing_slicing, reason = "JSON: what is missing is null")]
 
+pub mod app;
+pub mod branches;
+pub mod forge;
+pub mod pulls;
+pub mod runs;
+pub mod talk;
+
 use serde_json::{Value as Json, json};
 
 use crate::TOKEN;
@@ -15,32 +22,64 @@ const LONGEST_CONTEXT: usize = 255;
 /// Most statuses of a commit and context.
 const MOST_STATUSES: usize = 1_000;
 
-/// Answers a call.
-pub fn answer(state: &mut State, request: &Request) -> Reply {
+/// Answers a call; `now` is in seconds since the Unix epoch.
+pub fn answer(state: &mut State, request: &Request, now: i64) -> Reply {
     if request.header("user-agent").is_none() {
         return Reply::text(
             403,
             "Request forbidden by administrative rules. Please make sure your request has a User-Agent header",
         );
     }
-    if request.header("authorization") != Some(&format!("Bearer {TOKEN}")) {
+    if let Some(reply) = app::answer(state, request, now) {
+        return reply;
+    }
+    let is_user = request.header("authorization") == Some(&format!("Bearer {TOKEN}"));
+    if !is_user && !app::is_installation(state, request) {
         return error(401, "Bad credentials");
     }
     if request.header("x-github-api-version").is_some_and(|version| !["2022-11-28", "2026-03-10"].contains(&version)) {
         return error(400, "The given API version is not supported");
     }
-    let (path, query) = request.path.split_once('?').unwrap_or((&request.path, ""));
-    let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
-    match (request.method.as_str(), parts.as_slice()) {
-        ("GET", ["repos", owner, name, "pulls", number]) => pull(state, request, &format!("{owner}/{name}"), number),
-        ("GET", ["repos", owner, name, "pulls", number, "files"]) => {
-            files(state, &format!("{owner}/{name}"), number, query)
-        }
-        ("POST", ["repos", owner, name, "statuses", sha]) => {
-            set_status(state, &format!("{owner}/{name}"), sha, &request.json())
-        }
-        ("GET", ["repos", owner, name, "commits", sha, "statuses"]) => {
-            let repository = format!("{owner}/{name}");
+    route(state, request)
+}
+
+/// A pull request, or an issue, of a repository.
+pub struct Place {
+    /// `owner/name`.
+    pub repository: String,
+    /// Its number.
+    pub number: u64,
+}
+
+fn route(state: &mut State, request: &Request) -> Reply {
+    let path = request.path.split('?').next().unwrap_or_default();
+    let parts: Vec<String> = path.trim_start_matches('/').split('/').map(decoded).collect();
+    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+    let ["repos", owner, name, rest @ ..] = parts.as_slice() else { return error(404, "Not Found") };
+    let repository = format!("{owner}/{name}");
+    let place = |number: &str| Place { repository: repository.clone(), number: number.parse().unwrap_or_default() };
+    match (request.method.as_str(), rest) {
+        ("GET", []) => branches::repository(state, &repository),
+        ("GET", ["branches", branch]) => branches::branch(state, &repository, branch),
+        ("DELETE", ["git", "refs", reference]) => branches::delete(state, &repository, reference),
+        ("GET", ["pulls"]) => pulls::list(state, &repository, request),
+        ("POST", ["pulls"]) => pulls::open(state, &repository, &request.json()),
+        ("GET", ["pulls", number]) => pulls::pull(state, &place(number), request),
+        ("GET", ["pulls", number, "files"]) => pulls::files(state, &place(number), request),
+        ("GET", ["pulls", number, "reviews"]) => talk::reviews(state, &place(number), request),
+        ("POST", ["pulls", number, "reviews"]) => talk::review(state, &place(number), &request.json()),
+        ("GET", ["issues", number, "comments"]) => talk::comments(state, &place(number), request),
+        ("POST", ["issues", number, "comments"]) => talk::comment(state, &place(number), &request.json()),
+        ("GET", ["actions", "runs", run]) => runs::run(state, &place(run)),
+        ("GET", ["actions", "runs", run, "jobs"]) => runs::jobs(state, &place(run)),
+        ("GET", ["actions", "jobs", job, "logs"]) => runs::logs(state, &place(job), request),
+        ("POST", ["actions", "runs", run, "rerun-failed-jobs"]) => runs::rerun(state, &place(run)),
+        ("GET", ["commits", sha, "pulls"]) => pulls::of_commit(state, &repository, sha, request),
+        ("POST", ["check-runs"]) => app::create(state, &repository, request),
+        ("PATCH", ["check-runs", id]) => app::update(state, place(id).number, request),
+        ("GET", ["commits", sha, "check-runs"]) => app::list(state, sha, request),
+        ("POST", ["statuses", sha]) => set_status(state, &repository, sha, &request.json()),
+        ("GET", ["commits", sha, "statuses"]) => {
             let of = |status: &&Status| status.repository == repository && status.sha == *sha;
             let statuses: Vec<Json> = state.statuses.iter().rev().filter(of).map(shown).collect();
             Reply::json(200, json!(statuses))
@@ -49,40 +88,31 @@ pub fn answer(state: &mut State, request: &Request) -> Reply {
     }
 }
 
-fn find<'a>(state: &'a State, repository: &str, number: &str) -> Option<&'a PullRequest> {
-    state.pulls.get(&(repository.to_owned(), number.parse().ok()?))
+fn find<'a>(state: &'a State, place: &Place) -> Option<&'a PullRequest> {
+    state.pulls.get(&(place.repository.clone(), place.number))
 }
 
-fn pull(state: &State, request: &Request, repository: &str, number: &str) -> Reply {
-    let Some(pull) = find(state, repository, number) else { return error(404, "Not Found") };
-    if request.header("accept") == Some("application/vnd.github.diff") {
-        if pull.diff_too_large {
-            return error(406, "Sorry, the diff exceeded the maximum number of lines (20000)");
-        }
-        return Reply::text(200, &pull.diff);
-    }
-    let end = |branch: &str, sha: &str| json!({"ref": branch, "sha": sha, "repo": {"full_name": repository}});
-    Reply::json(
-        200,
-        json!({
-            "number": pull.number, "state": "open", "title": pull.title, "body": null, "draft": false, "merged": false,
-            "html_url": format!("https://github.com/{repository}/pull/{}", pull.number),
-            "user": {"login": "codegen-sh[bot]", "type": "Bot"},
-            "head": end("codegen/change", &pull.head_sha),
-            "base": end("main", "f95f852bd8fca8fcc58a9a2d6c842781e32a215e"),
-        }),
-    )
+/// A part of a path, without its encoding.
+fn decoded(part: &str) -> String {
+    // What a form encodes as `+` is a plus in a path.
+    let pair = format!("x={}", part.replace('+', "%2B"));
+    let decoded = form_urlencoded::parse(pair.as_bytes()).next();
+    decoded.map(|(_, value)| value.into_owned()).unwrap_or_default()
 }
 
-fn files(state: &State, repository: &str, number: &str, query: &str) -> Reply {
-    let Some(pull) = find(state, repository, number) else { return error(404, "Not Found") };
-    let page = query.split('&').find_map(|part| part.strip_prefix("page="));
-    let first = page.is_none_or(|page| page == "1");
-    let file = json!({
-        "sha": pull.head_sha, "filename": "src/lib.rs", "status": "modified",
-        "additions": 1, "deletions": 0, "changes": 1, "patch": pull.diff,
-    });
-    Reply::json(200, if first { json!([file]) } else { json!([]) })
+/// The page of a list that is asked for, and where the next one is.
+fn paged(request: &Request, items: Vec<Json>) -> Reply {
+    let number = |name: &str| request.query(name).and_then(|text| text.parse::<usize>().ok());
+    let (size, page) = (number("per_page").unwrap_or(30).clamp(1, 100), number("page").unwrap_or(1).max(1));
+    let is_last = items.len() <= size * page;
+    let path = request.path.split('?').next().unwrap_or_default();
+    let others = request.queries().into_iter().filter(|(name, _)| name != "page");
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.extend_pairs(others);
+    let query = query.append_pair("page", &(page + 1).to_string()).finish();
+    let link = (!is_last).then(|| format!("<https://api.github.com{path}?{query}>; rel=\"next\""));
+    let shown: Vec<Json> = items.into_iter().skip(size * (page - 1)).take(size).collect();
+    Reply { link, ..Reply::json(200, json!(shown)) }
 }
 
 fn set_status(state: &mut State, repository: &str, sha: &str, body: &Json) -> Reply {
