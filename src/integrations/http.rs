@@ -20,31 +20,19 @@ const WHOLE: Duration = Duration::from_secs(30);
 /// Most bytes of an answer that are read, diffs apart.
 pub const LARGEST_ANSWER: usize = 4 << 20;
 
-/// Whether a client goes where an answer sends it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Redirects {
-    /// It does; a credential goes along only to the same host.
-    Follow,
-    /// The answer is the redirect: a POST that was sent elsewhere as a GET has told nobody anything.
-    Refuse,
-}
-
 /// A client of providers.
-pub fn client(redirects: Redirects) -> Client {
+pub fn client() -> Client {
     // Only a TLS backend that is not there fails this, and it is compiled in.
-    builder(redirects).build().unwrap_or_default()
+    builder().build().unwrap_or_default()
 }
 
-/// What all clients have in common.
-pub fn builder(redirects: Redirects) -> ClientBuilder {
+/// What all clients have in common. None goes where an answer sends it: a POST that was sent elsewhere as a GET has told
+/// nobody anything, and a credential must not go along. Whoever follows does so by hand.
+pub fn builder() -> ClientBuilder {
     // Fails only when one is installed already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let policy = match redirects {
-        Redirects::Follow => Policy::default(),
-        Redirects::Refuse => Policy::none(),
-    };
     // A referer would tell the next host the address of the one before, which may be a credential.
-    let builder = Client::builder().redirect(policy).referer(false);
+    let builder = Client::builder().redirect(Policy::none()).referer(false);
     builder.connect_timeout(CONNECT).timeout(WHOLE).user_agent(USER_AGENT)
 }
 

@@ -24,7 +24,6 @@ use claude_code::ClaudeCode;
 use codegen::{Codegen, CodegenSettings};
 use commands::Commands;
 use github::{AppCredential, Credential, GitHub};
-use http::Redirects;
 use ipnet::IpNet;
 use linear::Linear;
 use secrets::Secrets;
@@ -98,17 +97,16 @@ impl Integrations {
     pub fn new(settings: &IntegrationSettings, passed_on: &[(String, String)], clock: SharedClock) -> Self {
         let app = settings.github_app.clone().map(Credential::app);
         let github = app.or_else(|| settings.github_token.clone().map(Credential::Token)).map(|credential| {
-            let http = http::client(Redirects::Refuse);
+            let http = http::client();
             Arc::new(GitHub::new(http, &settings.github_api_url, credential, Arc::clone(&clock)))
         });
         let linear = settings.linear_api_key.as_ref().map(|key| {
-            let http = http::client(Redirects::Refuse);
+            let http = http::client();
             Arc::new(Linear::new(http, &settings.linear_api_url, key, Arc::clone(&clock)))
         });
-        let codegen =
-            Codegen::new(http::client(Redirects::Refuse), &settings.codegen, Arc::clone(&clock)).map(Arc::new);
+        let codegen = Codegen::new(http::client(), &settings.codegen, Arc::clone(&clock)).map(Arc::new);
         let slack = settings.slack_webhook_url.clone();
-        let slack = slack.map(|url| Arc::new(Slack::new(http::client(Redirects::Refuse), url)));
+        let slack = slack.map(|url| Arc::new(Slack::new(http::client(), url)));
         let claude_code =
             Arc::new(ClaudeCode::new(&settings.claude_command, passed_on, settings.anthropic_api_key.as_ref()));
         let generic = &settings.generic;

@@ -15,7 +15,7 @@ use reqwest::header::{HeaderMap, LOCATION};
 use reqwest::{Client, Method, Url};
 
 use super::guard::Guard;
-use super::http::{self, Answer, Redirects};
+use super::http::{self, Answer};
 
 /// How often an answer may send a call elsewhere.
 const MOST_REDIRECTS: usize = 5;
@@ -69,8 +69,8 @@ impl Web {
     pub fn new(allowed: &[IpNet]) -> Self {
         let guard = Guard::new(allowed);
         // A proxy would look the name up itself, and nobody here would see where it leads.
-        let guarded = http::builder(Redirects::Refuse).no_proxy().dns_resolver(guard.clone()).build().ok();
-        Self { open: http::client(Redirects::Refuse), guarded, guard }
+        let guarded = http::builder().no_proxy().dns_resolver(guard.clone()).build().ok();
+        Self { open: http::client(), guarded, guard }
     }
 
     /// Makes a call. What only looks is sent on where the answer says; anything else is not.
