@@ -285,6 +285,9 @@ pub enum What {
         /// Whether its effect may have happened, and is looked for before there is another attempt, if there is.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         unclear: Option<Unclear>,
+        /// Whether the run fails of it, when what tells of it is done.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        fatal: bool,
     },
     /// The process ended with the attempt in flight, or it never left: it will be repeated, or first looked for. Former
     /// versions said this also where there is [`What::WillLook`] now.
@@ -350,13 +353,16 @@ pub enum What {
         /// When it ends.
         until: Timestamp,
     },
-    /// Its condition does not hold, or a failure leads past it.
+    /// Its condition does not hold, what it calls is not configured, or a failure leads past it.
     Skipped {
         /// The step.
         step: String,
         /// The step whose failure leads past it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         past: Option<String>,
+        /// What is not configured.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
     },
     /// The run that a step has started is not wanted any more, as its time is up or a failure leads past the step: it is
     /// cancelled, and what becomes of the step follows when it has ended.

@@ -178,7 +178,7 @@ fn a_doubt_poison_and_a_newer_run_are_told_to_the_parent() {
     let parked = What::Parked { step: "x".into(), attempt: 1, reason: "x".into() };
     assert!(heard(vec![parked, ended(RunStatus::Cancelled)]).unwrap_err().in_doubt);
     let error = Failure::new(ErrorClass::Internal, "x").poison();
-    let fell = What::Failed { step: "x".into(), attempt: 1, error, retry_at: None, unclear: None };
+    let fell = What::Failed { step: "x".into(), attempt: 1, error, retry_at: None, unclear: None, fatal: false };
     assert!(heard(vec![fell, ended(RunStatus::Failed)]).unwrap_err().poison);
     assert!(matches!(heard(vec![ended(RunStatus::Superseded)]), Ok(Success::Superseded(_))));
     let (run, decision) = parent(None);

@@ -223,7 +223,7 @@ impl<'a> Next<'a> {
         // Whoever is at work has a slot.
         self.begin_what_is_ready(has_slot || at_work);
         if !self.progress.is_over() && !self.progress.is_undoing() && self.all_settled() {
-            self.end(RunStatus::Succeeded, None);
+            self.end_of_all();
         }
     }
 
@@ -290,7 +290,7 @@ impl<'a> Next<'a> {
             return self.tell_off_the_late();
         }
         if self.all_settled() {
-            return self.end(RunStatus::Succeeded, None);
+            return self.end_of_all();
         }
         // A callback that was first is looked at first, and so is the end of a run; whoever is unwanted has heard so.
         let is_unwanted = |step: &String| matches!(self.progress.steps.get(step), Some(StepState::Unwanted { .. }));
@@ -311,6 +311,20 @@ impl<'a> Next<'a> {
             if matches!(self.progress.steps.get(&step.name), Some(StepState::Waiting { run: Some(_), .. })) {
                 self.expires(step);
             }
+        }
+    }
+
+    /// Nothing is left to be done: it has succeeded, unless a step has failed that only had to be told of.
+    fn end_of_all(&mut self) {
+        let failed = self.definition.steps.iter().find_map(|step| match self.progress.steps.get(&step.name) {
+            Some(StepState::Failed(failure)) if self.progress.fatal.contains(&step.name) => {
+                Some(format!("step `{}`: {failure}", step.name))
+            }
+            _ => None,
+        });
+        match failed {
+            Some(reason) => self.end(RunStatus::Failed, Some(reason)),
+            None => self.end(RunStatus::Succeeded, None),
         }
     }
 

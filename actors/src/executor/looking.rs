@@ -44,7 +44,7 @@ impl Next<'_> {
         let pause = step.retry.next(failures, &failure, retry::spread(self.run.id, &step.name, attempt));
         let unclear = Some(if pause.is_some() { Unclear::Repeat } else { Unclear::Fail });
         let retry_at = Some(self.now.plus(pause.unwrap_or_default().max(step.settles)));
-        self.write(What::Failed { step: step.name.clone(), attempt, error: failure, retry_at, unclear });
+        self.write(What::Failed { step: step.name.clone(), attempt, error: failure, retry_at, unclear, fatal: false });
     }
 
     /// The last attempt is looked for when its effect can be seen, if it was made just now.
@@ -90,7 +90,7 @@ impl Next<'_> {
             Some(pause) => {
                 let (retry_at, unclear) = (Some(self.now.plus(pause)), self.unclear(step));
                 let error = Failure { in_doubt: false, ..failure.clone() };
-                self.write(What::Failed { step: step.name.clone(), attempt, error, retry_at, unclear });
+                self.write(What::Failed { step: step.name.clone(), attempt, error, retry_at, unclear, fatal: false });
             }
             None => self.park(step, attempt, format!("it could not be seen whether it has happened: {failure}")),
         }

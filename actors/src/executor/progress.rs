@@ -46,8 +46,10 @@ pub struct Progress {
     pub delayed_ms: u64,
     /// When its last entry was written.
     pub at: Timestamp,
-    /// The step whose failure for good was its last entry before it ended.
+    /// The step whose failure for good ended it.
     pub culprit: Option<String>,
+    /// The steps of whose failure it fails when what tells of that is done.
+    pub fatal: BTreeSet<String>,
     /// When it ended, once it has.
     pub ended_at: Option<Timestamp>,
     /// Whether an operator wants nothing more of it, although it failed.
@@ -99,6 +101,7 @@ impl Progress {
             delayed_ms: 0,
             at: started_at,
             culprit: None,
+            fatal: BTreeSet::new(),
             ended_at: None,
             dismissed: false,
         }
@@ -188,7 +191,13 @@ impl Progress {
 
     /// Remembers which step it is that ends the run.
     fn blame(&mut self, what: &What) {
+        if let What::Failed { step, fatal: true, .. } = what {
+            self.fatal.insert(step.clone());
+        }
         match what {
+            What::Ended { status: RunStatus::Failed, .. } if self.culprit.is_none() => {
+                self.culprit = self.fatal.first().cloned();
+            }
             What::Ended { .. } | What::EndAsked { .. } | What::Undoing { .. } | What::Dismissed { .. } => {}
             // What happens on its way out is not why it ends.
             _ if self.is_over() || self.leaving.is_some() || self.is_undoing() => {}
@@ -274,7 +283,7 @@ impl Progress {
                 let StepState::Waiting { run: Some(run), tries, .. } = *self.steps.get(step)? else { return None };
                 (step, StepState::Unwanted { run, past: past.clone(), tries })
             }
-            What::Skipped { step, past } => (step, StepState::Skipped { past: past.clone() }),
+            What::Skipped { step, past, .. } => (step, StepState::Skipped { past: past.clone() }),
             // What follows from the failure stands in an entry of its own.
             What::Decided { .. }
             | What::Begun { .. }
@@ -295,6 +304,7 @@ impl Progress {
 
     fn restarted(&mut self, steps: &[String], generation: u32) {
         self.steps.retain(|step| !steps.contains(step));
+        self.fatal.retain(|step| !steps.contains(step));
         // Whoever recognises the key does nothing twice.
         for step in steps.iter().filter(|step| !self.doubtful.contains(*step)) {
             self.keys.insert(step.clone(), generation);

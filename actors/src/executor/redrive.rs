@@ -30,7 +30,8 @@ impl Next<'_> {
         let failed = |step: &&String| {
             let is_forgiven = definition.step(step).is_some_and(|step| step.on_failure != OnFailure::Fail);
             let has_failed = matches!(self.progress.steps.get(step), Some(StepState::Failed(_)));
-            has_failed && (!is_forgiven || self.progress.culprit.as_ref() == Some(*step))
+            let ends_it = self.progress.fatal.contains(*step) || self.progress.culprit.as_ref() == Some(*step);
+            has_failed && (!is_forgiven || ends_it)
         };
         let failed: Vec<&str> = names.filter(failed).map(String::as_str).collect();
         self.do_again(&failed);

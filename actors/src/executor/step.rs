@@ -44,8 +44,11 @@ impl Next<'_> {
         let seen = self.seen();
         match state.map_or_else(|| step.holds(self.run, &seen), |_| Ok(true)) {
             Ok(true) => {}
-            Ok(false) => return self.write(What::Skipped { step: step.name.clone(), past: None }),
+            Ok(false) => return self.skip(step, None),
             Err(error) => return self.give_up(step, 0, Failure::new(ErrorClass::Validation, error.to_string())),
+        }
+        if let Some(reason) = step.dispensable.clone().filter(|_| !self.progress.steps.contains_key(&step.name)) {
+            return self.skip(step, Some(reason));
         }
         match step.with(self.run, &seen) {
             Err(error) => self.give_up(step, 0, Failure::new(ErrorClass::Validation, error.to_string())),
@@ -66,6 +69,10 @@ impl Next<'_> {
             },
             Ok(_) => {}
         }
+    }
+
+    fn skip(&mut self, step: &Step, reason: Option<String>) {
+        self.write(What::Skipped { step: step.name.clone(), past: None, reason });
     }
 
     /// What templates see of the steps so far.
@@ -217,6 +224,7 @@ impl Next<'_> {
                 let reason = format!("step `{}`: {failure}; the next attempt would come after its time", step.name);
                 self.needs_no_callback(&step.name);
                 self.write(What::Failed {
+                    fatal: false,
                     step: step.name.clone(),
                     attempt,
                     error: failure,
@@ -228,7 +236,14 @@ impl Next<'_> {
             Some(pause) if self.comes_too_late(pause) => self.give_up(step, attempt, failure),
             Some(pause) => {
                 let retry_at = Some(self.now.plus(pause));
-                self.write(What::Failed { step: step.name.clone(), attempt, error: failure, retry_at, unclear: None });
+                self.write(What::Failed {
+                    step: step.name.clone(),
+                    attempt,
+                    error: failure,
+                    retry_at,
+                    unclear: None,
+                    fatal: false,
+                });
             }
             None => self.give_up(step, attempt, poison::of_falls(tries, failure)),
         }
@@ -247,14 +262,15 @@ impl Next<'_> {
     /// The step has failed, and the run goes on like this.
     pub(super) fn fail(&mut self, step: &Step, attempt: u32, failure: Failure, then: &OnFailure) {
         let reason = format!("step `{}`: {failure}", step.name);
-        self.write(What::Failed { step: step.name.clone(), attempt, error: failure, retry_at: None, unclear: None });
+        let (retry_at, unclear, fatal) = (None, None, matches!(then, OnFailure::FailAfter(_)));
+        self.write(What::Failed { step: step.name.clone(), attempt, error: failure, retry_at, unclear, fatal });
         if self.progress.leaving.is_some() || self.progress.is_over() || self.progress.is_undoing() {
             return;
         }
         match then {
             OnFailure::Fail => self.end(RunStatus::Failed, Some(reason)),
             OnFailure::Continue => {}
-            OnFailure::Goto(target) => self.go_to(step, target),
+            OnFailure::Goto(target) | OnFailure::FailAfter(target) => self.go_to(step, target),
         }
     }
 
@@ -274,7 +290,7 @@ impl Next<'_> {
         for step in left_out {
             self.close(&step);
             let (past, runs) = (Some(from.name.clone()), self.progress.children().any(|(of, ..)| *of == step));
-            self.write(if runs { What::Unwanted { step, past } } else { What::Skipped { step, past } });
+            self.write(if runs { What::Unwanted { step, past } } else { What::Skipped { step, past, reason: None } });
         }
     }
 }

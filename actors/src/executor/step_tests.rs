@@ -90,3 +90,41 @@ fn a_failure_can_lead_to_a_later_step() {
     well.done(1);
     assert_eq!((well.status(), well.progress.steps["sorry"].word()), (RunStatus::Succeeded, "skipped"));
 }
+
+#[test]
+fn a_failure_can_be_told_of_before_the_run_fails() {
+    let toml = r#"steps = [
+      { name = "try", action = "look", on_failure = { fail_after = "sorry" }, retry = { max_attempts = 1 } },
+      { name = "praise", action = "tell" },
+      { name = "sorry", action = "tell", when = "steps.try.status == 'failed'" },
+    ]"#;
+    let mut story = Story::new(toml);
+    story.happens(&Happening::Go);
+    assert_eq!(steps_of(&story.fails(1, failure(ErrorClass::NotFound))), ["sorry"]);
+    story.done(1);
+    let Some(What::Ended { status, reason }) = story.journal.last().map(|entry| entry.what.clone()) else { panic!() };
+    assert_eq!((status, reason.unwrap().starts_with("step `try`: ")), (RunStatus::Failed, true));
+    assert_eq!(story.redriven(), None);
+    let again = story.journal.last().unwrap().what.clone();
+    let What::Restarted { steps, .. } = again else { panic!("{again:?}") };
+    assert_eq!(steps, ["try", "praise", "sorry"], "what had failed is done again, not what told of it");
+    story.happens(&Happening::Go);
+    assert_eq!(steps_of(&story.done(1)), ["praise"]);
+    story.done(1);
+    assert_eq!(story.status(), RunStatus::Succeeded, "the former failure is forgotten");
+}
+
+#[test]
+fn what_is_not_configured_is_passed_over_if_the_workflow_says_so() {
+    let toml = r#"steps = [
+      { name = "first", action = "offline", optional = true, when = "'x' == 'x'" },
+      { name = "tell", action = "tell" },
+    ]"#;
+    let mut story = Story::new(toml);
+    assert_eq!(steps_of(&story.happens(&Happening::Go)), ["tell"]);
+    let reason = Some("nobody has connected it".to_owned());
+    let skipped = What::Skipped { step: "first".into(), past: None, reason };
+    assert!(story.journal.iter().any(|entry| entry.what == skipped), "{:?}", story.journal);
+    story.done(1);
+    assert_eq!(story.status(), RunStatus::Succeeded);
+}

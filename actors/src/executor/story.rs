@@ -29,6 +29,10 @@ impl Action for Nothing {
         self.0
     }
 
+    fn unavailable(&self) -> Option<String> {
+        (self.0.name == OFFLINE.name).then(|| "nobody has connected it".to_owned())
+    }
+
     fn execute(&self, _: Attempt) -> Working<Outcome> {
         unreachable!("nothing is executed here")
     }
@@ -98,6 +102,16 @@ static ORDER: ActionInfo = ActionInfo {
     waits: Some(WaitInfo { kind: "codegen:run", source: "codegen", event: "generation", actions: &[] }),
     services: &[],
 };
+/// Nobody has connected what it calls.
+static OFFLINE: ActionInfo = ActionInfo {
+    name: "offline",
+    class: EffectClass::Pure,
+    on_doubt: OnDoubt::Repeat,
+    parameters: &[],
+    timeout: None,
+    waits: None,
+    services: &[],
+};
 static TELL: ActionInfo = ActionInfo {
     name: "tell",
     class: EffectClass::Once,
@@ -118,7 +132,7 @@ steps = [
 "#;
 
 pub(crate) fn actions() -> Actions {
-    let all: [&'static ActionInfo; 7] = [&LOOK, &LOOK_THERE, &MAKE, &ORDER, &PUT, &TELL, &TRIGGER];
+    let all: [&'static ActionInfo; 8] = [&LOOK, &LOOK_THERE, &MAKE, &OFFLINE, &ORDER, &PUT, &TELL, &TRIGGER];
     Arc::new(
         all.map(|info| (info.name, Arc::new(Nothing(info)) as Arc<dyn Action>)).into_iter().collect::<BTreeMap<_, _>>(),
     )

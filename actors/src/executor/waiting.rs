@@ -140,7 +140,7 @@ impl Next<'_> {
     /// The run that a step had started has ended, which nobody wanted any more.
     fn is_rid_of(&mut self, step: &Step, past: Option<String>) {
         let (None, Some(waits), Some(child)) = (&past, &step.waits, &step.child) else {
-            return self.write(What::Skipped { step: step.name.clone(), past });
+            return self.write(What::Skipped { step: step.name.clone(), past, reason: None });
         };
         let message = format!("the run of `{}` had not ended within {:?}", child.workflow, waits.deadline);
         self.fail(step, 0, Failure::new(ErrorClass::Timeout, message), &waits.on_timeout);

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use minijinja::Value;
+use minijinja::value::Serde;
 use serde::Deserialize;
+use serde_json::Value as Json;
 
 use crate::event::Facts;
 use crate::expression::{Expression, ExpressionError};
@@ -107,11 +109,18 @@ pub struct Surroundings<'a> {
     pub inputs_of: &'a dyn Fn(&str) -> Option<&'a BTreeSet<String>>,
     /// The priority of a route that names none, 1 to 10.
     pub default_priority: u8,
+    /// What expressions see as `settings`: an object of objects.
+    pub settings: Json,
 }
 
 /// All routes, found by source and type.
 #[derive(Debug, Default)]
-pub struct RouteTable(HashMap<(String, String), Vec<Route>>);
+pub struct RouteTable {
+    /// By source and type, first to be asked first.
+    routes: HashMap<(String, String), Vec<Route>>,
+    /// What expressions see as `settings`.
+    pub(super) settings: Value,
+}
 
 impl RouteTable {
     /// Compiles `specs`; a later one replaces an earlier one of the same name. All that is wrong is
@@ -128,17 +137,19 @@ impl RouteTable {
         for routes in table.values_mut() {
             routes.sort_by_key(|route| std::cmp::Reverse(route.priority.rank()));
         }
-        if errors.is_empty() { Ok(Self(table)) } else { Err(errors) }
+        let settings = Value::from(Serde(&surroundings.settings));
+        if errors.is_empty() { Ok(Self { routes: table, settings }) } else { Err(errors) }
     }
 
     /// Every route, in a line each, by name.
     pub fn listing(&self) -> Vec<String> {
         let mut lines: Vec<String> = Vec::new();
-        for ((source, event), routes) in &self.0 {
+        let widest = self.routes.values().flatten().map(|route| route.name.len()).max().unwrap_or_default();
+        for ((source, event), routes) in &self.routes {
             lines.extend(routes.iter().map(|route| {
                 let actions =
                     if route.actions.is_empty() { String::new() } else { format!(".{}", route.actions.join("|")) };
-                format!("{:<20} {source} {event}{actions} → {}", route.name, route.workflow)
+                format!("{:<widest$} {source} {event}{actions} → {}", route.name, route.workflow)
             }));
         }
         lines.sort();
@@ -147,7 +158,7 @@ impl RouteTable {
 
     /// The routes for an event of this kind, first to be asked first, whatever their conditions say.
     pub fn candidates(&self, source: &str, facts: &Facts) -> impl Iterator<Item = &Route> {
-        let routes = self.0.get(&(source.to_owned(), facts.event_type.clone()));
+        let routes = self.routes.get(&(source.to_owned(), facts.event_type.clone()));
         let action = facts.action.clone().unwrap_or_default();
         routes.into_iter().flatten().filter(move |route| route.actions.is_empty() || route.actions.contains(&action))
     }
@@ -213,8 +224,9 @@ fn last_of_each_name(specs: Vec<RouteSpec>) -> Vec<RouteSpec> {
 
 fn compile(spec: RouteSpec, surroundings: &Surroundings<'_>) -> Result<Route, RouteError> {
     let wrong = |key: &str, reason: String| RouteError { route: spec.name.clone(), key: key.to_owned(), reason };
+    let known = |name: &str| is_variable(name, &surroundings.settings);
     let expression =
-        |key: &str, text: &str| Expression::compile(text, &is_variable).map_err(|error| wrong(key, error.to_string()));
+        |key: &str, text: &str| Expression::compile(text, &known).map_err(|error| wrong(key, error.to_string()));
     if let Some((key, reason)) = surroundings.lack(&spec) {
         return Err(wrong(key, reason));
     }
@@ -254,8 +266,11 @@ fn compile(spec: RouteSpec, surroundings: &Surroundings<'_>) -> Result<Route, Ro
     })
 }
 
-/// The variables of a route's expressions: `event`, `payload` and what is in them, and the facts.
-fn is_variable(name: &str) -> bool {
+/// The variables of a route's expressions: `event`, `payload` and what is in them, the facts, and settings.
+fn is_variable(name: &str, settings: &Json) -> bool {
+    if let Some(setting) = name.strip_prefix("settings.") {
+        return settings.pointer(&format!("/{}", setting.replace('.', "/"))).is_some();
+    }
     let mut parts = name.split('.');
     match (parts.next(), parts.next()) {
         (Some("payload" | "facts"), None) | (Some("payload"), Some(_)) => true,

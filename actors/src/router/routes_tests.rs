@@ -27,7 +27,9 @@ fn table(toml: &str) -> Result<RouteTable, Vec<RouteError>> {
         "numbers" => Some(&number),
         _ => None,
     };
-    let surroundings = Surroundings { sources: &["github", "linear"], inputs_of: &inputs_of, default_priority: 5 };
+    let settings = serde_json::json!({ "linear_handler": { "states": ["Todo"], "on": true } });
+    let surroundings =
+        Surroundings { sources: &["github", "linear"], inputs_of: &inputs_of, default_priority: 5, settings };
     RouteTable::compile(specs(toml), &surroundings)
 }
 

@@ -133,7 +133,7 @@ fn plan(
     (now, generation): (Timestamp, u32),
 ) -> Result<Plans, (String, ExpressionError)> {
     let mut plans = Plans::default();
-    let variables = Variables::new(meta, payload);
+    let variables = Variables::new(meta, payload, &table.settings);
     for route in table.candidates(meta.source.as_str(), &meta.facts) {
         let failed = |error| (route.name.clone(), error);
         let seen = variables.for_route(route);

@@ -18,11 +18,11 @@ pub struct Variables<'a> {
 }
 
 impl<'a> Variables<'a> {
-    /// Of this event, with this payload.
-    pub fn new(meta: &Arc<EventMeta>, payload: &'a [u8]) -> Self {
+    /// Of this event, with this payload, under these settings.
+    pub fn new(meta: &Arc<EventMeta>, payload: &'a [u8], settings: &Value) -> Self {
         let facts = Value::from_object(FactsOf(Arc::clone(meta)));
         let event = Value::from_object(EventOf(Arc::clone(meta)));
-        Self { payload, plain: context!(facts, event), with_payload: OnceLock::new() }
+        Self { payload, plain: context!(facts, event, settings), with_payload: OnceLock::new() }
     }
 
     /// What this route sees: the payload is parsed whole only for one that names it.

@@ -101,7 +101,7 @@ impl Catalog {
                 let reason = self.lacks(self.get(&child.workflow)?, actions)?;
                 Some(format!("workflow `{}`, which it runs, is unavailable: {reason}", child.workflow))
             }
-            None if step.is_engines_own() => None,
+            None if step.is_engines_own() || step.dispensable.is_some() => None,
             None => actions.get(step.action.as_str())?.lacks(&step.written),
         })
     }

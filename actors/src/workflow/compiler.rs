@@ -256,6 +256,7 @@ impl<'a> Compiler<'a> {
         let retry = self.retry(&at("retry"), &spec.retry.clone().unwrap_or_default());
         let on_failure = spec.on_failure.clone();
         let (class, services, settles) = (effect.class, action.info().services, action.settles());
+        let dispensable = if spec.optional { self.lacks(spec, &written) } else { None };
         Some(Step {
             name: spec.name.clone(),
             action: spec.action.clone(),
@@ -271,9 +272,20 @@ impl<'a> Compiler<'a> {
             undo: None,
             services,
             written,
+            dispensable,
             when,
             with,
         })
+    }
+
+    /// Why a step that its workflow can do without cannot be done as this process is configured.
+    fn lacks(&mut self, spec: &StepSpec, written: &Written) -> Option<String> {
+        let action = self.actions.get(spec.action.as_str());
+        if action.is_none() {
+            let reason = format!("`{}` is done by the engine, and there whatever is configured", spec.action);
+            self.wrong(&Spot::of_step(&spec.name, "optional"), reason);
+        }
+        action?.lacks(written)
     }
 
     fn action(&mut self, spec: &StepSpec) -> Option<Does<'a>> {

@@ -136,6 +136,8 @@ pub struct Step {
     pub services: &'static [&'static str],
     /// What it hands over, as it was written.
     pub written: Written,
+    /// Why it cannot be done as this process is configured, when the workflow can do without it.
+    pub dispensable: Option<String>,
     pub(super) when: Option<Expression>,
     pub(super) with: Vec<Argument>,
 }

@@ -67,11 +67,11 @@ impl<'a> Graph<'a> {
             if before.contains(&step.name) {
                 mistakes.push((at("needs"), "it comes after itself; break the circle".to_owned()));
             }
-            let ways = [("on_failure.goto", Some(&step.on_failure)), ("on_timeout.goto", step.on_timeout.as_ref())];
+            let ways = [("on_failure", Some(&step.on_failure)), ("on_timeout", step.on_timeout.as_ref())];
             for (key, way) in ways {
-                let Some(OnFailure::Goto(target)) = way else { continue };
+                let Some((how, target)) = way.and_then(OnFailure::target) else { continue };
                 let reason = match () {
-                    () if !self.needs.contains_key(target.as_str()) => Some(format!("there is no step `{target}`")),
+                    () if !self.needs.contains_key(target) => Some(format!("there is no step `{target}`")),
                     () if *target == step.name => Some("it cannot go on at itself; `retry` tries it again".to_owned()),
                     () if before.contains(target) => Some(format!("`{target}` comes before it; name a later step")),
                     () if !self.before(target).contains(&step.name) => {
@@ -79,7 +79,7 @@ impl<'a> Graph<'a> {
                     }
                     () => None,
                 };
-                mistakes.extend(reason.map(|reason| (at(key), reason)));
+                mistakes.extend(reason.map(|reason| (at(&format!("{key}.{how}")), reason)));
             }
         }
         mistakes

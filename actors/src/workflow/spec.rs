@@ -104,6 +104,9 @@ pub struct StepSpec {
     /// An expression; if it does not hold, the step is skipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when: Option<String>,
+    /// Whether it is skipped where what it calls is not configured; without it the whole workflow is unavailable then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub optional: bool,
     /// What it hands over; texts are templates.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub with: BTreeMap<String, Json>,
@@ -159,6 +162,7 @@ impl UndoSpec {
             action,
             needs: None,
             when: None,
+            optional: false,
             with,
             undo: None,
             on_failure: OnFailure::Fail,
@@ -187,11 +191,23 @@ pub enum OnFailure {
     Continue,
     /// It goes on at a later step; what is not done by then is skipped.
     Goto(String),
+    /// The same, and when all is done it fails with what the step has failed with: what comes from there on tells
+    /// of the failure, and does not mend it.
+    FailAfter(String),
 }
 
 impl OnFailure {
     fn is_default(&self) -> bool {
         *self == Self::Fail
+    }
+
+    /// The later step at which the run goes on, with the key that says so.
+    pub(super) fn target(&self) -> Option<(&'static str, &str)> {
+        match self {
+            Self::Fail | Self::Continue => None,
+            Self::Goto(target) => Some(("goto", target)),
+            Self::FailAfter(target) => Some(("fail_after", target)),
+        }
     }
 }
 
