@@ -51,12 +51,13 @@ impl Check {
             say("source:        none is on; set a secret such as GITHUB_WEBHOOK_SECRET");
         }
         let Compiled { catalog, rules } = &plan.compiled;
+        let widest = catalog.all().map(|workflow| workflow.name.len()).max().unwrap_or_default();
         for workflow in catalog.all() {
             let standing = match rules.workflows.get(&workflow.name) {
                 Some(Availability::Unavailable { reason }) => format!("unavailable: {reason}"),
                 _ => "available".to_owned(),
             };
-            say(format_args!("workflow:      {:<20} {} steps  {standing}", workflow.name, workflow.steps.len()));
+            say(format_args!("workflow:      {:<widest$} {} steps  {standing}", workflow.name, workflow.steps.len()));
         }
         for route in rules.routes.listing() {
             say(format_args!("route:         {route}"));

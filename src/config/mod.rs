@@ -6,6 +6,7 @@ mod codegen;
 mod engine;
 mod generic;
 mod github_app;
+mod handlers;
 mod integrations;
 pub mod keys;
 pub mod merged;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use pointsman_actors::circuit_breaker::circuit::Policy;
 use pointsman_actors::workflow::spec::Defaults;
+use serde_json::Value as Json;
 
 use super::merged::{Merged, Origin, Problem};
 use super::value::Value;
@@ -119,8 +120,8 @@ pub struct Settings {
     pub audit_every: Duration,
     /// What workflows do not say themselves.
     pub workflow_defaults: Defaults,
-    /// Whether pull requests of Codegen are validated.
-    pub auto_validation: bool,
+    /// What the expressions of routes see of the configuration.
+    pub seen_by_routes: Json,
     /// Pause before a validation.
     pub pr_validation_delay: Duration,
     /// Priority of a route that names none.
@@ -194,7 +195,7 @@ impl Checker<'_> {
             circuits: self.flag("circuit_breaker.enabled").then(|| self.circuits()),
             audit_every: self.span("monitoring.audit_interval"),
             workflow_defaults: self.workflow_defaults(),
-            auto_validation: self.flag("github_handler.auto_validation"),
+            seen_by_routes: self.seen_by_routes(),
             pr_validation_delay: self.span("github_handler.pr_validation_delay"),
             default_priority: u8::try_from(self.count("event_router.default_priority")).unwrap_or(DEFAULT_PRIORITY),
             integrations: self.integrations(),

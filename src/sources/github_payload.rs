@@ -7,7 +7,11 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::loose::{First, Flag, Number, Object, Text};
-use super::{body_hash, contains_ignoring_case, is_codegen, ticket};
+use super::{body_hash, contains_ignoring_case, is_about_security, is_codegen, ticket};
+
+/// What every comment and review of ours holds, so that a repetition is recognised and none of them is taken for
+/// somebody's words.
+pub const MARK: &str = "<!-- pointsman:";
 
 /// The parts of a payload that anybody asks for. Everything else is passed over unread.
 #[derive(Deserialize, Default, Debug)]
@@ -74,6 +78,7 @@ struct PullRequest<'a> {
     body: Text<'a>,
     draft: Flag,
     merged: Flag,
+    mergeable_state: Text<'a>,
     updated_at: Text<'a>,
     user: Object<User<'a>>,
     head: Object<End<'a>>,
@@ -110,6 +115,7 @@ struct Item<'a> {
     id: Number,
     body: Text<'a>,
     state: Text<'a>,
+    author_association: Text<'a>,
     updated_at: Text<'a>,
     submitted_at: Text<'a>,
     user: Object<User<'a>>,
@@ -132,6 +138,8 @@ struct Check<'a> {
     conclusion: Text<'a>,
     head_sha: Text<'a>,
     head_branch: Text<'a>,
+    head_repository: Object<Repository<'a>>,
+    event: Text<'a>,
     run_number: Number,
     run_attempt: Number,
     updated_at: Text<'a>,
@@ -203,7 +211,11 @@ fn of_pull_request(facts: &mut Facts, envelope: &Envelope<'_>, pull: &PullReques
         || branch.starts_with("codegen-")
         || is_codegen(pull.title.as_str())
         || contains_ignoring_case(pull.body.as_str(), "@codegen");
-    set_tickets(facts, ticket::tickets(pull.title.as_str(), pull.body.as_str(), branch));
+    let (title, body) = (pull.title.as_str(), pull.body.as_str());
+    set_tickets(facts, ticket::tickets(title, body, branch));
+    insert(&mut facts.more, "closes_ticket", ticket::closed(title, body, branch));
+    facts.more.insert("is_security".to_owned(), is_about_security(&[title, body]).into());
+    facts.more.insert("conflicts".to_owned(), (pull.mergeable_state.as_str() == "dirty").into());
     facts.author = author;
 }
 
@@ -240,6 +252,9 @@ fn of_check(facts: &mut Facts, check: &Check<'_>) {
     facts.head_sha = check.head_sha.owned().or_else(|| facts.head_sha.take());
     facts.head_ref = check.head_branch.owned().or_else(|| facts.head_ref.take());
     facts.pr_number = check.pull_requests.0.as_ref().and_then(|pull| pull.number.0).or(facts.pr_number);
+    let head = check.head_repository.get(|head| head.full_name.owned());
+    facts.same_repository = head.map(|head| Some(head) == facts.repository).or(facts.same_repository);
+    insert(&mut facts.more, "run_event", check.event.owned());
     insert(&mut facts.more, "run_id", check.id.0);
     insert(&mut facts.more, "run_number", check.run_number.0);
     insert(&mut facts.more, "run_attempt", check.run_attempt.0);
@@ -251,7 +266,12 @@ fn of_comment(facts: &mut Facts, comment: &Item<'_>) {
     insert(&mut facts.more, "comment_id", comment.id.0);
     insert(&mut facts.more, "comment_author", comment.user.get(|user| user.login.owned()));
     insert(&mut facts.more, "review_state", comment.state.owned());
-    facts.more.insert("mentions_codegen".to_owned(), is_codegen(comment.body.as_str()).into());
+    insert(&mut facts.more, "author_association", comment.author_association.owned());
+    let body = comment.body.as_str();
+    // Who talks about Codegen asks nothing of it; whoever names it as one is named does.
+    facts.more.insert("mentions_codegen".to_owned(), contains_ignoring_case(body, "@codegen").into());
+    facts.more.insert("is_ours".to_owned(), body.contains(MARK).into());
+    facts.more.insert("is_security".to_owned(), is_about_security(&[body]).into());
 }
 
 fn of_the_rest(facts: &mut Facts, envelope: &Envelope<'_>) {

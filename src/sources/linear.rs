@@ -14,7 +14,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::loose::{self, Number, Object, Text};
-use super::{SourceSettings, body_hash, is_codegen, is_json, signature, stored};
+use super::{SourceSettings, body_hash, is_about_security, is_codegen, is_json, signature, stored};
 
 const DELIVERY: &str = "linear-delivery";
 const STORED: [&str; 4] = [DELIVERY, "linear-event", "user-agent", "content-type"];
@@ -65,6 +65,7 @@ struct Entity<'a> {
     id: Text<'a>,
     identifier: Text<'a>,
     title: Text<'a>,
+    description: Text<'a>,
     #[serde(rename = "updatedAt")]
     updated_at: Text<'a>,
     priority: Number,
@@ -252,7 +253,12 @@ fn of_entity(facts: &mut Facts, entity: &Entity<'_>) {
         [&entity.assignee, &entity.delegate].into_iter().any(|person| person.get(codegen) == Some(true));
     facts.author = entity.creator.get(name).or_else(|| entity.user.get(name));
     match facts.event_type.as_str() {
-        "issue" => facts.issue_id = entity.id.owned(),
+        "issue" => {
+            facts.issue_id = entity.id.owned();
+            let is_security = is_about_security(&[entity.title.as_str(), entity.description.as_str()]);
+            facts.more.insert("is_security".to_owned(), is_security.into());
+            facts.more.extend(entity.updated_at.owned().map(|at| ("updated_at".to_owned(), at.into())));
+        }
         _ => {
             facts.issue_id = entity.issue_id.owned();
             if facts.event_type == "comment" {

@@ -5,7 +5,7 @@
 mod claude_code;
 mod codegen;
 mod github;
-mod github_payload;
+pub mod github_payload;
 mod linear;
 mod loose;
 mod secret;
@@ -101,8 +101,18 @@ fn body_hash(body: &[u8]) -> String {
 }
 
 /// Whether a name, login or e-mail address is Codegen's.
-fn is_codegen(name: &str) -> bool {
+pub fn is_codegen(name: &str) -> bool {
     contains_ignoring_case(name, "codegen")
+}
+
+/// Words that say that something is about security. Whole words: an author is no authentication.
+const OF_SECURITY: [&str; 8] =
+    ["security", "vulnerability", "vulnerabilities", "cve", "auth", "authentication", "authorization", "permissions"];
+
+/// Whether one of these texts is about security.
+fn is_about_security(texts: &[&str]) -> bool {
+    let words = texts.iter().flat_map(|text| text.split(|c: char| !c.is_alphanumeric()));
+    words.into_iter().any(|word| OF_SECURITY.iter().any(|known| word.eq_ignore_ascii_case(known)))
 }
 
 /// Whether `text` contains `part` (lower-case ASCII), whatever the case.

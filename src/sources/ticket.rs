@@ -32,6 +32,44 @@ pub fn tickets(title: &str, body: &str, branch: &str) -> Vec<String> {
     found
 }
 
+/// Words before a ticket by which people say that it is done with the change (linear.app/docs, "GitHub integration").
+const CLOSING: [&str; 18] = [
+    "close",
+    "closes",
+    "closed",
+    "closing",
+    "fix",
+    "fixes",
+    "fixed",
+    "fixing",
+    "resolve",
+    "resolves",
+    "resolved",
+    "resolving",
+    "complete",
+    "completes",
+    "completed",
+    "completing",
+    "implement",
+    "implements",
+];
+
+/// The ticket that is done when a pull request is merged: one that its title or its branch names, or its body after a word
+/// that says so. Others are only talked about.
+pub fn closed(title: &str, body: &str, branch: &str) -> Option<String> {
+    let named = in_text(title, false).chain(in_text(branch, true)).next();
+    named.or_else(|| body.match_indices('-').find_map(|(dash, _)| closed_at(body, dash)))
+}
+
+fn closed_at(body: &str, dash: usize) -> Option<String> {
+    let ticket = ticket_at(body, dash, false)?;
+    let before = body.get(..dash)?.trim_end_matches(|c: char| c.is_ascii_uppercase());
+    // `Fixes: [ENG-45](https://…)`.
+    let before = before.trim_end_matches(|c: char| c.is_whitespace() || matches!(c, ':' | '[' | '(' | '*'));
+    let word = before.rsplit(|c: char| !c.is_alphabetic()).next()?;
+    CLOSING.iter().any(|closing| word.eq_ignore_ascii_case(closing)).then_some(ticket)
+}
+
 fn in_text(text: &str, any_case: bool) -> impl Iterator<Item = String> + '_ {
     text.match_indices('-').filter_map(move |(dash, _)| ticket_at(text, dash, any_case))
 }
@@ -69,6 +107,19 @@ fn ticket_at(text: &str, dash: usize, any_case: bool) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_ticket_is_closed_by_who_says_so() {
+        let check = |title, body, branch, expect: Option<&str>| {
+            assert_eq!(closed(title, body, branch).as_deref(), expect, "{title}|{body}|{branch}");
+        };
+        check("ENG-45: fix", "", "", Some("ENG-45"));
+        check("Fix it", "", "codegen/zam-526-fix", Some("ZAM-526"));
+        check("Fix it", "See ENG-7, it is like ENG-8.", "main", None);
+        check("Fix it", "See ENG-7.\n\nFixes ENG-45", "", Some("ENG-45"));
+        check("Fix it", "**Closes: [ENG-45](https://linear.app/acme/issue/ENG-45)**", "", Some("ENG-45"));
+        check("Fix it", "prefixes ENG-45, unresolved ENG-46", "", None);
+    }
 
     #[test]
     fn tickets_are_found_where_people_write_them() {

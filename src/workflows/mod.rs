@@ -19,12 +19,24 @@ use crate::sources;
 use written::Written;
 
 /// The built-in definitions, a file for each workflow with its routes.
-const BUILT_IN: [(&str, &str); 1] = [("pr_validation.toml", include_str!("pr_validation.toml"))];
+const BUILT_IN: [(&str, &str); 13] = [
+    ("pr_validation.toml", include_str!("pr_validation.toml")),
+    ("pr_revalidation.toml", include_str!("pr_revalidation.toml")),
+    ("pr_merged.toml", include_str!("pr_merged.toml")),
+    ("workflow_failure.toml", include_str!("workflow_failure.toml")),
+    ("codegen_review.toml", include_str!("codegen_review.toml")),
+    ("codegen_push.toml", include_str!("codegen_push.toml")),
+    ("codegen_mention.toml", include_str!("codegen_mention.toml")),
+    ("codegen_task.toml", include_str!("codegen_task.toml")),
+    ("codegen_assigned.toml", include_str!("codegen_assigned.toml")),
+    ("codegen_unassigned.toml", include_str!("codegen_unassigned.toml")),
+    ("codegen_requirements_updated.toml", include_str!("codegen_requirements_updated.toml")),
+    ("codegen_cleanup.toml", include_str!("codegen_cleanup.toml")),
+    ("issue_completed.toml", include_str!("issue_completed.toml")),
+];
 
-/// The workflow whose pause has a setting of its own.
-const PR_VALIDATION: &str = "pr_validation";
-/// The route that has a switch of its own.
-const CODEGEN_PR_OPENED: &str = "codegen-pr-opened";
+/// The workflows whose pause has a setting of its own.
+const VALIDATIONS: [&str; 2] = ["pr_validation", "pr_revalidation"];
 
 /// What can be started, and what starts it.
 pub struct Compiled {
@@ -67,6 +79,7 @@ pub fn compile(loaded: &Loaded, actions: &Actions) -> anyhow::Result<Compiled> {
         sources: &sources::NAMES,
         inputs_of: &|name| catalog.get(name).map(|definition| &definition.inputs),
         default_priority: loaded.settings.default_priority,
+        settings: loaded.settings.seen_by_routes.clone(),
     };
     let routes = RouteTable::compile(routes.clone(), &surroundings)
         .map_err(|errors| all_of(errors.iter().map(|error| written.place_of_route(error))))
@@ -104,11 +117,10 @@ fn built_in(loaded: &Loaded) -> anyhow::Result<Written> {
         written.add(&file).map_err(|errors| all_of(errors.iter()))?;
     }
     written.replaceable();
-    if let Some(workflow) = written.workflows.get_mut(PR_VALIDATION) {
-        set_delay(workflow, loaded.settings.pr_validation_delay);
-    }
-    for route in written.routes.iter_mut().filter(|route| route.name == CODEGEN_PR_OPENED) {
-        route.enabled = loaded.settings.auto_validation;
+    for name in VALIDATIONS {
+        if let Some(workflow) = written.workflows.get_mut(name) {
+            set_delay(workflow, loaded.settings.pr_validation_delay);
+        }
     }
     Ok(written)
 }

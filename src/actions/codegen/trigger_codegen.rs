@@ -51,7 +51,7 @@ impl Action for TriggerCodegen {
         Box::pin(async move {
             let codegen = codegen.ok_or_else(agent::not_configured)?;
             let prompt = With(&attempt.with).text("prompt")?;
-            create(&codegen, prompt, &attempt).await
+            create(&codegen, prompt, None, &attempt).await
         })
     }
 
@@ -74,13 +74,18 @@ impl Action for TriggerCodegen {
     }
 }
 
-/// Begins a new run.
-pub(super) async fn create(codegen: &Codegen, prompt: String, attempt: &Attempt) -> Result<Success, Failure> {
+/// Begins a new run, for a subject if it has one.
+pub(super) async fn create(
+    codegen: &Codegen,
+    prompt: String,
+    subject: Option<String>,
+    attempt: &Attempt,
+) -> Result<Success, Failure> {
     let with = With(&attempt.with);
     let repo_id = codegen.repository(&with.text("repository")?).await?;
     let chosen = |text: String| Some(text).filter(|text| !text.is_empty());
     let (model, agent_type) = (chosen(with.text_or_empty("model")?), chosen(with.text_or_empty("agent_type")?));
-    let run = codegen.create(&NewRun { prompt, repo_id, model, agent_type }, &attempt.key).await?;
+    let run = codegen.create(&NewRun { prompt, repo_id, model, agent_type, subject }, &attempt.key).await?;
     Ok(agent::begun(&run))
 }
 

@@ -1,5 +1,6 @@
-//! `trigger_codegen_fix`: has Codegen mend a pull request after what an analysis found, and is done when that is. With the
-//! number of an earlier run the same agent goes on, knowing what it did.
+//! `trigger_codegen_fix`: has Codegen change a pull request after what an analysis found or somebody asks, and is done when
+//! that is. With the number of an earlier run the same agent goes on, knowing what it did. Agents cost, and what one could
+//! not mend in several tries needs a person: the number of tries can be bounded.
 
 use std::sync::Arc;
 
@@ -11,9 +12,9 @@ use pointsman_actors::executor::port::{
 };
 use serde_json::Value as Json;
 
-use super::agent::{self, AGENT_TYPE, MODEL, NOT_CONFIGURED, REPOSITORY, SERVICES, WAITS};
+use super::agent::{self, AGENT_TYPE, MODEL, NOT_CONFIGURED, SERVICES, WAITS};
 use super::trigger_codegen::{create, look};
-use crate::actions::pull_request::PR_NUMBER;
+use crate::actions::pull_request::{PR_NUMBER, REPOSITORY};
 use crate::actions::with::With;
 use crate::integrations::codegen::{Codegen, Standing};
 
@@ -24,7 +25,10 @@ static INFO: ActionInfo = ActionInfo {
     parameters: &[
         REPOSITORY,
         PR_NUMBER,
+        Parameter { name: "goal", accepts: Accepts::Text, default: Some(GOAL) },
         Parameter { name: "analysis", accepts: Accepts::Text, default: None },
+        // So many runs may be begun for the pull request; 0 for any number.
+        Parameter { name: "at_most", accepts: Accepts::Number, default: Some("{{ 0 }}") },
         Parameter { name: "run_id", accepts: Accepts::OptionalText, default: Some("") },
         MODEL,
         AGENT_TYPE,
@@ -33,6 +37,9 @@ static INFO: ActionInfo = ActionInfo {
     waits: Some(WAITS),
     services: SERVICES,
 };
+
+/// What the agent is to do when nobody says anything else.
+const GOAL: &str = "A check of it has failed: mend what made it fail.";
 
 /// The action.
 pub struct TriggerCodegenFix {
@@ -59,10 +66,14 @@ impl Action for TriggerCodegenFix {
         let codegen = self.codegen.clone();
         Box::pin(async move {
             let (codegen, with) = (codegen.ok_or_else(agent::not_configured)?, With(&attempt.with));
-            let prompt = prompt(&with.text("repository")?, with.number("pr_number")?, &with.text("analysis")?);
+            let subject = format!("{}#{}", with.text("repository")?, with.number("pr_number")?);
+            let prompt = prompt(&subject, &with.text("goal")?, &with.text("analysis")?);
             match earlier(&with)? {
                 Some(run_id) => Ok(agent::begun(&codegen.resume(run_id, &prompt, &attempt.key).await?)),
-                None => create(&codegen, prompt, &attempt).await,
+                None => {
+                    bounded(&codegen, &subject, with.number("at_most")?).await?;
+                    create(&codegen, prompt, Some(subject), &attempt).await
+                }
             }
         })
     }
@@ -97,6 +108,15 @@ fn earlier(with: &With<'_>) -> Result<Option<u64>, Failure> {
     if with.text_or_empty("run_id")?.is_empty() { Ok(None) } else { with.number("run_id").map(Some) }
 }
 
+/// Refuses another run for a pull request for which there were so many.
+async fn bounded(codegen: &Codegen, subject: &str, at_most: u64) -> Result<(), Failure> {
+    if at_most == 0 || codegen.count(subject).await? < at_most {
+        return Ok(());
+    }
+    let message = format!("{at_most} agent runs were begun for {subject}, and no more are; it needs a person");
+    Err(Failure::new(ErrorClass::Validation, message))
+}
+
 /// Whether an earlier run goes on again. Nothing that we send with a prompt can be seen afterwards: of one that is not at
 /// work nobody can say whether it never went on or has ended once more.
 async fn look_at(codegen: &Codegen, run_id: u64) -> Result<Success, Failure> {
@@ -109,10 +129,10 @@ async fn look_at(codegen: &Codegen, run_id: u64) -> Result<Success, Failure> {
     Err(Failure::new(ErrorClass::Validation, message))
 }
 
-fn prompt(repository: &str, pr_number: u64, analysis: &str) -> String {
+fn prompt(subject: &str, goal: &str, analysis: &str) -> String {
     format!(
-        "A check of pull request #{pr_number} of {repository} has failed. Mend it with commits to the branch of that pull \
-         request; open no other one. Change nothing that has no part in the failure.\n\n\
-         What the analysis found:\n\n{analysis}\n"
+        "Work on the pull request {subject}, with commits to its branch; open no other one. {goal} Change nothing that has \
+         no part in that.\n\n\
+         What is known:\n\n{analysis}\n"
     )
 }

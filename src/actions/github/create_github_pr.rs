@@ -138,7 +138,7 @@ fn named(with: &With<'_>, repository: &str) -> Result<Option<u64>, Failure> {
 }
 
 /// The number in `https://HOST/owner/name/pull/7`.
-fn number_in(url: &str, repository: &str) -> Option<u64> {
+pub(super) fn number_in(url: &str, repository: &str) -> Option<u64> {
     let path = url.split(['?', '#']).next()?.split_once("://")?.1.split_once('/')?.1;
     let (of, rest) = path.split_once("/pull/")?;
     let number = rest.split('/').next()?.parse().ok()?;

@@ -5,6 +5,7 @@ pub mod analyze_workflow_failure;
 pub mod cleanup_branches;
 pub mod create_github_pr;
 pub mod failure_log;
+pub mod find_pull_request;
 pub mod generate_pr_review;
 pub mod github_comment;
 pub mod lines;
@@ -29,6 +30,7 @@ pub fn all(integrations: &Integrations) -> Vec<Arc<dyn Action>> {
         Arc::new(github_comment::GithubComment(github())),
         Arc::new(post_github_review::PostGithubReview(github())),
         Arc::new(create_github_pr::CreateGithubPr(github())),
+        Arc::new(find_pull_request::FindPullRequest(github())),
         Arc::new(cleanup_branches::CleanupBranches(github())),
         Arc::new(analyze_pr_changes::AnalyzePrChanges(github())),
         Arc::new(analyze_workflow_failure::AnalyzeWorkflowFailure(github())),

@@ -4,6 +4,7 @@ mod issue_text;
 mod linear_agent_activity;
 mod linear_agent_session;
 mod linear_comment;
+mod linear_user;
 mod named_in_text;
 mod parse_linear_requirements;
 mod update_linear_issue;
@@ -29,12 +30,13 @@ const ISSUE: Parameter = Parameter { name: "issue", accepts: Accepts::Text, defa
 const SESSION: Parameter = Parameter { name: "session", accepts: Accepts::Text, default: Some("{{ input.session }}") };
 
 /// All of them, with what they call.
-pub fn all(linear: Option<&Arc<Linear>>) -> [Arc<dyn Action>; 5] {
+pub fn all(linear: Option<&Arc<Linear>>) -> [Arc<dyn Action>; 6] {
     let door = || Door(linear.cloned());
     [
         Arc::new(parse_linear_requirements::ParseLinearRequirements(door())),
         Arc::new(update_linear_issue::UpdateLinearIssue(door())),
         Arc::new(linear_comment::LinearComment(door())),
+        Arc::new(linear_user::LinearUser(door())),
         Arc::new(linear_agent_activity::LinearAgentActivity(door())),
         Arc::new(linear_agent_session::LinearAgentSession(door())),
     ]

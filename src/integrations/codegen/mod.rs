@@ -44,6 +44,12 @@ const REMEMBERED: Duration = Duration::from_secs(3_600);
 /// The field of a run's metadata that holds our key.
 const KEY: &str = "pointsman_key";
 
+/// The field that holds what a run works on.
+const SUBJECT: &str = "pointsman_subject";
+
+/// Pages of runs among which those of a subject are counted: what is older has nothing to do with what goes on now.
+const COUNTED_PAGES: usize = 3;
+
 /// What the configuration says of Codegen.
 #[derive(Clone, Debug)]
 pub struct CodegenSettings {
@@ -84,6 +90,8 @@ pub struct NewRun {
     pub model: Option<String>,
     /// `codegen` or `claude_code`; the organisation's own without it.
     pub agent_type: Option<String>,
+    /// What it works on, by which its like are counted, such as `owner/name#7`.
+    pub subject: Option<String>,
 }
 
 impl Codegen {
@@ -120,7 +128,7 @@ impl Codegen {
         body.insert("repo_id".to_owned(), json!(run.repo_id));
         let chosen = [("model", &run.model), ("agent_type", &run.agent_type)];
         body.extend(chosen.into_iter().filter_map(|(name, value)| Some((name.to_owned(), json!(value.as_ref()?)))));
-        body.insert("metadata".to_owned(), json!({ KEY: key }));
+        body.insert("metadata".to_owned(), json!({ KEY: key, SUBJECT: run.subject }));
         self.begin("/agent/run", &Json::Object(body), key).await
     }
 
@@ -152,6 +160,20 @@ impl Codegen {
         let message =
             format!("none of the {} newest agent runs carries the key, and there are more", MOST_PAGES * PAGE);
         Err(Failure::new(ErrorClass::Validation, message))
+    }
+
+    /// How many of the newest agent runs were begun for `subject`.
+    pub async fn count(&self, subject: &str) -> Result<u64, Failure> {
+        let is_its = |run: &&Json| run.pointer(&format!("/metadata/{SUBJECT}")).and_then(Json::as_str) == Some(subject);
+        let mut found = 0;
+        for page in 0..COUNTED_PAGES {
+            let (runs, is_last) = self.page("/agent/runs", page).await?;
+            found += runs.iter().filter(is_its).count() as u64;
+            if is_last {
+                break;
+            }
+        }
+        Ok(found)
     }
 
     /// The number that Codegen gives a repository, by its full name.

@@ -27,6 +27,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 
 use super::http::Answer;
+use crate::sources::github_payload::MARK;
 pub use app::{AppCredential, AppKey};
 use cache::Cache;
 pub use call::Credential;
@@ -119,7 +120,7 @@ pub fn marked(text: &str, key: &str) -> String {
 
 /// What [`marked`] leaves in a text.
 pub fn mark(key: &str) -> String {
-    format!("<!-- pointsman:{key} -->")
+    format!("{MARK}{key} -->")
 }
 
 #[cfg(test)]

@@ -24,6 +24,8 @@ const fn mutation(name: &'static str, text: &'static str) -> Document {
 pub const ISSUE: Document = query("Issue", include_str!("documents/issue.graphql"));
 /// Where a ticket stands, and the states of one type that its team has.
 pub const ISSUE_STATES: Document = query("IssueStates", include_str!("documents/issue_states.graphql"));
+/// Somebody.
+pub const USER: Document = query("User", include_str!("documents/user.graphql"));
 /// Changes a ticket.
 pub const ISSUE_UPDATE: Document = mutation("IssueUpdate", include_str!("documents/issue_update.graphql"));
 /// Writes a comment.
@@ -46,9 +48,10 @@ pub const AGENT_SESSION_UPDATE: Document =
     mutation("AgentSessionUpdate", include_str!("documents/agent_session_update.graphql"));
 
 /// All of them: nothing else is sent to Linear.
-pub const ALL: [Document; 10] = [
+pub const ALL: [Document; 11] = [
     ISSUE,
     ISSUE_STATES,
+    USER,
     ISSUE_UPDATE,
     COMMENT_CREATE,
     COMMENT,

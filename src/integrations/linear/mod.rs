@@ -23,7 +23,7 @@ use sha2::{Digest, Sha256};
 use super::http;
 use crate::config::settings::SecretText;
 use documents::Document;
-use issue::{Issue, Made, Nodes, Standing, State};
+use issue::{Issue, Made, Nodes, Person, Standing, State};
 use limits::Limits;
 
 /// How tokens of OAuth begin; they are carried as RFC 6750 says. Anything else is a personal key, such as
@@ -76,6 +76,11 @@ impl Linear {
             nodes.sort_by(|one, other| one.position.total_cmp(&other.position));
         }
         Ok(standing)
+    }
+
+    /// Somebody, by id.
+    pub async fn user(&self, id: &str) -> Result<Person, Failure> {
+        self.call(&documents::USER, json!({ "id": id }), None).await
     }
 
     /// Moves a ticket to a state; doing that again is as doing it once.

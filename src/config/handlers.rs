@@ -1,0 +1,25 @@
+//! What the expressions of routes see of the configuration, as `settings`: what people want done about events of GitHub
+//! and Linear.
+
+use serde_json::{Value as Json, json};
+
+use super::settings::Checker;
+
+impl Checker<'_> {
+    pub(super) fn seen_by_routes(&self) -> Json {
+        json!({
+            "github_handler": {
+                "auto_validation": self.flag("github_handler.auto_validation"),
+                "auto_update_linear": self.flag("github_handler.auto_update_linear"),
+                "auto_fix": self.flag("github_handler.auto_fix"),
+            },
+            "linear_handler": {
+                "auto_codegen": self.flag("linear_handler.auto_codegen"),
+                "auto_update_github": self.flag("linear_handler.auto_update_github"),
+                "codegen_states": self.list("linear_handler.codegen_states"),
+                "completed_states": self.list("linear_handler.completed_states"),
+                "default_repository": self.text("linear_handler.default_repository").unwrap_or_default(),
+            },
+        })
+    }
+}
