@@ -1,11 +1,18 @@
-//! What the expressions of routes see of the configuration, as `settings`: what people want done about events of GitHub
-//! and Linear.
+//! What people want done about events of GitHub and Linear. The expressions of routes see it as `settings`.
 
 use serde_json::{Value as Json, json};
 
-use super::settings::Checker;
+use super::settings::{Checker, Pauses};
 
 impl Checker<'_> {
+    pub(super) fn pauses(&self) -> Pauses {
+        Pauses {
+            validation: self.span("github_handler.pr_validation_delay"),
+            push: self.span("github_handler.push_delay"),
+            requirements: self.span("linear_handler.requirements_delay"),
+        }
+    }
+
     pub(super) fn seen_by_routes(&self) -> Json {
         json!({
             "github_handler": {

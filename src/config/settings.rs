@@ -122,8 +122,8 @@ pub struct Settings {
     pub workflow_defaults: Defaults,
     /// What the expressions of routes see of the configuration.
     pub seen_by_routes: Json,
-    /// Pause before a validation.
-    pub pr_validation_delay: Duration,
+    /// How long built-in workflows wait before they begin.
+    pub pauses: Pauses,
     /// Priority of a route that names none.
     pub default_priority: u8,
     /// What steps call.
@@ -136,6 +136,17 @@ pub struct Settings {
     pub log_level: String,
     /// Whether log lines are JSON.
     pub log_json: bool,
+}
+
+/// How long built-in workflows wait before they begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pauses {
+    /// Before a validation.
+    pub validation: Duration,
+    /// Until no further push has come.
+    pub push: Duration,
+    /// Until nobody has changed a ticket's text again.
+    pub requirements: Duration,
 }
 
 /// Largest body when the source says nothing: GitHub sends up to 25 MB.
@@ -196,7 +207,7 @@ impl Checker<'_> {
             audit_every: self.span("monitoring.audit_interval"),
             workflow_defaults: self.workflow_defaults(),
             seen_by_routes: self.seen_by_routes(),
-            pr_validation_delay: self.span("github_handler.pr_validation_delay"),
+            pauses: self.pauses(),
             default_priority: u8::try_from(self.count("event_router.default_priority")).unwrap_or(DEFAULT_PRIORITY),
             integrations: self.integrations(),
             admin_token: self.admin_token(),

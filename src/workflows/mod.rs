@@ -14,6 +14,7 @@ use pointsman_actors::workflow::catalog::Catalog;
 use pointsman_actors::workflow::definition::{DELAY, Definition, DefinitionError, Spot, WAIT_FOR_EVENT};
 use pointsman_actors::workflow::spec::WorkflowSpec;
 
+use crate::config::settings::Pauses;
 use crate::config::{DefinitionFile, Loaded};
 use crate::sources;
 use written::Written;
@@ -34,9 +35,6 @@ const BUILT_IN: [(&str, &str); 13] = [
     ("codegen_cleanup.toml", include_str!("codegen_cleanup.toml")),
     ("issue_completed.toml", include_str!("issue_completed.toml")),
 ];
-
-/// The workflows whose pause has a setting of its own.
-const VALIDATIONS: [&str; 2] = ["pr_validation", "pr_revalidation"];
 
 /// What can be started, and what starts it.
 pub struct Compiled {
@@ -117,16 +115,32 @@ fn built_in(loaded: &Loaded) -> anyhow::Result<Written> {
         written.add(&file).map_err(|errors| all_of(errors.iter()))?;
     }
     written.replaceable();
-    for name in VALIDATIONS {
-        if let Some(workflow) = written.workflows.get_mut(name) {
-            set_delay(workflow, loaded.settings.pr_validation_delay);
+    let Pauses { validation, push, requirements } = loaded.settings.pauses;
+    for (name, workflow) in &mut written.workflows {
+        match name.as_str() {
+            "pr_validation" | "pr_revalidation" => set_delay(workflow, validation),
+            "codegen_push" => set_quiet(workflow, push),
+            "codegen_requirements_updated" => set_quiet(workflow, requirements),
+            _ => {}
         }
     }
     Ok(written)
 }
 
+fn set_quiet(workflow: &mut WorkflowSpec, quiet: Duration) {
+    if quiet.is_zero() {
+        workflow.debounce = None;
+    } else if let Some(debounce) = &mut workflow.debounce {
+        debounce.quiet = written_out(quiet);
+    }
+}
+
+fn written_out(span: Duration) -> String {
+    format!("{}ms", span.as_millis())
+}
+
 fn set_delay(workflow: &mut WorkflowSpec, delay: Duration) {
-    let delay = format!("{}ms", delay.as_millis());
+    let delay = written_out(delay);
     for step in workflow.steps.iter_mut().filter(|step| step.action == DELAY) {
         step.with.insert("duration".to_owned(), delay.clone().into());
     }

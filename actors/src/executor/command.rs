@@ -11,7 +11,7 @@ use super::port::EffectClass;
 use super::progress::StepState;
 use crate::run::{Ruling, RunStatus, What};
 use crate::time::Timestamp;
-use crate::workflow::definition::UNDO;
+use crate::workflow::definition::{Step, UNDO};
 use crate::workflow::spec::OnFailure;
 
 /// What an operator says.
@@ -156,7 +156,8 @@ impl Next<'_> {
         }
         let missing = from.needs.iter().find(|needed| match self.progress.steps.get(needed) {
             Some(StepState::Failed(_)) => {
-                definition.step(needed).is_some_and(|step| step.on_failure == OnFailure::Fail)
+                let fails_at_once = |step: &Step| step.on_failure == OnFailure::Fail;
+                self.progress.fatal.contains(*needed) || definition.step(needed).is_some_and(fails_at_once)
             }
             state => state.is_none_or(|state| !state.is_settled()),
         });

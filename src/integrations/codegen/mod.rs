@@ -128,7 +128,10 @@ impl Codegen {
         body.insert("repo_id".to_owned(), json!(run.repo_id));
         let chosen = [("model", &run.model), ("agent_type", &run.agent_type)];
         body.extend(chosen.into_iter().filter_map(|(name, value)| Some((name.to_owned(), json!(value.as_ref()?)))));
-        body.insert("metadata".to_owned(), json!({ KEY: key, SUBJECT: run.subject }));
+        let metadata = [(KEY, Some(key)), (SUBJECT, run.subject.as_deref())];
+        let metadata: Map<String, Json> =
+            metadata.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.into()))).collect();
+        body.insert("metadata".to_owned(), metadata.into());
         self.begin("/agent/run", &Json::Object(body), key).await
     }
 

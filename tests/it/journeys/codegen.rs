@@ -87,7 +87,7 @@ async fn push(site: &Site, says: &str, run: &str) -> String {
 }
 
 /// The agent run with this number says how it is.
-async fn call_back(site: &Site, id: u64) -> Answer {
+pub async fn call_back(site: &Site, id: u64) -> Answer {
     let run = site.world().agent_runs().into_iter().find(|run| run.id == id).unwrap();
     let body = callback(&run).to_string();
     let headers = [("content-type", "application/json"), ("x-codegen-signature", &*sign(body.as_bytes()))];
@@ -294,7 +294,7 @@ async fn a_fix_goes_on_with_the_agent_that_is_known() {
     let runs = site.world().agent_runs();
     assert_eq!((runs.len(), runs[0].prompts.len()), (1, 2));
     for (prompt, finding) in runs[0].prompts.iter().zip(["fails in src/lib.rs", "in another place"]) {
-        assert!(prompt.contains("pull request #5 of acme/shop") && prompt.contains(finding), "{prompt}");
+        assert!(prompt.contains("the pull request acme/shop#5") && prompt.contains(finding), "{prompt}");
     }
 }
 

@@ -223,7 +223,7 @@ fn every_kind_of_mistake_is_named_with_its_place() {
             "a run of what there is not",
             "action = \"send_notification\"",
             "action = \"run_workflow\"\ndeadline = \"1m\"\nwith = { workflow = \"v\" }\n[[workflows.w.steps]]\nname = \"more\"\naction = \"send_notification\"",
-            "line 21: workflow `w`, step `tell`, with.workflow: there is no workflow `v`; there are pr_validation, w",
+            "line 21: workflow `w`, step `tell`, with.workflow: there is no workflow `v`; there are codegen_assigned, ",
         ),
         (
             "a run of itself",

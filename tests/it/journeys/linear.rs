@@ -62,7 +62,7 @@ async fn deliver(site: &Site, body: Value) -> String {
     site.run_of(&answer).await
 }
 
-async fn send(site: &Site, mut body: Value) -> Answer {
+pub async fn send(site: &Site, mut body: Value) -> Answer {
     body["webhookTimestamp"] = now_millis().into();
     let body = body.to_string();
     let code = sign(body.as_bytes()).trim_start_matches("sha256=").to_owned();

@@ -174,7 +174,9 @@ async fn busy_site() -> (Site, Vec<String>) {
 async fn a_fall_of_any_component_that_drives_runs_holds_up_none() {
     for component in ["executor", "dispatcher", "timer"] {
         let (site, mut runs) = busy_site().await;
-        let vitals = site.server.tree().roster.of(component).remove(0);
+        let mut all = site.server.tree().roster.of(component);
+        all.retain(|vitals| component != "executor" || vitals.instance() == "pr_validation");
+        let vitals = all.remove(0);
         for fall in 1..=3 {
             vitals.rehearse(Drill::NextMessage);
             let number = 100 + fall;

@@ -147,7 +147,11 @@ async fn a_program_that_is_no_claude_fails_the_run_and_is_named() {
     let answer = site.open_pull(12, "a1").await;
     let run = site.until(&site.run_of(&answer).await, "failed").await;
     assert!(run["reason"].as_str().unwrap().contains("is not JSON: `Welcome!`"), "{run:#}");
-    assert!(site.world().statuses(REPOSITORY, "a1").is_empty());
+    let status = site.world().statuses(REPOSITORY, "a1").remove(0);
+    assert_eq!(status.state, "error", "nobody waits for a verdict that does not come");
+    assert!(status.description.starts_with("Could not be validated: "), "{status:?}");
+    let told = site.world().notifications();
+    assert!(told[0].starts_with("acme/shop#12 could not be validated: ") && told.len() == 1, "{told:?}");
 }
 
 #[actix::test]
@@ -209,19 +213,9 @@ async fn a_pause_survives_the_process_and_is_not_shortened() {
     assert!(run["delayedMs"].as_u64().unwrap() >= 1_500);
 }
 
-const ON_PUSH: &str = r#"
-[[routes]]
-name = "pushed"
-source = "github"
-event = "pull_request"
-actions = ["synchronize"]
-workflow = "pr_validation"
-input = { repository = "facts.repository", pr_number = "facts.pr_number", head_sha = "facts.head_sha", head_order = "facts.head_order" }
-"#;
-
 #[actix::test]
 async fn a_newer_head_takes_the_place_of_an_older_one() {
-    let site = Site::start(ON_PUSH).await;
+    let site = Site::start("").await;
     site.world().state().claude_next.push(Plan { delay_ms: 2_500, ..Plan::default() });
     let answer = site.open_pull(12, "a1").await;
     let older = site.run_of(&answer).await;
@@ -242,7 +236,7 @@ async fn a_newer_head_takes_the_place_of_an_older_one() {
 
 #[actix::test]
 async fn a_late_older_head_takes_nobodys_place() {
-    let site = Site::start_with(ON_PUSH, &[("GITHUB_HANDLER_PR_VALIDATION_DELAY", "700")]).await;
+    let site = Site::start_with("", &[("GITHUB_HANDLER_PR_VALIDATION_DELAY", "700")]).await;
     site.put_pull(12, "a1", "+x\n");
     site.world().push_head(REPOSITORY, 12, "b2");
     let newer = site.tell("synchronize", 12, ("b2", Some("a1")), "2026-01-05T10:00:09Z").await;

@@ -44,7 +44,7 @@ impl Process {
 
     /// An operator ends a run.
     pub(crate) async fn cancel(self: Arc<Self>, which: usize) {
-        let Some((run, workflow)) = self.open_run(which, |workflow| workflow != "pr_validation").await else { return };
+        let Some((run, workflow)) = self.open_run(which, |workflow| !workflow.starts_with("pr_")).await else { return };
         self.world.state().cancelled.insert(run);
         if self.tell((run, &workflow), Command::Cancel { reason: "by chance".into() }).await.is_ok() {
             self.world.state().ending.insert(run);

@@ -6,11 +6,13 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use pointsman::actions as product;
 use pointsman::actions::send_notification::SendNotification;
 use pointsman::actions::update_pr_status::UpdatePrStatus;
 use pointsman::actions::validate_pr::ValidatePr;
 use pointsman::config::settings::Settings;
 use pointsman::config::{DefinitionFile, Loaded, Merged};
+use pointsman::integrations::Integrations;
 use pointsman::sources::{self, Secret, SourceSettings};
 use pointsman::workflows;
 use pointsman_actors::circuit_breaker::circuit::Policy as CircuitPolicy;
@@ -24,7 +26,7 @@ use pointsman_actors::retention::policy::Policy as RetentionPolicy;
 use pointsman_actors::router::actor::CurrentRules;
 use pointsman_actors::router::patience::Patience;
 use pointsman_actors::supervisor::{Drill, Escalation, Life, Vitals};
-use pointsman_actors::time::Clock;
+use pointsman_actors::time::{Clock, SystemClock};
 use pointsman_actors::tree::{Ports, Tree, WorkerDoors};
 use pointsman_actors::workflow::catalog::Catalog;
 
@@ -36,18 +38,6 @@ use crate::store::{Disk, SimStore};
 use crate::watched::watched;
 use crate::workshop::crafts;
 use crate::world::World;
-
-/// Beside what is built in: pushes are validated too.
-const ON_PUSH: &str = r#"
-[[routes]]
-name = "codegen-pr-pushed"
-source = "github"
-event = "pull_request"
-actions = ["synchronize"]
-when = "facts.is_codegen_pr and not facts.draft"
-workflow = "pr_validation"
-input = { repository = "facts.repository", pr_number = "facts.pr_number", head_sha = "facts.head_sha", head_order = "facts.head_order" }
-"#;
 
 /// Something that is called back, in bursts, and in its turn.
 const GENERATION: &str = r#"
@@ -155,11 +145,7 @@ fn compiled() -> &'static (Catalog, CurrentRules) {
         let (merged, mut problems) = Merged::merge("", &std::collections::BTreeMap::new(), &[]);
         let settings = Settings::check(&merged, 2, &mut problems).unwrap();
         let file = |name: &str, text: &str| DefinitionFile { name: name.into(), text: text.into() };
-        let definitions = vec![
-            file("on_push.toml", ON_PUSH),
-            file("generation.toml", GENERATION),
-            file("stories.toml", include_str!("stories.toml")),
-        ];
+        let definitions = vec![file("generation.toml", GENERATION), file("stories.toml", include_str!("stories.toml"))];
         let loaded = Loaded { merged, settings, file: None, definitions, passed_on: Vec::new() };
         let nowhere =
             World::new(crate::plan::Plan::of(&mut fastrand::Rng::with_seed(0)), fastrand::Rng::with_seed(0), false);
@@ -168,15 +154,26 @@ fn compiled() -> &'static (Catalog, CurrentRules) {
     })
 }
 
+/// All that the product can do, as it is where nothing is configured: workflows of these are there and unavailable.
+fn unconfigured() -> &'static Actions {
+    static UNCONFIGURED: OnceLock<Actions> = OnceLock::new();
+    UNCONFIGURED.get_or_init(|| {
+        let (merged, mut problems) = Merged::merge("", &std::collections::BTreeMap::new(), &[]);
+        let settings = Settings::check(&merged, 2, &mut problems).unwrap();
+        product::all(&Integrations::new(&settings.integrations, &[], Arc::new(SystemClock::new())))
+    })
+}
+
 fn actions(world: &World) -> Actions {
     let services = Arc::new(Services(world.clone()));
-    let actions: Vec<Arc<dyn Action>> = vec![
+    let own: Vec<Arc<dyn Action>> = vec![
         Arc::new(ValidatePr::new(Some(Arc::clone(&services)), Arc::clone(&services))),
         Arc::new(UpdatePrStatus::new(Some(Arc::clone(&services)))),
         Arc::new(SendNotification::new(Some(Arc::clone(&services)))),
         Arc::new(Generate(Arc::clone(&services))),
     ];
-    watched(actions.into_iter().chain(crafts(&services)).collect(), world)
+    let own = own.into_iter().chain(crafts(&services));
+    watched(unconfigured().values().cloned().chain(own).collect(), world)
 }
 
 fn ports(world: &World, disk: &Disk, after_death: bool) -> Ports {
@@ -229,6 +226,11 @@ fn ports(world: &World, disk: &Disk, after_death: bool) -> Ports {
             }
         }),
     }
+}
+
+/// Whether anything that happens here starts runs of this workflow.
+fn has_work(workflow: &str) -> bool {
+    !workflow.starts_with("codegen_") && !["pr_merged", "workflow_failure", "issue_completed"].contains(&workflow)
 }
 
 impl Process {
@@ -310,7 +312,9 @@ impl Process {
                 Moment::Pause(which, long) => _ = tokio::task::spawn_local(Arc::clone(&self).pause(which, long)),
                 Moment::Cancel(which) => _ = tokio::task::spawn_local(Arc::clone(&self).cancel(which)),
                 Moment::Fall(which) => {
-                    let all = self.tree.roster.all();
+                    // Of executors, those that have something to do.
+                    let mut all = self.tree.roster.all();
+                    all.retain(|vitals| vitals.row().component != "executor" || has_work(vitals.instance()));
                     let vitals = &all[which % all.len()];
                     let (component, instance) = (vitals.row().component, vitals.instance());
                     world.tell(format_args!("{component} {instance} will fall"));

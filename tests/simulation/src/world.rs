@@ -334,7 +334,7 @@ impl State {
     pub fn started(&mut self, run: &RunRecord) {
         let of = |name: &str| run.input.get(name).map(ToString::to_string).unwrap_or_default();
         let group = match run.workflow.as_str() {
-            "pr_validation" => format!("{}#{}", of("repository"), of("pr_number")),
+            "pr_validation" | "pr_revalidation" => format!("{}#{}", of("repository"), of("pr_number")),
             "generation" => of("branch"),
             "family" => of("topic"),
             _ => run.id.to_string(),

@@ -10,6 +10,10 @@ pub fn find(workspace: &Workspace, field: &str, arguments: &Map<String, Json>) -
     let id = arguments.get("id").and_then(Json::as_str).unwrap_or_default();
     match field {
         "issue" => workspace.issue(id).map(|found| issue(workspace, found)).ok_or_else(|| Refusal::not_found("Issue")),
+        "user" => {
+            let known = workspace.users.iter().find(|name| user_id(name) == id);
+            known.map(|name| person(name)).ok_or_else(|| Refusal::not_found("User"))
+        }
         "comment" => {
             let found = workspace.comments.iter().find(|comment| comment.id == id);
             found.map(|found| comment(&found.id, &found.body)).ok_or_else(|| Refusal::not_found("Comment"))
@@ -25,10 +29,6 @@ pub fn find(workspace: &Workspace, field: &str, arguments: &Map<String, Json>) -
 
 /// A ticket with all that is around it.
 pub fn issue(workspace: &Workspace, issue: &Issue) -> Json {
-    let person = |name: &String| {
-        let id = format!("user-{}", name.to_lowercase());
-        json!({"id": id, "name": name, "email": format!("{}@example.com", name.to_lowercase())})
-    };
     let states: Vec<Json> = workspace.states.iter().map(state).collect();
     let standing = workspace.states.iter().find(|state| state.name == issue.state);
     let key = issue.identifier.split('-').next().unwrap_or_default();
@@ -47,6 +47,15 @@ pub fn issue(workspace: &Workspace, issue: &Issue) -> Json {
         "team": {"id": "team-1", "key": key, "name": "Engineering", "states": states},
         "project": issue.project.as_ref().map(named), "labels": labels, "attachments": attached,
     })
+}
+
+/// The id of whoever has this name.
+pub fn user_id(name: &str) -> String {
+    format!("user-{}", name.to_lowercase())
+}
+
+fn person(name: &String) -> Json {
+    json!({"id": user_id(name), "name": name, "email": format!("{}@example.com", name.to_lowercase())})
 }
 
 /// A comment.

@@ -131,6 +131,8 @@ impl Limit {
 pub struct Workspace {
     /// The states of the one team.
     pub states: Vec<WorkflowState>,
+    /// The names of those who are there.
+    pub users: Vec<String>,
     /// Tickets.
     pub issues: Vec<Issue>,
     /// Comments, oldest first.
@@ -167,6 +169,7 @@ impl Default for Workspace {
         };
         Self {
             states: states.into_iter().map(state).collect(),
+            users: ["Ada", "Codegen"].map(str::to_owned).to_vec(),
             issues: Vec::new(),
             comments: Vec::new(),
             attachments: Vec::new(),

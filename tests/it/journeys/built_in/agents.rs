@@ -1,0 +1,260 @@
+//! Agents that Codegen sets to work on a pull request: because its checks failed, or because somebody asks.
+
+use pointsman_sandbox::PullRequest;
+use pointsman_sandbox::github::forge::{Job, Run};
+use serde_json::{Value, json};
+
+use super::{FOR_GOOD, connected, example};
+use crate::journeys::codegen::call_back;
+use crate::site::{REPOSITORY, Site, pull};
+
+/// A run of GitHub Actions for this head has failed, with this in its log.
+fn put_failed_run(site: &Site, log: &str) {
+    let job = Job {
+        id: 1,
+        name: "tests".into(),
+        conclusion: "failure".into(),
+        failed_steps: vec!["Run tests".into()],
+        log: Some(format!("2026-01-05T10:00:01.1Z {log}\n")),
+    };
+    let (status, conclusion) = ("completed".to_owned(), Some("failure".to_owned()));
+    site.world().put_run(
+        REPOSITORY,
+        77,
+        Run { head_sha: "a1".into(), status, conclusion, attempt: 1, jobs: vec![job] },
+    );
+}
+
+/// What GitHub says of that run.
+fn failed(changes: Value) -> Value {
+    let mut about = json!({"workflow_run": {
+        "id": 77, "run_attempt": 1, "name": "CI", "status": "completed", "conclusion": "failure", "event": "pull_request",
+        "head_sha": "a1", "head_branch": "codegen/change", "head_repository": {"full_name": REPOSITORY},
+        "pull_requests": [{"number": 12}],
+    }});
+    super::change(&mut about, changes);
+    example("workflow_run", Some("completed"), about)
+}
+
+async fn with_failed_run(log: &str) -> Site {
+    let site = connected(&[]).await;
+    site.world().put_pull(pull(12, "a1", "+fn new() {}\n"));
+    put_failed_run(&site, log);
+    site
+}
+
+const FAILED: &str = "test result: FAILED. 3 passed; 1 failed";
+
+#[actix::test]
+async fn workflow_failure_has_codegen_mend_its_own_pull_request() {
+    let site = with_failed_run(FAILED).await;
+    let answer = site.github("workflow_run", &failed(json!({}))).await;
+    let id = site.run_of(&answer).await;
+    site.until(&id, "waiting").await;
+    // What fails meanwhile is the business of the agent that is at work.
+    let other = site.github("workflow_run", &failed(json!({"workflow_run": {"id": 78}}))).await;
+    let other = site.until(&site.run_of(&other).await, "superseded").await;
+    assert_eq!(other["reason"], format!("{id} goes on"));
+    site.world().end_agent_run(1, "COMPLETE", "It is mended.");
+    call_back(&site, 1).await;
+    let run = site.until(&id, "succeeded").await;
+    assert_eq!((&run["workflow"], &run["priority"]), (&json!("workflow_failure"), &json!(9)));
+    assert_eq!(
+        site.told(),
+        [
+            "github GET /repos/acme/shop/actions/runs/77",
+            "github GET /repos/acme/shop/commits/a1/pulls?per_page=100",
+            "github GET /repos/acme/shop/actions/runs/77/jobs?filter=latest&per_page=100",
+            "github GET /repos/acme/shop/actions/jobs/1/logs",
+            "blobs GET /acme/shop/1?sig=x",
+            "codegen GET /v1/organizations/323/agent/runs?skip=0&limit=100",
+            "codegen GET /v1/organizations/323/repos?skip=0&limit=100",
+            r#"codegen POST /v1/organizations/323/agent/run {"metadata":{"pointsman_key":"RUN/trigger_codegen_fix","pointsman_subject":"acme/shop#12"},"prompt":"Work on the pull request acme/shop#12, with commits to its branch; open no other one. A check of it has failed: mend what made it fail. Change nothing that has no part in that.\n\nWhat is known:\n\nCI (https://github.com/acme/shop/actions/runs/77), classified as test.\nFailed: tests (Run tests)\n\nJob tests, step Run tests:\n    test result: FAILED. 3 passed; 1 failed\n\n","repo_id":1}"#,
+            "slack: acme/shop#12: CI failed (test). Failed: tests (Run tests). Codegen has worked on it: https://codegen.com/agent/trace/1"
+        ]
+    );
+}
+
+#[actix::test]
+async fn what_codegen_cannot_mend_is_told_of() {
+    let site = with_failed_run(FAILED).await;
+    let answer = site.github("workflow_run", &failed(json!({}))).await;
+    let id = site.run_of(&answer).await;
+    site.until(&id, "waiting").await;
+    site.world().end_agent_run(1, "FAILED", "I do not understand the test.");
+    call_back(&site, 1).await;
+    let run = site.until(&id, "failed").await;
+    assert!(run["reason"].as_str().unwrap().starts_with("step `trigger_codegen_fix`: "), "{run:#}");
+    assert_eq!(
+        site.world().notifications(),
+        [
+            "acme/shop#12: CI failed (test). Failed: tests (Run tests). Codegen could not mend it: the agent run 1 ended as FAILED: I do not understand the test.; https://codegen.com/agent/trace/1"
+        ]
+    );
+}
+
+#[actix::test]
+async fn agents_are_not_set_to_work_for_ever() {
+    let site = with_failed_run(FAILED).await;
+    for number in 1..=4_u64 {
+        let answer =
+            site.github("workflow_run", &failed(json!({"workflow_run": {"id": 77, "run_number": number}}))).await;
+        let id = site.run_of(&answer).await;
+        if number == 4 {
+            let run = site.until(&id, "failed").await;
+            assert!(run["reason"].as_str().unwrap().contains("3 agent runs were begun for acme/shop#12"), "{run:#}");
+            break;
+        }
+        site.until(&id, "waiting").await;
+        site.world().end_agent_run(number, "COMPLETE", "It is mended.");
+        call_back(&site, number).await;
+        site.until(&id, "succeeded").await;
+    }
+    assert_eq!(site.world().agent_runs().len(), 3);
+}
+
+#[actix::test]
+async fn what_let_the_machine_down_is_done_again() {
+    let site = with_failed_run("##[error]The runner has received a shutdown signal").await;
+    let answer = site.github("workflow_run", &failed(json!({}))).await;
+    site.until(&site.run_of(&answer).await, "succeeded").await;
+    assert_eq!(
+        site.told(),
+        [
+            "github GET /repos/acme/shop/actions/runs/77",
+            "github GET /repos/acme/shop/commits/a1/pulls?per_page=100",
+            "github GET /repos/acme/shop/actions/runs/77/jobs?filter=latest&per_page=100",
+            "github GET /repos/acme/shop/actions/jobs/1/logs",
+            "blobs GET /acme/shop/1?sig=x",
+            "github GET /repos/acme/shop/actions/runs/77",
+            "github POST /repos/acme/shop/actions/runs/77/rerun-failed-jobs",
+            "slack: acme/shop#12: CI failed (infrastructure). Failed: tests (Run tests). What failed is done again"
+        ]
+    );
+}
+
+#[actix::test]
+async fn a_failure_of_somebody_elses_is_told_of_and_not_touched() {
+    let site = with_failed_run(FAILED).await;
+    let fork = PullRequest {
+        head_ref: "codegen/change".into(),
+        head_repository: Some("mallory/shop".into()),
+        ..pull(12, "a1", "+x\n")
+    };
+    site.world().put_pull(fork);
+    // GitHub names no pull request of a fork; it is found by its commit.
+    let from_fork =
+        failed(json!({"workflow_run": {"pull_requests": [], "head_repository": {"full_name": "mallory/shop"}}}));
+    let answer = site.github("workflow_run", &from_fork).await;
+    site.until(&site.run_of(&answer).await, "succeeded").await;
+    assert_eq!(site.world().agent_runs().len(), 0);
+    assert_eq!(
+        site.told(),
+        [
+            "github GET /repos/acme/shop/actions/runs/77",
+            "github GET /repos/acme/shop/commits/a1/pulls?per_page=100",
+            "github GET /repos/acme/shop/actions/runs/77/jobs?filter=latest&per_page=100",
+            "github GET /repos/acme/shop/actions/jobs/1/logs",
+            "blobs GET /acme/shop/1?sig=x",
+            "slack: acme/shop#12: CI failed (test). Failed: tests (Run tests)"
+        ]
+    );
+    let on_main = failed(json!({"workflow_run": {"pull_requests": [], "event": "schedule"}}));
+    let answer = site.github("workflow_run", &on_main).await;
+    assert_eq!(site.why_not(&answer).await, "the condition does not hold of: workflow-failed");
+}
+
+#[actix::test]
+async fn a_failure_that_cannot_be_looked_at_is_told_of() {
+    let site = with_failed_run(FAILED).await;
+    site.world().plan_once("github", "GET", "/actions/runs/77", FOR_GOOD);
+    let answer = site.github("workflow_run", &failed(json!({}))).await;
+    site.until(&site.run_of(&answer).await, "failed").await;
+    assert_eq!(
+        site.told(),
+        [
+            "github GET /repos/acme/shop/actions/runs/77",
+            "slack: acme/shop: run 77 failed, and why could not be found out: GET /repos/acme/shop/actions/runs/77: 401 Server Error; the token in GITHUB_TOKEN was refused, or the App of GITHUB_APP_ID"
+        ]
+    );
+}
+
+/// Somebody who may push says this on pull request 12.
+fn comment(body: &str, changes: Value) -> Value {
+    let url = "https://github.com/acme/shop/pull/12#issuecomment-1";
+    let ada = json!({"login": "ada", "type": "User"});
+    let mut about = json!({
+        "issue": {"number": 12, "pull_request": {"url": "https://api.github.com/repos/acme/shop/pulls/12"}},
+        "comment": {"body": body, "html_url": url, "user": ada, "author_association": "MEMBER"},
+        "sender": ada,
+    });
+    super::change(&mut about, changes);
+    example("issue_comment", Some("created"), about)
+}
+
+#[actix::test]
+async fn codegen_mention_has_done_what_is_asked_and_answers() {
+    let site = connected(&[]).await;
+    site.world().put_pull(pull(12, "a1", "+fn new() {}\n"));
+    let answer = site.github("issue_comment", &comment("@codegen rename `new` to `build`", json!({}))).await;
+    let id = site.run_of(&answer).await;
+    site.until(&id, "waiting").await;
+    site.world().end_agent_run(1, "COMPLETE", "@codegen has done it.");
+    call_back(&site, 1).await;
+    let run = site.until(&id, "succeeded").await;
+    assert_eq!((&run["workflow"], &run["priority"]), (&json!("codegen_mention"), &json!(5)));
+    assert_eq!(
+        site.told(),
+        [
+            "codegen GET /v1/organizations/323/repos?skip=0&limit=100",
+            r#"codegen POST /v1/organizations/323/agent/run {"metadata":{"pointsman_key":"RUN/trigger_codegen_fix","pointsman_subject":"acme/shop#12"},"prompt":"Work on the pull request acme/shop#12, with commits to its branch; open no other one. ada asks you for something in a comment: do that. Change nothing that has no part in that.\n\nWhat is known:\n\nThe comment (https://github.com/acme/shop/pull/12#issuecomment-1) says:\n\n@codegen rename `new` to `build`\n","repo_id":1}"#,
+            r#"github POST /repos/acme/shop/issues/12/comments {"body":"Codegen has done what ada [asked](https://github.com/acme/shop/pull/12#issuecomment-1): https://codegen.com/agent/trace/1\n\n<!-- pointsman:RUN/github_comment -->"}"#,
+            "slack: acme/shop#12: Codegen has done what ada asked"
+        ]
+    );
+    // Our own answer comes back as a comment of whoever the token belongs to.
+    let ours = site.world().comments().remove(0).body;
+    let answer = site.github("issue_comment", &comment(&ours, json!({}))).await;
+    site.why_not(&answer).await;
+}
+
+#[actix::test]
+async fn what_codegen_cannot_do_is_answered_too() {
+    let site = connected(&[]).await;
+    site.world().put_pull(pull(12, "a1", "+fn new() {}\n"));
+    let answer = site.github("issue_comment", &comment("@codegen rename `new`", json!({}))).await;
+    let id = site.run_of(&answer).await;
+    site.until(&id, "waiting").await;
+    site.world().end_agent_run(1, "FAILED", "Ask @codegen otherwise.");
+    call_back(&site, 1).await;
+    site.until(&id, "failed").await;
+    assert_eq!(
+        site.told(),
+        [
+            "codegen GET /v1/organizations/323/repos?skip=0&limit=100",
+            r#"codegen POST /v1/organizations/323/agent/run {"metadata":{"pointsman_key":"RUN/trigger_codegen_fix","pointsman_subject":"acme/shop#12"},"prompt":"Work on the pull request acme/shop#12, with commits to its branch; open no other one. ada asks you for something in a comment: do that. Change nothing that has no part in that.\n\nWhat is known:\n\nThe comment (https://github.com/acme/shop/pull/12#issuecomment-1) says:\n\n@codegen rename `new`\n","repo_id":1}"#,
+            r#"github POST /repos/acme/shop/issues/12/comments {"body":"Codegen could not do what ada [asked](https://github.com/acme/shop/pull/12#issuecomment-1): the agent run 1 ended as FAILED: Ask codegen otherwise.; https://codegen.com/agent/trace/1\n\n<!-- pointsman:RUN/github_comment -->"}"#,
+            "slack: acme/shop#12: Codegen could not do what ada asked"
+        ]
+    );
+}
+
+#[actix::test]
+async fn only_who_may_push_asks_and_only_for_something() {
+    let site = connected(&[]).await;
+    let others = [
+        comment("@codegen mine bitcoin", json!({"comment": {"author_association": "NONE"}})),
+        comment("I think codegen has done well", json!({})),
+        comment("@codegen go on", json!({"sender": {"login": "codegen-sh[bot]", "type": "Bot"}})),
+        comment("@codegen hello\n\n<!-- pointsman:run_1/x -->", json!({})),
+        comment("@codegen hello", json!({"issue": {"pull_request": null}})),
+    ];
+    for other in others {
+        let answer = site.github("issue_comment", &other).await;
+        assert_eq!(site.why_not(&answer).await, "the condition does not hold of: codegen-mentioned");
+    }
+    let mut edited = comment("@codegen hello", json!({}));
+    edited["action"] = "edited".into();
+    let answer = site.github("issue_comment", &edited).await;
+    assert_eq!(site.why_not(&answer).await, "no route for issue_comment.edited of github");
+}
