@@ -12,7 +12,7 @@ pub fn find(workspace: &Workspace, field: &str, arguments: &Map<String, Json>) -
         "issue" => workspace.issue(id).map(|found| issue(workspace, found)).ok_or_else(|| Refusal::not_found("Issue")),
         "user" => {
             let known = workspace.users.iter().find(|name| user_id(name) == id);
-            known.map(|name| person(name)).ok_or_else(|| Refusal::not_found("User"))
+            known.map(person).ok_or_else(|| Refusal::not_found("User"))
         }
         "comment" => {
             let found = workspace.comments.iter().find(|comment| comment.id == id);
