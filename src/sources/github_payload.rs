@@ -368,3 +368,45 @@ pub fn fingerprint(event: &str, envelope: &Envelope<'_>) -> Option<Fingerprint> 
 pub fn fingerprint_of_all(event: &str, payload: &[u8]) -> Fingerprint {
     Fingerprint(vec![event.to_owned(), body_hash(payload)])
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn facts_of(event: &str, payload: &Value) -> Facts {
+        let text = payload.to_string();
+        facts(event, &super::super::loose::read(text.as_bytes()).unwrap().unwrap())
+    }
+
+    #[test]
+    fn a_remark_asks_nothing_and_our_own_words_are_known() {
+        let said = |body: &str| {
+            let comment = json!({"id": 3, "body": body, "author_association": "MEMBER"});
+            let payload = json!({"issue": {"number": 7}, "comment": comment, "repository": {"full_name": "o/r"}});
+            facts_of("issue_comment", &payload).more
+        };
+        let remark = said("the author of codegen");
+        assert!(["mentions_codegen", "is_ours", "is_security"].iter().all(|name| remark[*name] == false), "{remark:?}");
+        assert_eq!(
+            (&remark["author_association"], &said("@Codegen do")["mentions_codegen"]),
+            (&json!("MEMBER"), &json!(true))
+        );
+        assert_eq!(said("done <!-- pointsman:run_1/s -->")["is_ours"], true);
+        assert_eq!(said("CVE-2026-1: no auth.")["is_security"], true);
+    }
+
+    #[test]
+    fn a_run_says_whose_commit_it_is_about() {
+        let of = |head: Value| {
+            let run = json!({"id": 9, "event": "pull_request", "head_repository": {"full_name": head}});
+            facts_of("workflow_run", &json!({"workflow_run": run, "repository": {"full_name": "o/r"}}))
+        };
+        assert_eq!((of("o/r".into()).same_repository, of("fork/r".into()).same_repository), (Some(true), Some(false)));
+        assert_eq!(
+            (of(Value::Null).same_repository, &of(Value::Null).more["run_event"]),
+            (None, &json!("pull_request"))
+        );
+    }
+}

@@ -311,17 +311,6 @@ fn pushes_tags_and_comments_are_told_apart() {
         (on_pull.pr_number, &on_pull.more["mentions_codegen"], &on_pull.more["comment_id"]),
         (Some(7), &true.into(), &3.into())
     );
-    let said = |body: &str| {
-        let payload = format!(
-            r#"{{"action":"created","issue":{{"number":7}},"comment":{{"id":3,"body":"{body}","author_association":"MEMBER"}},"repository":{{"full_name":"o/r"}}}}"#
-        );
-        github("issue_comment", "1", &payload).facts.more
-    };
-    let remark = said("the author of codegen");
-    assert_eq!((&remark["mentions_codegen"], &remark["is_ours"]), (&false.into(), &false.into()));
-    assert_eq!((&remark["is_security"], &remark["author_association"]), (&false.into(), &"MEMBER".into()));
-    assert_eq!(said("done <!-- pointsman:run_1/s -->")["is_ours"], true);
-    assert_eq!(said("CVE-2026-1: no auth.")["is_security"], true);
     let on_issue = comment(r#"{"number":7}"#);
     assert_eq!((on_issue.pr_number, on_issue.subject.as_deref()), (None, Some("o/r#7")));
     let run = github("workflow_run", "1", r#"{"action":"completed","workflow_run":{"id":9,"run_attempt":2,"conclusion":"startup_failure","head_branch":"b","head_sha":"s","pull_requests":[{"number":4}]},"repository":{"full_name":"o/r"}}"#).facts;
@@ -329,14 +318,6 @@ fn pushes_tags_and_comments_are_told_apart() {
         (run.pr_number, run.conclusion.as_deref(), &run.more["run_attempt"]),
         (Some(4), Some("startup_failure"), &2.into())
     );
-    let of = |head: &str| {
-        let payload = format!(
-            r#"{{"action":"completed","workflow_run":{{"id":9,"event":"pull_request","head_repository":{{"full_name":"{head}"}}}},"repository":{{"full_name":"o/r"}}}}"#
-        );
-        github("workflow_run", "1", &payload).facts
-    };
-    assert_eq!((of("o/r").same_repository, of("fork/r").same_repository), (Some(true), Some(false)));
-    assert_eq!((of("o/r").more["run_event"].clone(), run.same_repository), ("pull_request".into(), None));
 }
 
 #[test]
