@@ -59,6 +59,21 @@ fetch_codegen_client() {
   touch "$there/complete"
 }
 
+# What GitHub's OpenAPI description says of requests: npm package @octokit/openapi, MIT.
+fetch_github_openapi() {
+  [ -s "$fixtures/github-requests.json" ] && return
+  need npm npm
+  need python3 python3
+  mkdir -p "$fixtures"
+  local work
+  work=$(mktemp -d)
+  (cd "$work" && npm pack --silent @octokit/openapi@23.0.2 >/dev/null && tar xzf ./*.tgz package/generated/api.github.com.json) ||
+    die "the package @octokit/openapi could not be fetched from npm"
+  python3 "$root/scripts/lib/github_openapi.py" "$work/package/generated/api.github.com.json" >"$work/requests.json" &&
+    mv "$work/requests.json" "$fixtures/github-requests.json"
+  rm -rf "$work"
+}
+
 # wait_for FILE PID [LOG]: until the server of this id has written its address there.
 wait_for() {
   local left=300

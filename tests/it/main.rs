@@ -11,6 +11,7 @@
 
 mod documents;
 mod journeys;
+mod requests;
 mod server;
 mod site;
 mod tidy;

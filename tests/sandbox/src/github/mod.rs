@@ -5,6 +5,7 @@
 pub mod app;
 pub mod branches;
 pub mod forge;
+pub mod openapi;
 pub mod pulls;
 pub mod runs;
 pub mod talk;
@@ -29,6 +30,10 @@ pub fn answer(state: &mut State, request: &Request, now: i64) -> Reply {
             403,
             "Request forbidden by administrative rules. Please make sure your request has a User-Agent header",
         );
+    }
+    let problems = openapi::problems(request);
+    if !problems.is_empty() {
+        return error(400, &format!("not what GitHub's description says: {}", problems.join("; ")));
     }
     if let Some(reply) = app::answer(state, request, now) {
         return reply;
