@@ -14,7 +14,7 @@ use serde_json::Value as Json;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
-use super::process;
+use super::{process, workplace};
 
 /// How long it may take to end by itself after it was asked to.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -39,9 +39,10 @@ fn is_program(path: &Path) -> bool {
     path.metadata().is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
 }
 
-/// A directory for a program to work in; it is removed when this is dropped.
-pub fn workplace() -> Result<tempfile::TempDir, Failure> {
-    tempfile::tempdir().map_err(|error| Failure::new(ErrorClass::Temporary, format!("no temporary directory: {error}")))
+/// Cleans up what a program of a former process has left, as this note of it says.
+pub fn clean_up(note: &Json) {
+    process::end_leftover(note);
+    workplace::remove_leftover(note);
 }
 
 /// Why a program could not be started. A machine without room for a process has it again later; a program that

@@ -4,6 +4,7 @@
 //! [`Sandbox`] serves it; tests in the same process look at it through [`World`], other processes through
 //! `/_control` ([`control`]). What is not here is not pretended: an unknown path is a 404 in the ledger.
 
+pub mod anthropic;
 pub mod claude;
 pub mod codegen;
 pub mod control;
