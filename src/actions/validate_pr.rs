@@ -17,7 +17,7 @@ use crate::integrations::claude_code::{CODE, ClaudeCode, Question};
 use crate::integrations::github::{Code, GitHub, Pull};
 use crate::integrations::program;
 use crate::integrations::verdict::{Judgement, Verdict};
-use crate::integrations::workplace::Workplace;
+use crate::integrations::workplace::{self, Workplace};
 
 const GITHUB: &str = "github";
 const CLAUDE_CODE: &str = "claude_code";
@@ -74,7 +74,7 @@ impl<G: PullRequests, C: Judge> Action for ValidatePr<G, C> {
     }
 
     fn clean_up(&self, notes: Vec<Json>) -> Working<()> {
-        Box::pin(async move { notes.iter().for_each(program::clean_up) })
+        Box::pin(program::clean_up(notes))
     }
 }
 
@@ -129,8 +129,11 @@ pub(super) async fn judged(
     let limit = attempt.timeout.saturating_sub(RESERVE).max(attempt.timeout / 2);
     let mark = format!("{}/{}", attempt.run, attempt.serial);
     let question = Question { prompt: &prompt, code: readable, mark: &mark, notebook: &attempt.notebook, limit };
-    let verdict = claude_code.judge(question).await.map_err(|failure| failure.of(CLAUDE_CODE))?;
-    Ok(Judged::Now { verdict, pull, seen })
+    let verdict = claude_code.judge(question).await.map_err(|failure| failure.of(CLAUDE_CODE));
+    if let Some(workplace) = workplace {
+        workplace::leave(workplace).await;
+    }
+    Ok(Judged::Now { verdict: verdict?, pull, seen })
 }
 
 /// The code of a head, where it can be read.

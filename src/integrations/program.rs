@@ -39,10 +39,14 @@ fn is_program(path: &Path) -> bool {
     path.metadata().is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
 }
 
-/// Cleans up what a program of a former process has left, as this note of it says.
-pub fn clean_up(note: &Json) {
-    process::end_leftover(note);
-    workplace::remove_leftover(note);
+/// Cleans up what programs of a former process have left, as their notes say: first they, then where they worked.
+pub async fn clean_up(notes: Vec<Json>) {
+    notes.iter().for_each(process::end_leftover);
+    // There may be thousands of files.
+    let removed = tokio::task::spawn_blocking(move || notes.iter().for_each(workplace::remove_leftover)).await;
+    if let Err(error) = removed {
+        tracing::error!(%error, "cleaning up after a program fell");
+    }
 }
 
 /// Why a program could not be started. A machine without room for a process has it again later; a program that

@@ -4,6 +4,7 @@
 use std::fs::DirBuilder;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use pointsman_actors::executor::failure::{ErrorClass, Failure};
@@ -71,6 +72,14 @@ impl Workplace {
 impl Drop for Workplace {
     fn drop(&mut self) {
         remove(&self.0);
+    }
+}
+
+/// Leaves a workplace to be removed, and waits for that. There may be thousands of files, which is nothing for a thread
+/// that others are to be served by.
+pub async fn leave(workplace: Arc<Workplace>) {
+    if tokio::task::spawn_blocking(move || drop(workplace)).await.is_err() {
+        tracing::error!("removing a workplace fell");
     }
 }
 

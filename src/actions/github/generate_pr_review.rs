@@ -87,7 +87,7 @@ impl Action for GeneratePrReview {
     }
 
     fn clean_up(&self, notes: Vec<Json>) -> Working<()> {
-        Box::pin(async move { notes.iter().for_each(program::clean_up) })
+        Box::pin(program::clean_up(notes))
     }
 }
 
