@@ -115,6 +115,7 @@ pub(super) async fn judged(
     claude_code: &impl Judge,
     attempt: &Attempt,
 ) -> Result<Judged, Failure> {
+    let begun = tokio::time::Instant::now();
     let head = Head::of(&attempt.with)?;
     let instructions = With(&attempt.with).text_or_empty("instructions")?;
     let pull = match head.look(github).await.map_err(|failure| failure.of(GITHUB))? {
@@ -127,6 +128,8 @@ pub(super) async fn judged(
     let seen = Seen { is_whole: diff.is_whole, code };
     let prompt = prompt(&head, &pull, (&diff.text, seen), (&instructions, &fence(&attempt.key)));
     let limit = attempt.timeout.saturating_sub(RESERVE).max(attempt.timeout / 2);
+    // Code may have taken a while to come.
+    let limit = limit.saturating_sub(begun.elapsed());
     let mark = format!("{}/{}", attempt.run, attempt.serial);
     let question = Question { prompt: &prompt, code: readable, mark: &mark, notebook: &attempt.notebook, limit };
     let verdict = claude_code.judge(question).await.map_err(|failure| failure.of(CLAUDE_CODE));

@@ -59,7 +59,7 @@ pub fn hostile_pull(trace: &Path) -> PullRequest {
 }
 
 /// Every call so far, a line each, in order.
-fn calls(site: &Site) -> Vec<String> {
+pub fn calls(site: &Site) -> Vec<String> {
     let line = |call: Call| format!("{} {} {} {}", call.service, call.method, call.path, call.status.unwrap_or(0));
     site.world().ledger().into_iter().map(line).collect()
 }
@@ -70,7 +70,7 @@ async fn validated(site: &Site, status: &str) -> Value {
 }
 
 /// All that a validation calls.
-const JUDGED: [&str; 8] = [
+pub const JUDGED: [&str; 8] = [
     "github GET /repos/acme/shop/pulls/12 200",
     "github GET /repos/acme/shop/pulls/12 200",
     "github GET /repos/acme/shop/tarball/a1 302",

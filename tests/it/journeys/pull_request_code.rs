@@ -62,6 +62,16 @@ async fn who_wants_only_the_diff_to_be_seen_says_so() {
     assert!(!site.world().ledger().iter().any(|call| call.path.contains("tarball")));
 }
 
+/// Bytes that no compression makes fewer.
+fn noise(count: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let next = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 32).to_le_bytes()
+    });
+    next.flat_map(|bytes| [bytes[0], bytes[1], bytes[2], bytes[3]]).take(count).collect()
+}
+
 #[actix::test]
 async fn what_cannot_be_used_leaves_the_diff_and_the_result_says_so() {
     let check = async |says: &str, prepare: &dyn Fn(&Site)| {
@@ -77,6 +87,8 @@ async fn what_cannot_be_used_leaves_the_diff_and_the_result_says_so() {
     let first = || Packed::default().file(&format!("{}/first.rs", top(REPOSITORY, "a1")), "x");
     let long = "x".repeat(100_000);
     check("too large", &|site| put(site, first().entry(tar::EntryType::XHeader, ("x", ""), long.as_bytes()))).await;
+    check("too large", &|site| put(site, first().entry(tar::EntryType::Regular, ("top/noise", ""), &noise(65 << 20))))
+        .await;
     check("unusable", &|site| put(site, first().file("top/../../evil", "x"))).await;
     check("unusable", &|site| site.world().put_tarball(REPOSITORY, "a1", b"<html>".to_vec())).await;
     check("unavailable", &|site| site.world().plan_once("github", "GET", "/tarball/", FaultKind::Refuse(404))).await;

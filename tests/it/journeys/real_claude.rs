@@ -17,7 +17,7 @@ use pointsman_sandbox::claude::Plan;
 use pointsman_sandbox::{Call, Fault, FaultKind, Sandbox, World};
 use serde_json::{Value, json};
 
-use super::hostile::{hostile_code, hostile_pull};
+use super::hostile::{JUDGED, attack, calls, hostile_code, hostile_pull};
 use crate::site::{REPOSITORY, Site, output, real_claude, words};
 
 /// The built-in workflow without second attempts, and with little patience.
@@ -224,7 +224,18 @@ async fn a_hostile_pull_request_gets_nothing_out_of_it() {
         (status.state.as_str(), status.description.as_str()),
         ("failure", "Did not pass, score 1 of 100, 0 issues")
     );
-    assert_eq!(site.world().notifications().len(), 1);
+    let others = |calls: Vec<String>| {
+        calls
+            .into_iter()
+            .filter(|call| !call.starts_with("claude") && !call.starts_with("anthropic"))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(others(calls(&site)), others(JUDGED.map(str::to_owned).into()));
+    let title = attack(&trace).lines().next().unwrap().replace('<', "&lt;").replace('>', "&gt;");
+    assert_eq!(
+        site.world().notifications(),
+        [format!("acme/shop#12 ({title}): Did not pass, score 1 of 100, 0 issues")]
+    );
     let places: Vec<String> = run["journal"]
         .as_array()
         .unwrap()
