@@ -27,8 +27,9 @@ pub struct Workplace(PathBuf);
 impl Workplace {
     /// One that is not there yet, with a name that nobody has.
     pub fn planned() -> Self {
-        let name = format!("{PREFIX}{}", uuid::Uuid::new_v4().as_simple());
-        Self(tempfile::env::temp_dir().join(name))
+        let place = tempfile::env::temp_dir().join(format!("{PREFIX}{}", uuid::Uuid::new_v4().as_simple()));
+        // The next process may be started elsewhere. Only an empty path has no absolute one.
+        Self(std::path::absolute(&place).unwrap_or(place))
     }
 
     /// One with these directories in it. It is made when it stands in the notebook.
