@@ -74,6 +74,25 @@ fetch_github_openapi() {
   rm -rf "$work"
 }
 
+# Claude Code itself, as its makers publish it: npm package @anthropic-ai/claude-code-linux-x64, proprietary, so it is
+# fetched and never part of anything here. Fails where it is published for another platform than this one.
+fetch_claude() {
+  local version=2.1.330 there=$fixtures/claude-code
+  [ "$(uname -s) $(uname -m)" = "Linux x86_64" ] || return 1
+  [ ! -e "$there/$version" ] || return 0
+  need npm npm
+  mkdir -p "$fixtures"
+  rm -rf "$there"
+  local work
+  work=$(mktemp -d)
+  say "fetching Claude Code $version, 175 MB"
+  (cd "$work" && npm pack --silent "@anthropic-ai/claude-code-linux-x64@$version" >/dev/null && tar xzf ./*.tgz) ||
+    die "the package @anthropic-ai/claude-code-linux-x64 could not be fetched from npm"
+  mkdir "$there" && mv "$work/package/claude" "$there/claude" && touch "$there/$version" ||
+    die "Claude Code could not be put into $there"
+  rm -rf "$work"
+}
+
 # wait_for FILE PID [LOG]: until the server of this id has written its address there.
 wait_for() {
   local left=300

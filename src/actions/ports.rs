@@ -2,14 +2,16 @@
 //! stands in for them.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use pointsman_actors::executor::failure::Failure;
 use serde_json::Value as Json;
 
 use crate::integrations::claude_code::{ClaudeCode, Question};
-use crate::integrations::github::{Diff, GitHub, Pull, Status};
+use crate::integrations::github::{Code, Diff, GitHub, Pull, Status};
 use crate::integrations::slack::Slack;
 use crate::integrations::verdict::Verdict;
+use crate::integrations::workplace::Workplace;
 
 /// Where pull requests are.
 pub trait PullRequests: Send + Sync + 'static {
@@ -18,6 +20,17 @@ pub trait PullRequests: Send + Sync + 'static {
 
     /// What it changes.
     fn diff(&self, repository: &str, number: u64) -> impl Future<Output = Result<Diff, Failure>> + Send;
+
+    /// Puts the files of a commit into the part `name` of a workplace.
+    fn code(
+        &self,
+        commit: (&str, &str),
+        workplace: Arc<Workplace>,
+        name: &'static str,
+    ) -> impl Future<Output = Result<Code, Failure>> + Send {
+        let _ = (commit, workplace, name);
+        async { Ok(Code::UNREAD) }
+    }
 
     /// Sets a commit status; doing that again is as doing it once.
     fn set_status(
@@ -46,6 +59,11 @@ pub trait Judge: Send + Sync + 'static {
     /// Why it cannot be asked, if it cannot.
     fn unavailable(&self) -> Option<String>;
 
+    /// Whether it may read the code of a change.
+    fn reads_code(&self) -> bool {
+        false
+    }
+
     /// Judges a prompt. Dropping the future ends the work.
     fn judge(&self, question: Question<'_>) -> impl Future<Output = Result<Verdict, Failure>> + Send;
 }
@@ -65,6 +83,10 @@ impl PullRequests for GitHub {
         Self::diff(self, repository, number).await
     }
 
+    async fn code(&self, commit: (&str, &str), workplace: Arc<Workplace>, name: &'static str) -> Result<Code, Failure> {
+        Self::code(self, commit, workplace, name).await
+    }
+
     async fn set_status(&self, repository: &str, sha: &str, status: &Status, key: &str) -> Result<Json, Failure> {
         Self::set_status(self, repository, sha, status, key).await
     }
@@ -77,6 +99,10 @@ impl PullRequests for GitHub {
 impl Judge for ClaudeCode {
     fn unavailable(&self) -> Option<String> {
         Self::unavailable(self)
+    }
+
+    fn reads_code(&self) -> bool {
+        Self::reads_code(self)
     }
 
     async fn judge(&self, question: Question<'_>) -> Result<Verdict, Failure> {

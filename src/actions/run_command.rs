@@ -15,8 +15,7 @@ use super::named_secrets::EMPTY;
 use super::with::With;
 use super::{bounded, named_secrets};
 use crate::integrations::commands::{Commands, LIMITS, Order, Work};
-use crate::integrations::process;
-use crate::integrations::program::Said;
+use crate::integrations::program::{self, Said};
 use crate::integrations::secrets::Secrets;
 
 static INFO: ActionInfo = ActionInfo {
@@ -98,7 +97,7 @@ impl Action for RunCommand {
     }
 
     fn clean_up(&self, notes: Vec<Json>) -> Working<()> {
-        Box::pin(async move { notes.iter().for_each(process::end_leftover) })
+        Box::pin(program::clean_up(notes))
     }
 }
 

@@ -14,6 +14,7 @@ impl Checker<'_> {
             codegen: self.codegen(),
             slack_webhook_url: self.url("integrations.slack.webhook_url"),
             claude_command: self.text("integrations.claude_code.command").unwrap_or_default(),
+            claude_reads_code: self.text("integrations.claude_code.code").is_none_or(|code| code == "tarball"),
             anthropic_api_key: self.credential("integrations.claude_code.api_key"),
             generic: self.generic(),
         }

@@ -167,6 +167,7 @@ pub const KEYS: &[Key] = &[
     key("integrations.codegen.timeout", &["CODEGEN_API_TIMEOUT"], Span(Millis), "\"30s\"", "time for one call"),
     key("integrations.codegen.poll_interval", &["CODEGEN_POLL_INTERVAL"], Span(Millis), "\"10s\"", "pause before Codegen is asked first whether an agent run is done; then it grows, up to six times this"),
     key("integrations.claude_code.command", &["CLAUDE_CODE_COMMAND"], Text, "\"claude\"", "the command that validates pull requests"),
+    key("integrations.claude_code.code", &["POINTSMAN_PR_CODE"], Choice(&["tarball", "diff"]), "\"tarball\"", "what it sees of a pull request: the files of its head, to be read only, or only what changes"),
     key("integrations.claude_code.api_key", &["ANTHROPIC_API_KEY"], Secret, "", "handed to the command, and to nothing else"),
     key("integrations.claude_code.api_url", &["CLAUDE_CODE_API_URL", "AGENTAPI_URL"], Text, "", "an HTTP server instead of the command; not used by this version"),
     key("integrations.slack.webhook_url", &["SLACK_WEBHOOK_URL"], Secret, "", "incoming webhook for notifications"),

@@ -24,7 +24,7 @@ fn script(text: &str) -> Script {
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
     let passed_on = [("PATH".to_owned(), "/usr/bin:/bin".to_owned())];
     let command = format!("{} {}", path.display(), directory.path().display());
-    let claude = ClaudeCode::new(&command, &passed_on, Some(&SecretText::new("the key")));
+    let claude = ClaudeCode::new(&command, &passed_on, Some(&SecretText::new("the key")), true);
     Script { directory, claude }
 }
 
@@ -40,11 +40,13 @@ fn notebook() -> (Notebook, Arc<Mutex<Vec<Json>>>) {
 }
 
 fn question<'a>(prompt: &'a str, notebook: &'a Notebook) -> Question<'a> {
-    Question { prompt, mark: "the attempt", notebook, limit: LONG }
+    Question { prompt, code: None, mark: "the attempt", notebook, limit: LONG }
 }
 
 fn group_of(notes: &Mutex<Vec<Json>>) -> u32 {
-    u32::try_from(notes.lock().unwrap()[0]["process"]["pid"].as_u64().unwrap()).unwrap()
+    let notes = notes.lock().unwrap();
+    let pid = notes.iter().find_map(|note| note["process"]["pid"].as_u64());
+    u32::try_from(pid.unwrap()).unwrap()
 }
 
 /// Waits until nothing of a group is left; a signal takes a moment to be delivered.
@@ -71,7 +73,11 @@ async fn it_gets_the_prompt_and_nothing_of_ours() {
     let names: Vec<&str> = seen.lines().filter_map(|line| line.split('=').next()).collect();
     let known = [
         "PATH",
+        "HOME",
+        "CLAUDE_CONFIG_DIR",
+        "TMPDIR",
         "ANTHROPIC_API_KEY",
+        "CLAUDE_CODE_MAX_RETRIES",
         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC",
         "DISABLE_AUTOUPDATER",
         "POINTSMAN_ATTEMPT",
@@ -82,6 +88,16 @@ async fn it_gets_the_prompt_and_nothing_of_ours() {
     ];
     assert!(names.iter().all(|name| known.contains(name)), "{names:?}");
     assert!(file("args").contains("--json-schema {\"type\":\"object\""));
+    assert!(
+        file("args").contains("--restricted") && file("args").contains("--tools  --max-turns 8"),
+        "{}",
+        file("args")
+    );
+    let place = PathBuf::from(notes.lock().unwrap()[0]["directory"].as_str().unwrap());
+    let says = |name: &str| seen.lines().find_map(|line| line.strip_prefix(&format!("{name}="))).map(PathBuf::from);
+    assert_eq!(says("PWD"), Some(place.join(CODE)));
+    assert_eq!(says("HOME"), Some(place.join(HOME)), "not ours");
+    assert!(!place.exists(), "nothing is left of where it worked");
     until_gone(group_of(&notes)).await;
 }
 
@@ -126,7 +142,7 @@ async fn one_that_nobody_waits_for_is_ended() {
     {
         let judging = script.claude.judge(question("x", &notebook));
         tokio::pin!(judging);
-        while notes.lock().unwrap().is_empty() {
+        while notes.lock().unwrap().len() < 2 {
             let _ = tokio::time::timeout(Duration::from_millis(10), &mut judging).await;
         }
     }
@@ -136,7 +152,7 @@ async fn one_that_nobody_waits_for_is_ended() {
 #[actix::test]
 async fn what_cannot_be_run_is_named() {
     let passed_on = [("PATH".to_owned(), "/usr/bin:/bin".to_owned())];
-    let claude = |command| ClaudeCode::new(command, &passed_on, None);
+    let claude = |command| ClaudeCode::new(command, &passed_on, None, true);
     assert_eq!(claude("sh").unavailable(), None);
     assert_eq!(claude("/bin/sh -x").unavailable(), None);
     for missing in ["no-such-program", "/etc/passwd", "/no/such/file", ""] {
@@ -151,7 +167,7 @@ async fn a_relative_path_is_ours_and_not_that_of_its_working_directory() {
     let up = "../".repeat(std::env::current_dir().unwrap().components().count() - 1);
     let path = script.directory.path().join("claude");
     let relative = format!("{up}{}", path.strip_prefix("/").unwrap().display());
-    let claude = ClaudeCode::new(&relative, &[("PATH".to_owned(), "/usr/bin:/bin".to_owned())], None);
+    let claude = ClaudeCode::new(&relative, &[("PATH".to_owned(), "/usr/bin:/bin".to_owned())], None, true);
     assert_eq!(claude.unavailable(), None);
     assert_eq!(claude.judge(question("x", &notebook().0)).await.unwrap().score, 90);
 }
@@ -163,4 +179,22 @@ async fn of_many_complaints_the_last_is_shown() {
     let failure = script.claude.judge(question("x", &notebook().0)).await.unwrap_err();
     assert_eq!(failure.class, ErrorClass::Validation);
     assert!(failure.message.ends_with("the reason"), "{failure}");
+}
+
+#[actix::test]
+async fn with_code_it_reads_there_and_without_a_key_it_is_at_home() {
+    let answer = r#"{"is_error":false,"structured_output":{"verdict":"pass","score":90,"issues":[]}}"#;
+    let script =
+        script(&format!("cat lib.rs > \"$1/read\"; cat > /dev/null; echo \"$@ $HOME\" > \"$1/args\"; echo '{answer}'"));
+    let (notebook, _) = notebook();
+    let workplace = ClaudeCode::workplace(&notebook).await.unwrap();
+    std::fs::write(workplace.part(CODE).join("lib.rs"), "fn new() {}").unwrap();
+    let passed_on = [("PATH", "/usr/bin:/bin"), ("HOME", "/home/somebody")].map(|(n, v)| (n.to_owned(), v.to_owned()));
+    let command = format!("{0}/claude {0}", script.directory.path().display());
+    let claude = ClaudeCode::new(&command, &passed_on, None, true);
+    claude.judge(Question { code: Some(&workplace), ..question("x", &notebook) }).await.unwrap();
+    let file = |name: &str| std::fs::read_to_string(script.directory.path().join(name)).unwrap();
+    assert_eq!(file("read"), "fn new() {}");
+    assert!(file("args").contains("--tools Read,Grep,Glob --max-turns 60"), "{}", file("args"));
+    assert!(file("args").ends_with("/home/somebody\n"), "its login is there: {}", file("args"));
 }

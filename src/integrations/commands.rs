@@ -14,12 +14,14 @@ use pointsman_actors::executor::port::Notebook;
 use tokio::process::Command;
 
 use super::program::{self, Group, Limits, Said};
+use super::workplace::Workplace;
 
 /// The shell of POSIX, as gate and for scripts.
 const SHELL: &str = "/bin/sh";
 
-/// Reads its line byte by byte, as POSIX asks of `read`, so that the rest is left for the program.
-const GATE: &str = "read -r _ && exec \"$0\" \"$@\"";
+/// Reads its line byte by byte, as POSIX asks of `read`, so that the rest is left for the program. The directory that
+/// the program is to work in is made only after it was written down as well.
+const GATE: &str = "read -r _ && cd \"$0\" && exec \"$@\"";
 
 /// What opens it.
 const GO: &str = "go\n";
@@ -101,10 +103,13 @@ impl Commands {
         if let Some(reason) = self.unavailable().or_else(|| self.lacks(order.work)) {
             return Err(Failure::new(ErrorClass::Validation, reason));
         }
-        let directory = program::workplace()?;
-        let mut group = self.gate(&order, directory.path())?;
+        let workplace = Workplace::planned();
+        let mut group = self.gate(&order, workplace.path())?;
         let gone = || Failure::new(ErrorClass::Temporary, "its process ended before it could be written down");
-        order.notebook.note(group.note(order.mark).ok_or_else(gone)?).await?;
+        let mut note = group.note(order.mark).ok_or_else(gone)?;
+        workplace.add_to(&mut note);
+        order.notebook.note(note).await?;
+        workplace.make(&[])?;
         let input = format!("{GO}{}", order.stdin);
         match tokio::time::timeout(order.limit, group.talk(input.as_bytes(), LIMITS)).await {
             Ok(said) => said.map_err(|error| Failure::new(ErrorClass::Temporary, error.to_string()).in_doubt()),
@@ -118,7 +123,7 @@ impl Commands {
 
     fn gate(&self, order: &Order<'_>, directory: &Path) -> Result<Group, Failure> {
         let mut command = Command::new(SHELL);
-        command.args(["-c", GATE]);
+        command.args(["-c", GATE]).arg(directory);
         let name = match order.work {
             Work::Script(script) => {
                 command.args([SHELL, "-c", script, "script"]);
@@ -132,7 +137,8 @@ impl Commands {
         };
         command.args(order.arguments);
         let environment = [&self.environment, order.environment].concat();
-        Group::start(command, &environment, order.mark, directory).map_err(|error| program::not_started(name, &error))
+        Group::start(command, &environment, order.mark, Path::new("/"))
+            .map_err(|error| program::not_started(name, &error))
     }
 }
 

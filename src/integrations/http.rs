@@ -8,6 +8,7 @@ use pointsman_actors::executor::failure::{ErrorClass, Failure};
 use reqwest::header::HeaderMap;
 use reqwest::redirect::Policy;
 use reqwest::{Client, ClientBuilder, Method, RequestBuilder};
+use tokio::sync::mpsc::Sender;
 
 use super::guard::Refused;
 
@@ -102,6 +103,39 @@ pub async fn send_for_end(
     }
     body.drain(..body.len().saturating_sub(limit));
     Ok(Answer { status, headers, body: body.into(), cut: read > limit })
+}
+
+/// A file may take longer than an answer.
+const WHOLE_FILE: Duration = Duration::from_secs(90);
+
+/// Sends a request that changes nothing and hands on what a good answer brings, piece by piece and at most `limit` bytes.
+/// Whoever takes the pieces may have had enough before. The body of the answer that is given is empty then; that of any
+/// other is read as ever.
+pub async fn send_through(
+    what: &str,
+    request: RequestBuilder,
+    (to, limit): (&Sender<Bytes>, usize),
+) -> Result<Answer, Failure> {
+    let failed = |error: reqwest::Error| no_answer(what, false, error);
+    let mut response = request.timeout(WHOLE_FILE).send().await.map_err(failed)?;
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let (mut body, mut room, mut cut) = (Vec::new(), limit, false);
+    while let Some(chunk) = response.chunk().await.map_err(failed)? {
+        let Some(left) = room.checked_sub(chunk.len()) else {
+            cut = true;
+            break;
+        };
+        room = left;
+        if status != 200 {
+            body.extend_from_slice(&chunk);
+        } else if to.send(chunk).await.is_err() {
+            break;
+        }
+        if body.len() > LARGEST_ANSWER {
+            break;
+        }
+    }
+    Ok(Answer { status, headers, body: body.into(), cut })
 }
 
 /// What it means that no answer came. A write that had left may have been done.

@@ -12,8 +12,10 @@ pub mod process;
 pub mod program;
 pub mod secrets;
 pub mod slack;
+pub mod tarball;
 pub mod verdict;
 pub mod web;
+pub mod workplace;
 
 use std::sync::Arc;
 
@@ -49,6 +51,8 @@ pub struct IntegrationSettings {
     pub slack_webhook_url: Option<SecretText>,
     /// The command that runs Claude Code, with leading arguments.
     pub claude_command: String,
+    /// Whether it may read the code of a pull request, beside what that changes.
+    pub claude_reads_code: bool,
     /// Handed to that command, and to nothing else.
     pub anthropic_api_key: Option<SecretText>,
     /// What steps may do that call anybody or run anything.
@@ -107,8 +111,8 @@ impl Integrations {
         let codegen = Codegen::new(http::client(), &settings.codegen, Arc::clone(&clock)).map(Arc::new);
         let slack = settings.slack_webhook_url.clone();
         let slack = slack.map(|url| Arc::new(Slack::new(http::client(), url)));
-        let claude_code =
-            Arc::new(ClaudeCode::new(&settings.claude_command, passed_on, settings.anthropic_api_key.as_ref()));
+        let (command, key) = (&settings.claude_command, settings.anthropic_api_key.as_ref());
+        let claude_code = Arc::new(ClaudeCode::new(command, passed_on, key, settings.claude_reads_code));
         let generic = &settings.generic;
         let web = Arc::new(Web::new(&generic.allow_private_addresses));
         let commands = Arc::new(Commands::new(generic.commands.clone(), generic.allow_shell, passed_on));

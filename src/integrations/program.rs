@@ -14,7 +14,7 @@ use serde_json::Value as Json;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
-use super::process;
+use super::{process, workplace};
 
 /// How long it may take to end by itself after it was asked to.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -39,9 +39,14 @@ fn is_program(path: &Path) -> bool {
     path.metadata().is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
 }
 
-/// A directory for a program to work in; it is removed when this is dropped.
-pub fn workplace() -> Result<tempfile::TempDir, Failure> {
-    tempfile::tempdir().map_err(|error| Failure::new(ErrorClass::Temporary, format!("no temporary directory: {error}")))
+/// Cleans up what programs of a former process have left, as their notes say: first they, then where they worked.
+pub async fn clean_up(notes: Vec<Json>) {
+    notes.iter().for_each(process::end_leftover);
+    // There may be thousands of files.
+    let removed = tokio::task::spawn_blocking(move || notes.iter().for_each(workplace::remove_leftover)).await;
+    if let Err(error) = removed {
+        tracing::error!(%error, "cleaning up after a program fell");
+    }
 }
 
 /// Why a program could not be started. A machine without room for a process has it again later; a program that

@@ -83,9 +83,9 @@ pub fn read(ended: &Ended) -> Result<Verdict, Failure> {
     if ended.code != Some(0) || is_error {
         return Err(failed(ended, &result));
     }
+    // A text that looks like a verdict is none: it may repeat what somebody else wrote.
     let structured = result.get("structured_output").filter(|output| !output.is_null()).cloned();
-    let written = || serde_json::from_str(result.get("result")?.as_str()?).ok();
-    let output = structured.or_else(written).ok_or_else(|| wrong("there is no structured output"))?;
+    let output = structured.ok_or_else(|| wrong("there is no structured output"))?;
     let verdict: Verdict = serde_json::from_value(output).map_err(|error| wrong(&error.to_string()))?;
     if verdict.score > 100 { Err(wrong(&format!("a score of {}", verdict.score))) } else { Ok(verdict) }
 }
@@ -144,13 +144,13 @@ mod tests {
     }
 
     #[test]
-    fn a_verdict_is_read_from_the_structured_output_or_the_text() {
+    fn a_verdict_is_read_from_the_structured_output_and_from_no_text() {
         let verdict = json!({"verdict": "pass", "score": 92, "issues": []});
         let expect = Verdict { verdict: Judgement::Pass, score: 92, issues: Vec::new() };
         let structured = json!({"type": "result", "is_error": false, "structured_output": verdict});
-        assert_eq!(read(&ended(Some(0), &structured)), Ok(expect.clone()));
+        assert_eq!(read(&ended(Some(0), &structured)), Ok(expect));
         let text = json!({"type": "result", "is_error": false, "result": verdict.to_string()});
-        assert_eq!(read(&ended(Some(0), &text)), Ok(expect));
+        assert!(read(&ended(Some(0), &text)).unwrap_err().message.contains("no structured output"));
     }
 
     #[test]

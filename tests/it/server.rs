@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use pointsman::boot::{self, Server};
-use pointsman::config::{DefinitionFile, Loaded, Merged, Settings};
+use pointsman::config::{DefinitionFile, Loaded, Merged, Settings, passed_on};
 use pointsman::sources::Secret;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -132,6 +132,7 @@ fn loaded_with(directory: &Path, toml: &str, more: &[(&'static str, String)]) ->
         ("WEBHOOK_HOST", "127.0.0.1"),
         ("WEBHOOK_PORT", "0"),
         ("POINTSMAN_WORKERS", "2"),
+        ("PATH", "/usr/bin:/bin"),
     ] {
         environment.insert(name.to_owned(), value.to_owned());
     }
@@ -139,13 +140,7 @@ fn loaded_with(directory: &Path, toml: &str, more: &[(&'static str, String)]) ->
     let (merged, mut problems) = Merged::merge(toml, &environment, &[]);
     let settings = Settings::check(&merged, 2, &mut problems).unwrap_or_else(|| panic!("{problems:?}"));
     let definitions = vec![DefinitionFile { name: "config.toml".to_owned(), text: toml.to_owned() }];
-    Loaded {
-        merged,
-        settings,
-        file: None,
-        definitions,
-        passed_on: vec![("PATH".to_owned(), "/usr/bin:/bin".to_owned())],
-    }
+    Loaded { merged, settings, file: None, definitions, passed_on: passed_on(&environment) }
 }
 
 pub fn sign(body: &[u8]) -> String {

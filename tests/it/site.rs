@@ -1,13 +1,13 @@
 //! A server together with the world that it works in.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use pointsman_sandbox::linear::KEY;
-use pointsman_sandbox::{PullRequest, SLACK_PATH, Sandbox, TOKEN, World};
+use pointsman_sandbox::{PullRequest, SLACK_PATH, Sandbox, TOKEN, World, anthropic};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::server::{Answer, TestServer, until};
+use crate::server::{Answer, Environment, TestServer, until};
 
 pub const REPOSITORY: &str = "acme/shop";
 
@@ -38,6 +38,17 @@ fn fake_claude() -> PathBuf {
     program
 }
 
+/// The environment in which the real `claude` judges, and asks the sandbox; `scripts/test` fetches it.
+pub fn real_claude(sandbox: &Sandbox) -> Environment {
+    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/target/fixtures/claude-code/claude");
+    assert!(Path::new(program).exists(), "{program} is missing; run scripts/test, which fetches it");
+    vec![
+        ("CLAUDE_CODE_COMMAND", program.to_owned()),
+        ("ANTHROPIC_BASE_URL", format!("{}/anthropic", sandbox.url())),
+        ("ANTHROPIC_API_KEY", anthropic::KEY.to_owned()),
+    ]
+}
+
 impl Site {
     pub async fn start(toml: &str) -> Self {
         Self::start_with(toml, &[]).await
@@ -49,7 +60,25 @@ impl Site {
 
     pub async fn start_in(directory: TempDir, toml: &str, more: &[(&'static str, &str)]) -> Self {
         let sandbox = Sandbox::start(0).await.unwrap();
+        let environment = environment(&sandbox);
+        Self::start_at(sandbox, directory, toml, (environment, more)).await
+    }
+
+    /// With the real `claude`, whose API is in the sandbox.
+    pub async fn start_real(toml: &str) -> Self {
+        let sandbox = Sandbox::start(0).await.unwrap();
         let mut environment = environment(&sandbox);
+        environment.retain(|(name, _)| *name != "CLAUDE_CODE_COMMAND");
+        environment.extend(real_claude(&sandbox));
+        Self::start_at(sandbox, tempfile::tempdir().unwrap(), toml, (environment, &[])).await
+    }
+
+    async fn start_at(
+        sandbox: Sandbox,
+        directory: TempDir,
+        toml: &str,
+        (mut environment, more): (Environment, &[(&'static str, &str)]),
+    ) -> Self {
         environment.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
         let server = TestServer::start_with(directory, toml, environment).await;
         Self { sandbox, server }
@@ -108,6 +137,12 @@ impl Site {
         .await;
         run
     }
+}
+
+/// What a step of a run that has succeeded gave.
+pub fn output<'a>(run: &'a Value, step: &str) -> &'a Value {
+    let is_it = |entry: &&Value| entry["step"] == step && entry["entry"] == "succeeded";
+    &run["journal"].as_array().unwrap().iter().find(is_it).unwrap()["output"]
 }
 
 /// What the journal of a run says, a word an entry.

@@ -11,11 +11,11 @@ use serde::Serialize;
 use serde_json::Value as Json;
 
 use super::super::pull_request::{self, HEAD_SHA, PR_NUMBER, REPOSITORY};
-use super::super::validate_pr::{Judged, judged};
+use super::super::validate_pr::{Judged, Seen, judged};
 use super::done;
 use crate::integrations::claude_code::ClaudeCode;
-use crate::integrations::github::{GitHub, LineComment};
-use crate::integrations::process;
+use crate::integrations::github::{Extent, GitHub, LineComment};
+use crate::integrations::program;
 use crate::integrations::verdict::{Issue, Judgement, Verdict};
 
 static INFO: ActionInfo = ActionInfo {
@@ -52,6 +52,8 @@ struct Output {
     score: u8,
     /// Whether all of the change was seen.
     whole: bool,
+    /// How much of the code around it.
+    code: Extent,
 }
 
 impl GeneratePrReview {
@@ -79,18 +81,18 @@ impl Action for GeneratePrReview {
             let github = github.ok_or_else(pull_request::not_configured)?;
             match judged(github.as_ref(), claude_code.as_ref(), &attempt).await? {
                 Judged::Old(reason) => Ok(Success::Superseded(reason)),
-                Judged::Now { verdict, is_whole, .. } => done(&output(verdict, is_whole)),
+                Judged::Now { verdict, seen, .. } => done(&output(verdict, seen)),
             }
         })
     }
 
     fn clean_up(&self, notes: Vec<Json>) -> Working<()> {
-        Box::pin(async move { notes.iter().for_each(process::end_leftover) })
+        Box::pin(program::clean_up(notes))
     }
 }
 
 /// Nobody approves what was not seen whole, or what something is said about.
-fn output(verdict: Verdict, is_whole: bool) -> Output {
+fn output(verdict: Verdict, Seen { is_whole, code }: Seen) -> Output {
     let event = match verdict.verdict {
         Judgement::Fail => "REQUEST_CHANGES",
         Judgement::Pass if is_whole && verdict.issues.is_empty() => "APPROVE",
@@ -110,7 +112,7 @@ fn output(verdict: Verdict, is_whole: bool) -> Output {
     if !others.is_empty() {
         body.push_str(&format!("\n\n{}", others.join("\n")));
     }
-    Output { event, body, comments, score: verdict.score, whole: is_whole }
+    Output { event, body, comments, score: verdict.score, whole: is_whole, code: code.extent }
 }
 
 fn at_line(issue: &Issue) -> Option<LineComment> {
@@ -127,6 +129,7 @@ fn in_words(issue: &Issue) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::integrations::github::Code;
 
     #[test]
     fn a_verdict_becomes_a_review() {
@@ -138,7 +141,7 @@ mod tests {
         };
         let verdict = |verdict, issues: &[Issue]| Verdict { verdict, score: 40, issues: issues.to_vec() };
         let check = |verdict: Verdict, whole, event: &str, comments: usize, said: &str| {
-            let output = output(verdict, whole);
+            let output = output(verdict, Seen { is_whole: whole, code: Code::UNREAD });
             assert_eq!((output.event, output.comments.len()), (event, comments), "{output:?}");
             assert!(output.body.contains(said), "{}", output.body);
         };

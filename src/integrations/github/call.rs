@@ -8,6 +8,7 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, ETAG, HeaderValue, IF_NONE_MATCH, L
 use reqwest::{Method, RequestBuilder, Url};
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
+use tokio::sync::mpsc::Sender;
 
 use super::app::{App, AppCredential};
 use super::cache::Known;
@@ -45,6 +46,8 @@ pub(super) struct Call<'a> {
     pub largest: usize,
     /// Whether these are its last.
     pub end: bool,
+    /// Who takes what a good answer brings, while it comes.
+    pub through: Option<&'a Sender<Bytes>>,
     /// What is sent.
     pub body: Option<&'a Json>,
     /// By which a repetition of a write is recognised.
@@ -56,8 +59,8 @@ pub(super) struct Call<'a> {
 impl<'a> Call<'a> {
     /// A look.
     pub fn get(path: &'a str) -> Self {
-        let largest = http::LARGEST_ANSWER;
-        Self { method: Method::GET, path, accept: JSON, largest, end: false, body: None, key: None, conditional: false }
+        let (largest, body, key, through) = (http::LARGEST_ANSWER, None, None, None);
+        Self { method: Method::GET, path, accept: JSON, largest, end: false, through, body, key, conditional: false }
     }
 
     pub fn what(&self) -> String {
@@ -74,6 +77,9 @@ pub(super) fn bearer(token: &str) -> HeaderValue {
 }
 
 async fn send(call: &Call<'_>, request: RequestBuilder) -> Result<Answer, Failure> {
+    if let Some(to) = call.through {
+        return http::send_through(&call.what(), request, (to, call.largest)).await;
+    }
     if call.end {
         return http::send_for_end(&call.what(), request, (call.largest, LONGEST_READ)).await;
     }

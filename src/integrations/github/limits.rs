@@ -32,7 +32,7 @@ impl Limits {
             return Ok(());
         }
         let message = format!("{what}: not sent, GitHub limits our calls until {until}");
-        Err(Failure::new(ErrorClass::RateLimit, message).retry_after(until.since(now)))
+        Err(Failure::new(ErrorClass::RateLimit, message).retry_after(until.since(now)).unsent())
     }
 
     /// Takes in what an answer says.
@@ -63,6 +63,7 @@ mod tests {
             limits.note(7, &answer, now);
             let pause = limits.check(7, "x", now).err().map(|failure| {
                 assert_eq!((failure.class, failure.in_doubt), (ErrorClass::RateLimit, false));
+                assert!(failure.unsent, "it costs whoever is held back no attempt");
                 failure.retry_after_ms.unwrap()
             });
             assert_eq!(pause, expect.map(|seconds| seconds * 1_000), "{:?}", answer.headers);

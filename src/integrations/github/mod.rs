@@ -17,6 +17,7 @@ mod refs;
 pub mod refusal;
 mod reviews;
 mod runs;
+mod tarball;
 
 use std::sync::Mutex;
 
@@ -39,6 +40,7 @@ pub use pulls::{ChangedFile, NewPull, Pull};
 pub use refs::{Branch, Repository};
 pub use reviews::{LineComment, NewReview, Review};
 pub use runs::{Job, JobStep, Log, WorkflowRun};
+pub use tarball::{Code, Extent};
 
 /// Longest description of a status; a longer one is a 422.
 const LONGEST_DESCRIPTION: usize = 140;

@@ -112,16 +112,42 @@ async fn what_a_killed_process_left_running_is_ended_and_its_step_repeated() {
     let run = server.validate(&sandbox, 12).await;
     sandbox.world().wait_for_calls(1, |call| call.service == "claude").await.unwrap();
     let noted = server.get(&format!("/api/v1/runs/{run}")).await;
-    let note = noted["journal"].as_array().unwrap().iter().find(|entry| entry["entry"] == "noted").unwrap().clone();
-    let group = u32::try_from(note["note"]["process"]["pid"].as_u64().unwrap()).unwrap();
+    let [place, program] = notes(&noted).try_into().unwrap();
+    let place = Path::new(place["directory"].as_str().unwrap()).to_owned();
+    let group = u32::try_from(program["process"]["pid"].as_u64().unwrap()).unwrap();
     until("its program to have started another", async || members(group).count() >= 2).await;
     server.kill();
     assert!(members(group).count() >= 2, "they outlive the process that was killed");
+    assert!(place.join("code/README.md").exists(), "and so does the code that they judge");
     let server = Program::start(data.path(), &environment(&sandbox)).await;
     let ended = server.until(&run, "succeeded").await;
     assert!(words(&ended).contains(&"validate_pr interrupted".to_owned()), "{ended:#}");
-    until("nothing of it to be left", async || members(group).count() == 0).await;
+    until("nothing of it to be left", async || members(group).count() == 0 && !place.exists()).await;
     assert_eq!(sandbox.world().statuses(REPOSITORY, "a1").len(), 1);
+}
+
+/// What the attempts of a run have left in their notebooks, oldest first.
+fn notes(run: &Value) -> Vec<Value> {
+    let noted = run["journal"].as_array().unwrap().iter().filter(|entry| entry["entry"] == "noted");
+    noted.map(|entry| entry["note"].clone()).collect()
+}
+
+#[actix::test]
+async fn code_that_a_killed_process_was_fetching_is_removed() {
+    let (data, sandbox) = (tempfile::tempdir().unwrap(), Sandbox::start(0).await.unwrap());
+    sandbox.world().plan_once("codeload", "GET", "", FaultKind::HoldAnswer(600_000));
+    let server = Program::start(data.path(), &environment(&sandbox)).await;
+    let run = server.validate(&sandbox, 12).await;
+    sandbox.world().wait_for_calls(1, |call| call.service == "codeload").await.unwrap();
+    let [place] = notes(&server.get(&format!("/api/v1/runs/{run}")).await).try_into().unwrap();
+    let place = Path::new(place["directory"].as_str().unwrap()).to_owned();
+    server.kill();
+    assert!(place.join("code").exists());
+    let server = Program::start(data.path(), &environment(&sandbox)).await;
+    let ended = server.until(&run, "succeeded").await;
+    let left: Vec<Value> = notes(&ended).into_iter().map(|note| note["directory"].clone()).collect();
+    let is_left = |place: &Value| place.as_str().is_some_and(|place| Path::new(place).exists());
+    assert!(left.len() == 3 && !left.iter().any(is_left) && !place.exists(), "{left:?}");
 }
 
 #[actix::test]

@@ -24,6 +24,7 @@ async fn a_pull_request_of_codegen_is_validated() {
             "delay succeeded",
             "validate_pr attempted",
             "validate_pr noted",
+            "validate_pr noted",
             "validate_pr succeeded",
             "update_pr_status attempted",
             "update_pr_status succeeded",

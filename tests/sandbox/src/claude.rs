@@ -22,6 +22,8 @@ pub struct Plan {
     pub stdout: Option<String>,
     /// Its exit code.
     pub exit_code: i32,
+    /// Whether it comes to no end: its turns are used up.
+    pub reaches_max_turns: bool,
     /// The status with which its own API failed.
     pub api_error_status: Option<u16>,
     /// Whether it starts a program that stays.
@@ -37,6 +39,7 @@ impl Default for Plan {
             delay_ms: 0,
             stdout: None,
             exit_code: 0,
+            reaches_max_turns: false,
             api_error_status: None,
             leaves_a_child: false,
         }

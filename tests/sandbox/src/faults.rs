@@ -7,7 +7,7 @@ use crate::world::State;
 /// Something that goes wrong with the next calls that fit.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Fault {
-    /// `github`, `linear`, `codegen`, `slack`, `claude` or `echo`.
+    /// A service as the ledger names it.
     pub service: String,
     /// The method; any without it.
     #[serde(default)]

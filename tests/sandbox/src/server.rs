@@ -4,6 +4,7 @@
 //! A connection breaks in this way: the body of an answer fails before its first byte, and the server
 //! closes the connection. No client gets a whole answer, which is what a broken connection means to it.
 
+use std::convert::Infallible;
 use std::net::TcpListener;
 
 use actix_web::dev::ServerHandle;
@@ -16,7 +17,7 @@ use sha2::Sha256;
 
 use crate::faults::{self, FaultKind};
 use crate::world::{Call, Hook, World};
-use crate::{claude, codegen, control, echo, github, linear, slack};
+use crate::{anthropic, claude, codegen, control, echo, github, linear, slack};
 
 /// A running sandbox.
 pub struct Sandbox {
@@ -68,6 +69,8 @@ pub struct Reply {
     pub body: Bytes,
     /// Whether it is JSON.
     pub is_json: bool,
+    /// Whether it is server-sent events, which come one by one.
+    pub is_events: bool,
     /// The webhook that the call causes.
     pub callback: Option<Json>,
     /// Where it sends the caller.
@@ -90,7 +93,8 @@ impl Reply {
     pub fn text(status: u16, text: &str) -> Self {
         let body = Bytes::copy_from_slice(text.as_bytes());
         let (location, etag, link) = (None, None, None);
-        Self { status, body, is_json: false, callback: None, location, etag, link, headers: Vec::new() }
+        let (is_json, is_events, callback, headers) = (false, false, None, Vec::new());
+        Self { status, body, is_json, is_events, callback, location, headers, etag, link }
     }
 }
 
@@ -148,7 +152,7 @@ async fn serve(request: HttpRequest, body: Bytes, world: Data<World>) -> HttpRes
         method: call.method.clone(),
         path: call.path.clone(),
         key: ["x-idempotency-key", "idempotency-key"].iter().find_map(|name| call.header(name)).map(str::to_owned),
-        headers: call.headers.iter().filter(|(name, _)| name != "authorization").cloned().collect(),
+        headers: call.headers.iter().filter(|(name, _)| !is_credential(service, name)).cloned().collect(),
         body: call.json(),
         status: None,
         executed: false,
@@ -194,6 +198,10 @@ async fn serve(request: HttpRequest, body: Bytes, world: Data<World>) -> HttpRes
     }
 }
 
+fn is_credential(service: &str, header: &str) -> bool {
+    header == "authorization" || (service, header) == ("anthropic", "x-api-key")
+}
+
 /// Milliseconds since the Unix epoch.
 #[allow(clippy::disallowed_methods, reason = "the ledger says when a call really came")]
 fn now() -> i64 {
@@ -207,8 +215,10 @@ fn execute(world: &World, service: &str, call: &Request) -> Reply {
         "linear" => linear::answer(&mut state, call, now()),
         "codegen" => codegen::answer(&mut state, call),
         "blobs" => github::runs::blob(&state, call),
+        "codeload" => github::tarballs::download(&state, call),
         "slack" => slack::answer(&mut state, call),
         "claude" => claude::answer(&mut state, call),
+        "anthropic" => anthropic::answer(&mut state, call),
         "echo" => echo::answer(&mut state, call),
         _ => Reply::text(404, "no such service"),
     }
@@ -247,6 +257,7 @@ fn trouble(service: &str, status: u16) -> Reply {
         ("github", _) => github::error(status, "Server Error"),
         ("linear", _) => linear::trouble(status, now()),
         ("codegen", _) => codegen::error(status, "by plan"),
+        ("anthropic", _) => anthropic::trouble(status),
         (_, 429) => Reply::text(429, "rate_limited"),
         _ => Reply::text(status, "server_error"),
     }
@@ -265,6 +276,13 @@ fn respond(reply: Reply) -> HttpResponse {
         if let Some(value) = value {
             response.insert_header((name, value));
         }
+    }
+    if reply.is_events {
+        response.content_type("text/event-stream");
+        let events: Vec<&str> = std::str::from_utf8(&reply.body).unwrap_or_default().split_inclusive("\n\n").collect();
+        let events: Vec<_> =
+            events.into_iter().map(|event| Ok::<_, Infallible>(Bytes::from(event.to_owned()))).collect();
+        return response.streaming(futures_util::stream::iter(events));
     }
     response.body(reply.body)
 }

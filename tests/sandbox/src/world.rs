@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use tokio::sync::Notify;
 
+use crate::anthropic::Model;
 use crate::claude::Plan;
 use crate::codegen::{self, AgentRun, Codegen};
 use crate::faults::{Fault, FaultKind};
@@ -103,7 +104,7 @@ pub struct Call {
     pub number: u64,
     /// When it came, in milliseconds since the Unix epoch.
     pub at_ms: i64,
-    /// `github`, `linear`, `codegen`, `slack`, `claude` or `echo`.
+    /// `github` (its files are at `blobs` and `codeload`), `linear`, `codegen`, `slack`, `claude`, `anthropic` or `echo`.
     pub service: String,
     /// The method.
     pub method: String,
@@ -156,6 +157,8 @@ pub struct State {
     pub claude: Plan,
     /// What it says before that, one call each.
     pub claude_next: Vec<Plan>,
+    /// What its model says, where the real one is asked.
+    pub model: Model,
     /// Where statuses are reported to.
     pub hook: Option<Hook>,
     /// What Codegen has.
@@ -198,6 +201,11 @@ impl World {
     pub fn put_branch(&self, repository: &str, name: &str, sha: &str) {
         let branch = Branch { sha: sha.to_owned(), protected: false };
         self.state().forge.branches.insert((repository.to_owned(), name.to_owned()), branch);
+    }
+
+    /// The code of a commit is packed so.
+    pub fn put_tarball(&self, repository: &str, sha: &str, packed: Vec<u8>) {
+        self.state().forge.tarballs.insert((repository.to_owned(), sha.to_owned()), packed);
     }
 
     /// There is this run of GitHub Actions now.

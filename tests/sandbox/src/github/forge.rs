@@ -13,6 +13,8 @@ pub const WHO: &str = "pointsman";
 pub struct Forge {
     /// Branches by repository and name.
     pub branches: BTreeMap<(String, String), Branch>,
+    /// The code of commits, packed, by repository and commit.
+    pub tarballs: BTreeMap<(String, String), Vec<u8>>,
     /// Comments, oldest first.
     pub comments: Vec<Comment>,
     /// Reviews, oldest first.

@@ -9,6 +9,7 @@ pub mod openapi;
 pub mod pulls;
 pub mod runs;
 pub mod talk;
+pub mod tarballs;
 
 use serde_json::{Value as Json, json};
 
@@ -79,6 +80,7 @@ fn route(state: &mut State, request: &Request) -> Reply {
         ("GET", ["actions", "runs", run, "jobs"]) => runs::jobs(state, &place(run)),
         ("GET", ["actions", "jobs", job, "logs"]) => runs::logs(state, &place(job), request),
         ("POST", ["actions", "runs", run, "rerun-failed-jobs"]) => runs::rerun(state, &place(run)),
+        ("GET", ["tarball", sha]) => tarballs::tarball(state, &repository, sha, request),
         ("GET", ["commits", sha, "pulls"]) => pulls::of_commit(state, &repository, sha, request),
         ("POST", ["check-runs"]) => app::create(state, &repository, request),
         ("PATCH", ["check-runs", id]) => app::update(state, place(id).number, request),

@@ -85,16 +85,19 @@ struct Setting<'a> {
     options: &'a Options,
     config: &'a Path,
     data: &'a Path,
+    /// Where its programs work.
+    workplaces: &'a Path,
     sandbox: &'a str,
 }
 
 fn spawn(setting: &Setting<'_>) -> anyhow::Result<Child> {
-    let Setting { options, config, data, sandbox } = setting;
+    let Setting { options, config, data, workplaces, sandbox } = setting;
     Command::new(&options.binary)
         .args(["serve", "--host", "127.0.0.1", "--port", "0", "--config"])
         .arg(config)
         .arg("--data-dir")
         .arg(data)
+        .env("TMPDIR", workplaces)
         .env("GITHUB_WEBHOOK_SECRET", SECRET)
         .env("CODEGEN_WEBHOOK_SECRET", SECRET)
         .env("POINTSMAN_ADMIN_TOKEN", TOKEN)
@@ -238,7 +241,10 @@ impl Driver<'_> {
         let stories = report::tell(evidence, kills, &promises::check(evidence), wrong);
         println!("auditor: {audits} audits of open runs, {} findings", findings.len());
         findings.iter().for_each(|finding| println!("  {finding}"));
+        let left = std::fs::read_dir(self.setting.workplaces)?.count();
+        println!("workplaces of programs: {left} left behind");
         deliveries.and(validations).and(stories)?;
+        anyhow::ensure!(left == 0, "where programs of killed servers worked was not cleaned up");
         anyhow::ensure!(findings.is_empty(), "the auditor found runs that do not stand as they should");
         Ok(())
     }
@@ -250,8 +256,10 @@ async fn main() -> anyhow::Result<()> {
     let sandbox = Sandbox::start(0).await?;
     sandbox.world().state().claude.delay_ms = 40;
     let (home, data, place) = (tempfile::tempdir()?, tempfile::tempdir()?, tempfile::tempdir()?);
+    let workplaces = tempfile::tempdir()?;
     let config = stories::write_definitions(home.path(), sandbox.url(), place.path())?;
-    let setting = Setting { options: &options, config: &config, data: data.path(), sandbox: sandbox.url() };
+    let (data, workplaces) = (data.path(), workplaces.path());
+    let setting = Setting { options: &options, config: &config, data, workplaces, sandbox: sandbox.url() };
     let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(20)).build()?;
     let (address, at) = watch::channel(None);
     let notes = Notes::default();
