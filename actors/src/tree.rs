@@ -337,8 +337,7 @@ impl Tree {
         let log = start_log(&supervisor, (&ports, &executors), &log_state, &threads).await?;
         keep_definitions(&ports, &log).await?;
         let (workflows, suspect) = workflows(&ports).await?;
-        let tallies: Tallies =
-            Arc::new(ports.sources.keys().map(|name| (name.clone(), Tally::default())).collect());
+        let tallies: Tallies = Arc::new(ports.sources.keys().map(|name| (name.clone(), Tally::default())).collect());
         let (receivers, watches) = (Receivers::default(), Watches::default());
         let start = StartWork {
             receivers: receivers.clone(),

@@ -20,8 +20,7 @@ pub async fn whether_a_delivery_is_an_event_can_be_asked(store: Shelf) {
 
 pub async fn the_last_checkpoint_of_a_hook_is_kept(store: Shelf) {
     let missed = |tries| Missed { guid: "guid-1".into(), attempt: 7, first_at: START, tries };
-    let checkpoint =
-        |hook: &str, missed: Vec<Missed>| Checkpoint { hook: hook.into(), until: Some(START), missed };
+    let checkpoint = |hook: &str, missed: Vec<Missed>| Checkpoint { hook: hook.into(), until: Some(START), missed };
     let keep = |checkpoint| Transition::KeepCheckpoint(checkpoint);
     assert_eq!(store.checkpoints().await.unwrap(), []);
     let [early, other, late] = [

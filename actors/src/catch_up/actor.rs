@@ -129,4 +129,3 @@ impl Handler<Letter<LookNow>> for CatchUp {
         self.asked.iter().for_each(|asked| asked.notify_one());
     }
 }
-

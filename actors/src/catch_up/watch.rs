@@ -259,13 +259,8 @@ impl Watch {
     async fn ingest(&self, missed: &Missed) -> Result<Got, Trouble> {
         let carried = self.deliveries.fetch(&self.hook, missed.attempt).await?;
         let (source, received_at) = (self.deliveries.source().clone(), self.tools.clock.now());
-        let delivery = Delivery {
-            source: source.clone(),
-            headers: carried.headers,
-            body: carried.body,
-            peer: None,
-            received_at,
-        };
+        let delivery =
+            Delivery { source: source.clone(), headers: carried.headers, body: carried.body, peer: None, received_at };
         match self.tools.receivers.receive(&delivery).await {
             Ok(receipt) => {
                 if let Some(tally) = self.tools.tallies.get(&source) {

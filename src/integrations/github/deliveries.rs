@@ -75,7 +75,9 @@ impl Hook {
     fn path(&self) -> Result<String, Failure> {
         Ok(match self {
             Self::App => "/app/hook/deliveries".to_owned(),
-            Self::Repository { repository, id } => format!("/repos/{}/hooks/{id}/deliveries", repository_path(repository)?),
+            Self::Repository { repository, id } => {
+                format!("/repos/{}/hooks/{id}/deliveries", repository_path(repository)?)
+            }
             Self::Organization { login, id } => format!("/orgs/{}/hooks/{id}/deliveries", part(login)?),
         })
     }
@@ -251,7 +253,8 @@ mod tests {
         let path = |name| Hook::read(name).unwrap().path().unwrap();
         assert_eq!(path("acme/shop#123"), "/repos/acme/shop/hooks/123/deliveries");
         assert_eq!(path("acme#45"), "/orgs/acme/hooks/45/deliveries");
-        for wrong in ["", "acme", "acme/shop", "acme/shop#", "acme/shop#x", "a/b/c#1", "../x#1", "#1", "a b#1", "..#1"] {
+        for wrong in ["", "acme", "acme/shop", "acme/shop#", "acme/shop#x", "a/b/c#1", "../x#1", "#1", "a b#1", "..#1"]
+        {
             assert_eq!(Hook::read(wrong), None, "{wrong}");
         }
     }
@@ -265,13 +268,15 @@ mod tests {
             attempt("x", serde_json::from_str(&listed).unwrap()).unwrap()
         };
         let at = Timestamp::from_rfc3339("2026-01-05T10:00:00Z").unwrap();
-        let expect =
-            |delivered| Attempt { id: 12_345_678_901, guid: "g".into(), at, redelivery: true, delivered };
+        let expect = |delivered| Attempt { id: 12_345_678_901, guid: "g".into(), at, redelivery: true, delivered };
         assert_eq!(read("\"OK\""), expect(true));
         for bad in ["\"timed out\"", "\"Invalid HTTP Response: 503\"", "\"ok\"", "null"] {
             assert_eq!(read(bad), expect(false));
         }
-        let wrong = Listed { delivered_at: "yesterday".into(), ..serde_json::from_str(r#"{"id":1,"guid":"g","delivered_at":""}"#).unwrap() };
+        let wrong = Listed {
+            delivered_at: "yesterday".into(),
+            ..serde_json::from_str(r#"{"id":1,"guid":"g","delivered_at":""}"#).unwrap()
+        };
         assert!(attempt("x", wrong).unwrap_err().message.contains("`yesterday`"));
     }
 

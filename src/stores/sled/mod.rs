@@ -33,8 +33,8 @@ use pointsman_actors::ids::{EventId, RunId, WaitId};
 use pointsman_actors::retention::dossier::{Dossier, Stretch};
 use pointsman_actors::run::{RunHead, RunRecord, RunRef, StoredRun};
 use pointsman_actors::store::{
-    Answer, Claim, Counts, Durability, EventQuery, Later, Lease, OpenRun, Page, RunQuery, Store, StoreError, Transition,
-    WaitCursor, WaitQuery,
+    Answer, Claim, Counts, Durability, EventQuery, Later, Lease, OpenRun, Page, RunQuery, Store, StoreError,
+    Transition, WaitCursor, WaitQuery,
 };
 use pointsman_actors::time::Timestamp;
 use pointsman_actors::wait::record::WaitRecord;

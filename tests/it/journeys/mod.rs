@@ -3,6 +3,7 @@
 mod auditor;
 mod bad_input;
 mod breakers;
+mod catch_up;
 mod children;
 mod codegen;
 mod command_line;

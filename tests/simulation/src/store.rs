@@ -294,7 +294,8 @@ fn describe(world: &World, transitions: &[Transition]) {
             }
             Transition::KeepCheckpoint(_)
             | Transition::KeepDefinition { .. }
-            | Transition::Mark { .. } | Transition::Purge(_) => {}
+            | Transition::Mark { .. }
+            | Transition::Purge(_) => {}
         }
     }
 }
