@@ -45,6 +45,8 @@ pub(super) struct Watch {
     walk: Option<Walk>,
     /// The kind of failure that the operator was told of last.
     told: Option<&'static str>,
+    /// Whether this look has come further than the one before.
+    advanced: bool,
 }
 
 /// A chase, and what of it is durable.
@@ -102,7 +104,7 @@ impl Watch {
         tools: Tools,
         asked: Arc<Notify>,
     ) -> Self {
-        Self { hook, deliveries, mode, every, tools, asked, chase: None, walk: None, told: None }
+        Self { hook, deliveries, mode, every, tools, asked, chase: None, walk: None, told: None, advanced: false }
     }
 
     /// Looks for as long as the process lives.
@@ -111,6 +113,7 @@ impl Watch {
         self.tools.receivers.open().await;
         let mut pause = FIRST_PAUSE;
         while !self.is_draining() {
+            self.advanced = false;
             let wait = match self.look().await {
                 Ok(trouble) => {
                     pause = FIRST_PAUSE;
@@ -120,6 +123,9 @@ impl Watch {
                 Err(Trouble::Draining) => return,
                 Err(trouble) => {
                     self.tell(&trouble);
+                    if self.advanced {
+                        pause = FIRST_PAUSE;
+                    }
                     let wait = if trouble.may_pass() { pause.min(self.every) } else { self.every };
                     pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
                     trouble.retry_after().map_or(wait, |asked| asked.max(wait).min(LONGEST_PAUSE))
@@ -186,6 +192,7 @@ impl Watch {
     /// might never let it come to the end otherwise.
     async fn walk(&mut self, chase: &Chase) -> Result<Walked, Trouble> {
         let mut walk = self.walk.take().unwrap_or_else(|| chase.walk(self.tools.clock.now()));
+        let mut pages = 0;
         loop {
             if self.is_draining() {
                 return Err(Trouble::Draining);
@@ -195,8 +202,10 @@ impl Watch {
                     if !walk.take(page.items, page.next) {
                         return Ok(walk.finish());
                     }
+                    pages += 1;
                 }
                 Err(failure) => {
+                    self.advanced = pages > 0;
                     self.walk = failure.class.is_retryable().then_some(walk);
                     return Err(failure.into());
                 }
@@ -219,11 +228,12 @@ impl Watch {
     }
 
     /// Goes after one delivery. What is wrong with it alone is given back, and counts as a try.
-    async fn get(&self, chase: &mut Chase, missed: &Missed) -> Result<Option<Failure>, Trouble> {
+    async fn get(&mut self, chase: &mut Chase, missed: &Missed) -> Result<Option<Failure>, Trouble> {
         let tried = match self.mode {
             Mode::Redeliver => self.redeliver(missed).await,
             Mode::Ingest => self.ingest(missed).await,
         };
+        self.advanced |= tried.is_ok();
         match tried {
             Ok(Got::TakenIn) => {
                 chase.taken_in(&missed.guid);
@@ -238,12 +248,8 @@ impl Watch {
                 self.count(chase, missed, &failure.message);
                 Ok(Some(failure))
             }
-            Err(trouble) => {
-                if matches!(&trouble, Trouble::Provider(failure) if failure.in_doubt) {
-                    self.count(chase, missed, "nobody knows whether it was asked for");
-                }
-                Err(trouble)
-            }
+            // Also when nobody knows whether it was asked for: what comes twice is one event.
+            Err(trouble) => Err(trouble),
         }
     }
 
