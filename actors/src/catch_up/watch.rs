@@ -22,6 +22,9 @@ use crate::store::{Claim, StoreError, Transition};
 /// Missing deliveries that are gone after before it is written down that they were: a crash repeats so many at most.
 const BATCH: usize = 50;
 
+/// Most pages of one walk: a million attempts in three days. Nothing a provider says makes it go on for ever.
+const MOST_PAGES: usize = 10_000;
+
 /// Keys that are looked up at once.
 const LOOKED_UP: usize = 1_000;
 
@@ -199,10 +202,17 @@ impl Watch {
             }
             match self.deliveries.page(&self.hook, walk.cursor()).await {
                 Ok(page) => {
+                    pages += 1;
                     if !walk.take(page.items, page.next) {
                         return Ok(walk.finish());
                     }
-                    pages += 1;
+                    if pages == MOST_PAGES {
+                        tracing::warn!(
+                            hook = self.hook,
+                            "there are more attempts than are looked through; the oldest are not"
+                        );
+                        return Ok(walk.finish());
+                    }
                 }
                 Err(failure) => {
                     self.advanced = pages > 0;

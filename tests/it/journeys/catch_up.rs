@@ -422,3 +422,26 @@ async fn who_watches_nothing_asks_for_nothing() {
         assert!(!back.world().ledger().iter().any(|call| call.path.contains("/deliveries")));
     }
 }
+
+#[actix::test]
+async fn what_is_in_the_way_is_logged_once_with_what_to_do() {
+    let mut away = Away::new(HOOK, "redeliver").await;
+    away.variables.push(("POINTSMAN_GITHUB_CATCH_UP_INTERVAL", "20ms".to_owned()));
+    away.world().state().forge.access = Access::Nothing;
+    let logged = async |variables: &Environment, calls: usize| {
+        let path = away.directory.path().join("log.txt");
+        let log = std::fs::File::create(&path).unwrap();
+        let server = Program::start_logging(away.directory.path(), variables, log.into()).await;
+        away.world().wait_for_calls(calls, |call| call.path.starts_with(DELIVERIES)).await.unwrap();
+        server.kill();
+        std::fs::read_to_string(path).unwrap()
+    };
+    let said = logged(&away.variables, 5).await;
+    assert_eq!(said.matches("cannot be got now").count(), 1, "{said}");
+    assert!(said.contains(HOOK) && said.contains("admin:repo_hook"), "{said}");
+    assert!(!said.contains(pointsman_sandbox::TOKEN) && !said.contains(SECRET), "{said}");
+    away.variables.push(("POINTSMAN_GITHUB_CATCH_UP_HOOKS", String::new()));
+    let said = logged(&away.variables, 0).await;
+    assert_eq!(said.matches("no hook is named; set `integrations.github.catch_up.hooks`").count(), 1, "{said}");
+    assert!(!said.contains("WARN") && !said.contains("ERROR"), "{said}");
+}
