@@ -101,7 +101,7 @@ impl Chase {
             settled.found += 1;
             missed.push(Missed { guid: failed.guid, attempt: failed.attempt, first_at, tries: 0 });
         }
-        missed.sort_by(|a, b| (a.first_at, a.attempt).cmp(&(b.first_at, b.attempt)));
+        missed.sort_by_key(|missed| (missed.first_at, missed.attempt));
         self.checkpoint.until = self.checkpoint.until.max(walked.newest);
         self.checkpoint.missed = missed;
         self.pauses.retain(|guid, until| *until > now && !in_log.contains(guid));

@@ -108,7 +108,7 @@ impl Walk {
                 walked.failed.push(Failed { guid, attempt, first_at });
             }
         }
-        walked.failed.sort_by(|a, b| (a.first_at, a.attempt).cmp(&(b.first_at, b.attempt)));
+        walked.failed.sort_by_key(|failed| (failed.first_at, failed.attempt));
         walked
     }
 }

@@ -158,6 +158,9 @@ async fn what_failed_while_the_server_was_down_is_taken_in_once() {
         let away = Away::new(HOOK, mode).await;
         let failed = away.happen(HOOK, 50, Way::Sent).await;
         assert!(away.world().attempts(HOOK).iter().all(|attempt| attempt.status == "failed to connect to host"));
+        if mode == "ingest" {
+            away.world().state().forge.access = Access::Read;
+        }
         let back = away.come_back().await;
         let events = back.until_there(&failed).await;
         let watched = back.look().await;
@@ -425,23 +428,23 @@ async fn who_watches_nothing_asks_for_nothing() {
 
 #[actix::test]
 async fn what_is_in_the_way_is_logged_once_with_what_to_do() {
-    let mut away = Away::new(HOOK, "redeliver").await;
-    away.variables.push(("POINTSMAN_GITHUB_CATCH_UP_INTERVAL", "20ms".to_owned()));
-    away.world().state().forge.access = Access::Nothing;
+    let Away { sandbox, directory, mut variables, .. } = Away::new(HOOK, "redeliver").await;
+    variables.push(("POINTSMAN_GITHUB_CATCH_UP_INTERVAL", "20ms".to_owned()));
+    sandbox.world().state().forge.access = Access::Nothing;
     let logged = async |variables: &Environment, calls: usize| {
-        let path = away.directory.path().join("log.txt");
+        let path = directory.path().join("log.txt");
         let log = std::fs::File::create(&path).unwrap();
-        let server = Program::start_logging(away.directory.path(), variables, log.into()).await;
-        away.world().wait_for_calls(calls, |call| call.path.starts_with(DELIVERIES)).await.unwrap();
+        let server = Program::start_logging(directory.path(), variables, log.into()).await;
+        sandbox.world().wait_for_calls(calls, |call| call.path.starts_with(DELIVERIES)).await.unwrap();
         server.kill();
         std::fs::read_to_string(path).unwrap()
     };
-    let said = logged(&away.variables, 5).await;
+    let said = logged(&variables, 5).await;
     assert_eq!(said.matches("cannot be got now").count(), 1, "{said}");
     assert!(said.contains(HOOK) && said.contains("admin:repo_hook"), "{said}");
     assert!(!said.contains(pointsman_sandbox::TOKEN) && !said.contains(SECRET), "{said}");
-    away.variables.push(("POINTSMAN_GITHUB_CATCH_UP_HOOKS", String::new()));
-    let said = logged(&away.variables, 0).await;
+    variables.push(("POINTSMAN_GITHUB_CATCH_UP_HOOKS", String::new()));
+    let said = logged(&variables, 0).await;
     assert_eq!(said.matches("no hook is named; set `integrations.github.catch_up.hooks`").count(), 1, "{said}");
     assert!(!said.contains("WARN") && !said.contains("ERROR"), "{said}");
 }
