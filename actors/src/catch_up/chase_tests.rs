@@ -277,3 +277,14 @@ fn a_later_failure_of_what_is_missing_gives_its_newest_attempt() {
     let walked = Walked { failed: vec![Failed { guid: "b".into(), attempt: 1, first_at: None }], ..Walked::default() };
     assert_eq!(chase.settle(walked, &HashSet::new(), NOW).found, 0);
 }
+
+#[test]
+fn the_newest_attempt_is_the_newest_however_they_are_listed() {
+    let mut chase = chase();
+    let mut walk = chase.walk(NOW);
+    let listed =
+        vec![again(5, "a", HOUR, false), again(7, "a", Duration::ZERO, false), attempt(1, "a", HOUR * 2, false)];
+    assert!(!walk.take(listed, None));
+    chase.settle(walk.finish(), &HashSet::new(), NOW);
+    assert_eq!((due(&chase, NOW), chase.checkpoint().until), (vec![("a".to_owned(), 7)], Some(NOW)));
+}
