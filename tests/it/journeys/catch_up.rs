@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use futures_util::future::join_all;
 use pointsman_actors::catch_up::actor::LookNow;
@@ -34,8 +35,7 @@ const BOTH: [&str; 2] = ["redeliver", "ingest"];
 impl Away {
     async fn new(hook: &str, mode: &str) -> Self {
         let sandbox = Sandbox::start(0).await.unwrap();
-        // Whoever had it last gives it back; nobody else takes it in the meantime.
-        let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+        let port = free_port();
         sandbox.world().put_hook(hook, &format!("http://127.0.0.1:{port}/webhooks/github"), SECRET);
         let mut variables = environment(&sandbox);
         variables.push(("WEBHOOK_PORT", port.to_string()));
@@ -64,6 +64,14 @@ impl Away {
         assert_eq!(server.url(""), format!("http://127.0.0.1:{}", self.port));
         Back { sandbox: self.sandbox, server }
     }
+}
+
+/// A port that stays free until somebody listens: below those that connections are given.
+fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let mine = 20_000 + u16::try_from(std::process::id() % 100).unwrap() * 100;
+    let mut ports = std::iter::repeat_with(|| mine + NEXT.fetch_add(1, Ordering::SeqCst) % 100).take(100);
+    ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a port is free")
 }
 
 async fn happen(world: &World, hook: &str, number: usize, way: Way, ago_ms: i64) -> BTreeSet<String> {
@@ -96,11 +104,15 @@ impl Back {
         hook.clone()
     }
 
-    /// Has it look, and waits for the end of that.
+    /// Has it look, and waits for the end of a look that has begun after this.
     async fn look(&self) -> Value {
         let before = self.watched().await["looks"].as_u64().unwrap();
-        self.server.tree().catch_up.offer(LookNow).unwrap();
-        self.looked(before + 1).await
+        for more in 1..=2 {
+            // One may have been under way.
+            self.server.tree().catch_up.offer(LookNow).unwrap();
+            self.looked(before + more).await;
+        }
+        self.watched().await
     }
 
     async fn looked(&self, times: u64) -> Value {
@@ -176,7 +188,8 @@ async fn what_failed_while_the_server_was_down_is_taken_in_once() {
         let calls = back.got();
         let paths: BTreeSet<&str> = calls.iter().map(|call| call.path.as_str()).collect();
         assert_eq!((calls.len(), paths.len()), (50, 50), "{mode}");
-        assert_eq!(attempts(&back.world().attempts(HOOK), &failed), (50, expect_requested as usize), "{mode}");
+        let expect = (50, usize::try_from(expect_requested).unwrap());
+        until("GitHub to know it", async || attempts(&back.world().attempts(HOOK), &failed) == expect).await;
         let counts = back.server.get("/metrics").await.body["intake"]["github"]["counts"].clone();
         assert_eq!((counts["requests"].as_u64(), counts["accepted"].as_u64()), (Some(50), Some(50)), "{counts}");
         let event = events.values().next().unwrap();
@@ -229,15 +242,21 @@ async fn a_restart_takes_nothing_in_twice_and_goes_on_from_its_checkpoint() {
         all.extend(happen(back.world(), HOOK, 3, Way::NobodyThere, 0).await);
         back.look().await;
         back.until_there(&all).await;
+        let again = if mode == "redeliver" { 253 } else { 0 };
+        until("GitHub to know it", async || attempts(&back.world().attempts(HOOK), &all) == (253, again)).await;
+        back.look().await;
         let pages = || {
             let is_page = |call: &Call| call.path.starts_with(&format!("{DELIVERIES}?"));
-            back.world().ledger().into_iter().filter(is_page).count()
+            let pages = back.world().ledger().into_iter().filter(is_page);
+            pages.map(|call| call.status.unwrap()).collect::<Vec<_>>()
         };
-        let before = pages();
+        let before = pages().len();
         back.look().await;
-        // The attempts of the last quarter of an hour, and not those before: all of them are three pages, or six.
-        let expect = if mode == "ingest" { 1 } else { 3 };
-        assert_eq!(pages() - before, expect, "{mode}");
+        // The attempts of the last quarter of an hour, and not those before: all of them are three pages, or six. That
+        // the first one is as it was costs nothing, and is not the end.
+        let expect: &[u16] = if mode == "ingest" { &[304] } else { &[304, 200, 200] };
+        let looks = pages()[before..].to_vec();
+        assert!(!looks.is_empty() && looks.chunks_exact(expect.len()).all(|look| look == expect), "{mode}: {looks:?}");
         let back = back.restart().await;
         back.looked(1).await;
         assert_eq!(back.got().len(), 253, "{mode}");
