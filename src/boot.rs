@@ -13,6 +13,7 @@ use std::time::Duration;
 use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer};
 use anyhow::Context;
+use pointsman_actors::catch_up::actor::Plan as CatchUpPlan;
 use pointsman_actors::circuit_breaker::circuit::Policy as CircuitPolicy;
 use pointsman_actors::deduplicator::actor::Windows;
 use pointsman_actors::dispatcher::actor::Slots;
@@ -32,9 +33,11 @@ use tokio::sync::{Notify, Semaphore};
 use crate::actions;
 use crate::alive::Alive;
 use crate::config::Loaded;
-use crate::config::settings::{Backend, WebhookSettings};
+use crate::config::catch_up::CatchUpSettings;
+use crate::config::settings::{Backend, Settings, WebhookSettings};
 use crate::http::{self, AdminToken, Edge, Inlet, Readiness};
 use crate::integrations::Integrations;
+use crate::integrations::github::{Hook, WatchedHooks};
 use crate::sources::{self, Secret, SourceSettings};
 use crate::stores::memory::MemoryStore;
 use crate::stores::sled::SledStore;
@@ -72,6 +75,8 @@ pub struct Plan {
     pub patience: Patience,
     /// Dead letters that are redriven a second.
     pub redrives_per_second: u32,
+    /// The hooks that are caught up with.
+    pub catch_up: CatchUpPlan,
     /// Workflows, and the routes that start them.
     pub compiled: Compiled,
     /// What steps can do.
@@ -135,12 +140,36 @@ pub fn plan(loaded: &Loaded) -> anyhow::Result<Plan> {
         retention: RetentionPolicy { keep: settings.retention, most: settings.max_events },
         patience: Patience { attempts: settings.routing_attempts },
         redrives_per_second: settings.redrive_rate,
+        catch_up: catch_up(settings, &integrations),
         compiled: workflows::compile(loaded, &actions)?,
         actions,
         slots: Slots { number: settings.max_concurrent, fair: settings.load_balancing },
         admin_token: settings.admin_token.as_ref().map(|token| token.expose().to_owned()),
         guard_metrics: settings.guard_metrics,
     })
+}
+
+/// The source whose hooks can be caught up with.
+const CAUGHT_UP: &str = "github";
+
+fn catch_up(settings: &Settings, integrations: &Integrations) -> CatchUpPlan {
+    let nothing = |why| CatchUpPlan::Nothing { why };
+    let github = &settings.integrations;
+    let CatchUpSettings { mode, every, hooks } = github.github_catch_up.clone();
+    let Some(mode) = mode else { return nothing("`integrations.github.catch_up.mode` is \"off\"") };
+    if !settings.webhooks.iter().any(|source| source.name == CAUGHT_UP) {
+        return nothing("the source `github` is off");
+    }
+    let Some(client) = &integrations.github else {
+        return nothing("GitHub is not asked for anything; set GITHUB_TOKEN, or an App");
+    };
+    let own = github.github_app.is_some().then_some(Hook::App);
+    let hooks: Vec<Hook> = own.into_iter().chain(hooks).collect();
+    if hooks.is_empty() {
+        return nothing("no hook is named; set `integrations.github.catch_up.hooks`");
+    }
+    let deliveries = WatchedHooks::new(Arc::clone(client), SourceName::new(CAUGHT_UP), hooks);
+    CatchUpPlan::Watch { deliveries: Arc::new(deliveries), mode, every }
 }
 
 fn inlet(settings: &WebhookSettings) -> Option<Inlet> {
@@ -187,6 +216,7 @@ pub async fn start(plan: Plan) -> anyhow::Result<Server> {
         retention: plan.retention,
         patience: plan.patience,
         redrives_per_second: plan.redrives_per_second,
+        catch_up: plan.catch_up,
         after_death,
         clock: clock.clone(),
         ids: Arc::new(RandomIds),

@@ -7,6 +7,7 @@
 //! What this crate never does: speak HTTP, open a database, call a provider, read the environment.
 
 pub mod auditor;
+pub mod catch_up;
 pub mod circuit_breaker;
 pub mod dead_letter;
 pub mod deduplicator;

@@ -12,6 +12,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
+use crate::catch_up::checkpoint::Checkpoint;
 use crate::circuit_breaker::circuit::BreakerRecord;
 use crate::dead_letter::letter::{Letter, LetterId, LetterQuery, MarkChange, Place};
 use crate::deduplicator::fingerprint::{HookKey, Key};
@@ -67,6 +68,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// How circuits are.
     fn breakers(&self) -> Later<Vec<BreakerRecord>>;
+
+    /// The first event of each of these keys, in their order, where the claim of it still holds at `at`.
+    fn first_events(&self, claims: Vec<Claim>, at: Timestamp) -> Later<Vec<Option<EventId>>>;
+
+    /// How far hooks were caught up with.
+    fn checkpoints(&self) -> Later<Vec<Checkpoint>>;
 
     /// The content of a definition that was kept.
     fn definition(&self, hash: &str) -> Later<Option<String>>;
@@ -152,6 +159,8 @@ pub enum Transition {
     },
     /// How the circuit of a service is, instead of what was known of it.
     KeepBreaker(BreakerRecord),
+    /// How far a hook was caught up with, instead of what was known of it.
+    KeepCheckpoint(Checkpoint),
     /// A definition that runs may be pinned to is kept for good. Keeping it again changes nothing.
     KeepDefinition {
         /// Hash of the content.

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! pointsman
+//! ├── catch_up       on the work thread; gets what a provider could not deliver
 //! ├── receiver       on every HTTP worker; asks the three below it, then the log
 //! ├── validator      on every HTTP worker
 //! ├── deduplicator   on every HTTP worker
@@ -21,34 +22,35 @@
 //! upward go offers and hints, so that two full mailboxes never wait for each other. A test keeps
 //! drawing and table equal; `/metrics/actors` shows the same table live.
 
+mod ending;
 mod work;
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use actix_rt::Arbiter;
 use tokio::sync::oneshot;
 
+use self::ending::Ending;
 use self::work::{StartWork, Work, board, workflows};
 use crate::auditor::actor::Findings;
+use crate::catch_up::actor::{LookNow as LookForMissed, Plan as CatchUpPlan};
+use crate::catch_up::watched::Watches;
 use crate::circuit_breaker::actor::Breakers;
 use crate::circuit_breaker::circuit::Policy;
 use crate::dead_letter::actor::DeadLetterDoors;
 use crate::deduplicator::actor::{Deduplicator, Windows};
 use crate::dispatcher::actor::Slots;
-use crate::event::SourceName;
 use crate::event_log::actor::{EventLog, LogDoor};
 use crate::event_log::state::LogState;
-use crate::executor::attempts::InFlight;
 use crate::executor::messages::Executors;
 use crate::executor::port::Actions;
 use crate::ids::SharedIds;
 use crate::mailbox::{Basket, Door, NotTaken};
 use crate::receiver::actor::{Admit, Downstream, Receive, Receiver, Shared};
 use crate::receiver::admission::{Gate, Limits};
-use crate::receiver::tally::Tally;
+use crate::receiver::messages::Receivers;
+use crate::receiver::tally::{Tallies, Tally};
 use crate::retention::actor::LookNow;
 use crate::retention::policy::Policy as RetentionPolicy;
 use crate::router::actor::{CurrentRules, Router};
@@ -75,7 +77,15 @@ const TO_COMMIT: usize = 8_192;
 const PER_EXECUTOR: usize = 16_384;
 
 /// The components, in the order in which they may ask each other.
-pub static TABLE: [Row; 13] = [
+pub static TABLE: [Row; 14] = [
+    Row {
+        component: "catch_up",
+        thread: Thread::Work,
+        capacity: 16,
+        restart: RESTART,
+        escalation: Escalation::Park,
+        meaning: "what a provider could not deliver is not asked for before the next start; everything else goes on",
+    },
     Row {
         component: "receiver",
         thread: Thread::HttpWorker,
@@ -218,6 +228,8 @@ pub struct Ports {
     pub patience: Patience,
     /// Dead letters that are redriven a second, when many are.
     pub redrives_per_second: u32,
+    /// The hooks that are caught up with.
+    pub catch_up: CatchUpPlan,
     /// Whether the former process on this store ended without being asked to.
     pub after_death: bool,
     /// Where `now` comes from.
@@ -238,7 +250,7 @@ pub struct Tree {
     /// Whether the log can write.
     pub log_state: Arc<LogState>,
     /// The counts of every source.
-    pub tallies: Arc<HashMap<SourceName, Tally>>,
+    pub tallies: Tallies,
     /// The way into the log.
     pub log: LogDoor,
     /// Asks for pending events to be routed now.
@@ -255,17 +267,15 @@ pub struct Tree {
     pub executors: Executors,
     /// The circuit breakers, by service.
     pub breakers: Breakers,
+    /// Asks to look at once what could not be delivered.
+    pub catch_up: Door<LookForMissed>,
+    /// How the hooks stand that are caught up with.
+    pub watches: Watches,
+    receivers: Receivers,
     ports: Ports,
     supervisor: Supervisor,
     threads: Threads,
     ending: Ending,
-}
-
-/// How runs come to rest when the process ends.
-#[derive(Clone, Default)]
-struct Ending {
-    draining: Arc<AtomicBool>,
-    in_flight: InFlight,
 }
 
 /// Why the tree does not start.
@@ -278,9 +288,6 @@ pub enum StartError {
     #[error(transparent)]
     Store(#[from] StoreError),
 }
-
-/// How often a tree that comes to rest looks whether it has.
-const REST: Duration = Duration::from_millis(5);
 
 /// Where a tree lives.
 #[derive(Clone)]
@@ -330,7 +337,12 @@ impl Tree {
         let log = start_log(&supervisor, (&ports, &executors), &log_state, &threads).await?;
         keep_definitions(&ports, &log).await?;
         let (workflows, suspect) = workflows(&ports).await?;
+        let tallies: Tallies = Arc::new(ports.sources.keys().map(|name| (name.clone(), Tally::default())).collect());
+        let (receivers, watches) = (Receivers::default(), Watches::default());
         let start = StartWork {
+            receivers: receivers.clone(),
+            tallies: Arc::clone(&tallies),
+            watches: watches.clone(),
             workflows,
             suspect: suspect.filter(|_| ports.after_death),
             supervisor: supervisor.clone(),
@@ -341,9 +353,8 @@ impl Tree {
             ending: ending.clone(),
             ports: ports.clone(),
         };
-        let Work { backlog, retry, dead_letters, retention, breakers, findings } =
+        let Work { backlog, retry, dead_letters, retention, breakers, findings, catch_up } =
             on_new_thread(&threads, move || start.start()).await?;
-        let tallies = Arc::new(ports.sources.keys().map(|name| (name.clone(), Tally::default())).collect());
         let gate = Gate::new(ports.limits);
         Ok(Self {
             roster,
@@ -358,6 +369,9 @@ impl Tree {
             retention,
             executors,
             breakers,
+            catch_up,
+            watches,
+            receivers,
             ports,
             supervisor,
             threads,
@@ -367,7 +381,7 @@ impl Tree {
 
     /// Starts the components of HTTP worker `number`, on whose thread this must be called.
     pub fn start_worker(&self, number: usize) -> WorkerDoors {
-        let [receiver, validator, deduplicator, router, ..] = &TABLE;
+        let [_, receiver, validator, deduplicator, router, ..] = &TABLE;
         let instance = number.to_string();
         let keep = |row| (row, instance.clone());
         let (row, name) = keep(router);
@@ -378,6 +392,7 @@ impl Tree {
         let validator = self.supervisor.supervise(row, name, Validator::new(Arc::clone(&self.ports.sources)));
         let downstream = Downstream {
             validator: validator.door(),
+            reader: validator.door(),
             deduplicator: deduplicator.door(),
             router: router.door(),
             executors: self.executors.clone(),
@@ -385,45 +400,8 @@ impl Tree {
         };
         let (row, name) = keep(receiver);
         let receiver = self.supervisor.supervise(row, name, Receiver::new(downstream, self.shared()));
+        self.receivers.enter(receiver.door());
         WorkerDoors { admit: receiver.door(), receive: receiver.door() }
-    }
-
-    /// Lets nobody in, begins no further attempt, and waits until those inside are answered, attempts in
-    /// flight have ended and all that is inside is durable. What does not end in time is in doubt, and
-    /// resolved by the next start.
-    pub async fn drain(&self, patience: Duration) {
-        self.gate.drain();
-        self.ending.draining.store(true, Ordering::SeqCst);
-        let at_rest = async {
-            while self.gate.requests() > 0 || self.ending.in_flight.number() > 0 {
-                tokio::time::sleep(REST).await;
-            }
-        };
-        if tokio::time::timeout(patience, at_rest).await.is_err() {
-            tracing::warn!(
-                requests = self.gate.requests(),
-                attempts = self.ending.in_flight.number(),
-                "not all ended within the grace period; attempts that did not are in doubt and resolved by the next start"
-            );
-        }
-        self.log.drain().await;
-    }
-
-    /// Attempts that are not settled.
-    pub fn attempts_in_flight(&self) -> usize {
-        self.ending.in_flight.number()
-    }
-
-    /// Ends the tree's threads and with them its components; blocks until they have ended.
-    pub fn end_threads(&self) {
-        let Threads::Own(threads) = &self.threads else { return };
-        let threads = std::mem::take(&mut *threads.lock().unwrap_or_else(PoisonError::into_inner));
-        for thread in &threads {
-            thread.stop();
-        }
-        for thread in threads {
-            let _ = thread.join();
-        }
     }
 
     fn shared(&self) -> Shared {

@@ -9,6 +9,7 @@ impl Checker<'_> {
             github_api_url: self.url("integrations.github.api_url").unwrap_or_default().0,
             github_app: self.github_app(),
             github_token: self.credential("integrations.github.token"),
+            github_catch_up: self.catch_up(),
             linear_api_url: self.url("integrations.linear.api_url").unwrap_or_default().0,
             linear_api_key: self.credential("integrations.linear.api_key"),
             codegen: self.codegen(),

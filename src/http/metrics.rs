@@ -3,6 +3,7 @@
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use pointsman_actors::auditor::actor::Findings;
+use pointsman_actors::catch_up::watched::{Watched, Watches};
 use pointsman_actors::store::Counts;
 use pointsman_actors::supervisor::Roster;
 use pointsman_actors::tree::TABLE;
@@ -60,6 +61,7 @@ pub async fn metrics(request: HttpRequest, edge: Data<Edge>) -> Result<HttpRespo
             "commits": counts.commits,
         },
         "auditor": auditor(&tree.findings),
+        "catchUp": catch_up(&tree.watches),
         "deadLetters": {
             "deadLetters": counts.dead_letters,
             "waitingForRedrive": counts.redrives,
@@ -82,6 +84,25 @@ fn auditor(findings: &Findings) -> Value {
         }
         shown
     })
+}
+
+/// What could not be delivered, hook by hook, since the process started.
+fn catch_up(watches: &Watches) -> Value {
+    let shown = |(hook, watched): (String, Watched)| {
+        json!({
+            "hook": hook,
+            "looks": watched.looks,
+            "lastLook": watched.last_look.map(|at| at.to_rfc3339()),
+            "missed": watched.missed,
+            "requested": watched.requested,
+            "takenIn": watched.taken_in,
+            "lost": watched.lost,
+            "waiting": watched.waiting,
+            "givenUp": watched.given_up,
+            "failing": watched.failing,
+        })
+    };
+    watches.all().into_iter().map(shown).collect()
 }
 
 /// What became of runs.

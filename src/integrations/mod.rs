@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 use pointsman_actors::time::SharedClock;
 
+use crate::config::catch_up::CatchUpSettings;
 use crate::config::settings::SecretText;
 use claude_code::ClaudeCode;
 use codegen::{Codegen, CodegenSettings};
@@ -39,6 +40,8 @@ pub struct IntegrationSettings {
     pub github_api_url: String,
     /// Token for GitHub.
     pub github_token: Option<SecretText>,
+    /// What is caught up with.
+    pub github_catch_up: CatchUpSettings,
     /// App at GitHub; it is used instead of the token.
     pub github_app: Option<AppCredential>,
     /// Linear's API.

@@ -1,5 +1,7 @@
 //! What every store promises, whatever it stands on. Each adapter runs all of it.
 
+#[path = "catch_up_contract.rs"]
+mod catch_up;
 #[path = "letters_contract.rs"]
 mod letters;
 #[path = "retention_contract.rs"]
@@ -18,6 +20,7 @@ use pointsman_actors::run::{Entry, RunHead, RunRecord, RunRef, RunStatus, What};
 use pointsman_actors::store::{Answer, Claim, EventQuery, Intake, Lease, Occurrence, RunQuery, Store, Transition};
 use pointsman_actors::time::Timestamp;
 
+pub use catch_up::*;
 pub use letters::*;
 pub use retention::*;
 
@@ -439,6 +442,8 @@ macro_rules! contract {
             runs_are_listed_newest_first_and_filtered,
             definitions_are_kept,
             the_last_condition_of_a_circuit_is_kept,
+            whether_a_delivery_is_an_event_can_be_asked,
+            the_last_checkpoint_of_a_hook_is_kept,
             an_event_completes_the_waits_that_it_matches,
             a_run_is_started_with_an_advance_and_its_end_completes_the_wait,
             a_run_that_is_not_wanted_any_more_cannot_go_on,

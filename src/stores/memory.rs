@@ -8,6 +8,7 @@ mod retention;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use pointsman_actors::catch_up::checkpoint::Checkpoint;
 use pointsman_actors::circuit_breaker::circuit::BreakerRecord;
 use pointsman_actors::dead_letter::letter::{Letter, LetterId, LetterQuery, Mark, Place};
 use pointsman_actors::deduplicator::fingerprint::{HookKey, Key};
@@ -42,6 +43,7 @@ struct State {
     definitions: HashMap<String, String>,
     waits: MemoryShelves,
     breakers: BTreeMap<String, BreakerRecord>,
+    checkpoints: BTreeMap<String, Checkpoint>,
     letters: BTreeMap<Place, Mark>,
     counts: Counts,
 }
@@ -118,6 +120,15 @@ impl Store for MemoryStore {
         now(Ok(self.state().breakers.values().cloned().collect()))
     }
 
+    fn first_events(&self, claims: Vec<Claim>, at: Timestamp) -> Later<Vec<Option<EventId>>> {
+        let state = self.state();
+        now(Ok(claims.iter().map(|claim| state.first_of(claim, at).map(|first| first.event)).collect()))
+    }
+
+    fn checkpoints(&self) -> Later<Vec<Checkpoint>> {
+        now(Ok(self.state().checkpoints.values().cloned().collect()))
+    }
+
     fn definition(&self, hash: &str) -> Later<Option<String>> {
         now(Ok(self.state().definitions.get(hash).cloned()))
     }
@@ -189,6 +200,10 @@ impl State {
             Transition::Mark { letter, change } => Ok(self.mark(letter, &change)),
             Transition::KeepBreaker(record) => {
                 self.breakers.insert(record.name.clone(), record);
+                Ok(Answer::Applied)
+            }
+            Transition::KeepCheckpoint(checkpoint) => {
+                self.checkpoints.insert(checkpoint.hook.clone(), checkpoint);
                 Ok(Answer::Applied)
             }
             Transition::KeepDefinition { hash, content } => {

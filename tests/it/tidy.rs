@@ -113,7 +113,8 @@ fn without_tests(text: &str) -> Vec<(usize, &str)> {
 /// The components of the engine whose inside is theirs alone. What is in `executor/port.rs`,
 /// `failure.rs` and `outages.rs` is the vocabulary of actions, in `progress.rs` how a run stands, in
 /// `router/routes.rs` that of routes, in `circuit_breaker/circuit.rs` that of what is stored of circuits, in
-/// `retention/dossier.rs` that of what is kept, in `dead_letter/letter.rs` that of what failed for good.
+/// `retention/dossier.rs` that of what is kept, in `dead_letter/letter.rs` that of what failed for good, in
+/// `catch_up/checkpoint.rs` that of what is stored of catching up.
 fn other_component<'a>(name: &str, code: &'a str) -> Option<&'a str> {
     let own = name.split('/').nth(2).unwrap_or_default();
     let components = [
@@ -127,6 +128,7 @@ fn other_component<'a>(name: &str, code: &'a str) -> Option<&'a str> {
         "circuit_breaker",
         "retention",
         "dead_letter",
+        "catch_up",
     ];
     let is_vocabulary = |path: &str| {
         [
@@ -140,6 +142,7 @@ fn other_component<'a>(name: &str, code: &'a str) -> Option<&'a str> {
             "router::routes",
             "retention::dossier",
             "dead_letter::letter",
+            "catch_up::checkpoint",
         ]
         .iter()
         .any(|words| path.starts_with(words))
@@ -167,7 +170,8 @@ fn is_door(name: &str) -> bool {
             | "live.rs"
             | "recovery.rs"
             | "task.rs"
-    ) || ["mailbox.rs", "supervisor.rs", "tree.rs", "tree/work.rs", "time.rs"]
+            | "watch.rs"
+    ) || ["mailbox.rs", "supervisor.rs", "tree.rs", "tree/work.rs", "tree/ending.rs", "time.rs"]
         .iter()
         .any(|door| name == format!("actors/src/{door}"))
 }

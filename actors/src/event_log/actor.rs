@@ -257,6 +257,9 @@ impl LogDoor {
 /// About how many bytes a started run adds beside its input, and an entry beside what it carries.
 const ROW: usize = 512;
 
+/// About how many bytes a delivery that is missing takes.
+const MISSED: usize = 128;
+
 /// About how many bytes the removal of an event and its runs writes: keys only.
 const GONE: usize = 4_096;
 
@@ -274,6 +277,7 @@ impl Transition {
             }
             Self::KeepDefinition { content, .. } => content.len(),
             Self::KeepBreaker(_) => ROW,
+            Self::KeepCheckpoint(checkpoint) => ROW + MISSED * checkpoint.missed.len(),
             Self::Purge(_) => GONE,
         }
     }

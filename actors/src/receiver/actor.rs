@@ -10,6 +10,7 @@ use std::time::Duration;
 use actix::{Actor, Context, Handler, Message, MessageResult, ResponseFuture, Supervised};
 
 use super::admission::{Admitted, Gate, Outside};
+use super::messages::ReceiveVouched;
 use super::tally::Outcome;
 use crate::deduplicator::actor::{Identify, Keys};
 use crate::event::{Delivery, EventMeta, Headers, Reading, SourceName, Verdict};
@@ -24,7 +25,7 @@ use crate::router::actor::RouteEvent;
 use crate::router::routing::Routed;
 use crate::store::{Answer, Intake, Store, StoreError, Transition};
 use crate::time::SharedClock;
-use crate::validator::actor::{Authentic, Sources, Validate};
+use crate::validator::actor::{Authentic, ReadVouched, Sources, Validate};
 use crate::wait::record::Callback;
 
 /// A correlation key that is longer is no provider's.
@@ -73,6 +74,8 @@ pub struct Receipt {
 pub struct Downstream {
     /// Proof and reading.
     pub validator: Door<Validate>,
+    /// Reading of what needs no proof.
+    pub reader: Door<ReadVouched>,
     /// Keys.
     pub deduplicator: Door<Identify>,
     /// Verdict and runs.
@@ -125,12 +128,16 @@ impl Receiver {
     fn admit(&self, request: Admit) -> Result<(Admitted, Headers), Refusal> {
         let Admit { source, headers, peer, announced } = request;
         let source = self.shared.sources.get(&source).ok_or(Refusal::UnknownSource)?;
+        let admitted = self.enter(peer, announced)?;
+        source.inspect(&headers)?;
+        Ok((admitted, headers))
+    }
+
+    fn enter(&self, peer: Option<IpAddr>, announced: u64) -> Result<Admitted, Refusal> {
         let counts = self.shared.store.counts();
         let backlog = counts.pending + counts.queued;
         let outside = Outside { store_broken: !self.shared.log_state.is_writable(), backlog };
-        let admitted = self.shared.gate.enter(peer, announced, &outside)?;
-        source.inspect(&headers)?;
-        Ok((admitted, headers))
+        self.shared.gate.enter(peer, announced, &outside)
     }
 }
 
@@ -162,11 +169,37 @@ impl Handler<Letter<Receive>> for Receiver {
     }
 }
 
+impl Handler<Letter<ReceiveVouched>> for Receiver {
+    type Result = ResponseFuture<Result<Receipt, Refusal>>;
+
+    fn handle(&mut self, letter: Letter<ReceiveVouched>, _: &mut Context<Self>) -> Self::Result {
+        let (ReceiveVouched(delivery), room) = letter.keep_room();
+        let bytes = u64::try_from(delivery.body.len()).unwrap_or(u64::MAX);
+        let (path, admitted) = (Rc::clone(&self.path), self.enter(None, bytes));
+        Box::pin(async move {
+            let receipt = match admitted {
+                Ok(_admitted) => path.take_vouched(delivery).await,
+                Err(refusal) => Err(refusal),
+            };
+            drop(room);
+            receipt
+        })
+    }
+}
+
 impl Path {
     async fn take(&self, delivery: Delivery) -> Result<Receipt, Refusal> {
+        let authentic = self.downstream.validator.ask(Validate(delivery)).await.map_err(fell)??;
+        self.make_durable(authentic).await
+    }
+
+    async fn take_vouched(&self, delivery: Delivery) -> Result<Receipt, Refusal> {
+        let authentic = self.downstream.reader.ask(ReadVouched(delivery)).await.map_err(fell)??;
+        self.make_durable(authentic).await
+    }
+
+    async fn make_durable(&self, Authentic { delivery, reading }: Authentic) -> Result<Receipt, Refusal> {
         let (received_at, source) = (delivery.received_at, delivery.source.clone());
-        let Authentic { delivery, reading } =
-            self.downstream.validator.ask(Validate(delivery)).await.map_err(fell)??;
         let keys = self.downstream.deduplicator.ask(identify(&source, &reading)).await.map_err(fell)?;
         let meta = Arc::new(self.meta(&delivery, &reading));
         let routed = self.route(&meta, &reading).await;

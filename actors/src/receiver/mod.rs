@@ -2,4 +2,5 @@
 
 pub mod actor;
 pub mod admission;
+pub mod messages;
 pub mod tally;

@@ -2,12 +2,16 @@
 //!
 //! `requests = events + redeliveries + refusals` holds of these numbers for every source at rest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::event::SourceName;
 use crate::refusal::Refusal;
+
+/// The counts of every source.
+pub type Tallies = Arc<HashMap<SourceName, Tally>>;
 
 /// What became of a delivery that was not refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

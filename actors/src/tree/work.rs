@@ -5,8 +5,11 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use super::{Ending, Ports, TABLE};
+use super::ending::Ending;
+use super::{Ports, TABLE};
 use crate::auditor::actor::{Auditor, Findings, Tools};
+use crate::catch_up::actor::{self as catch_up, CatchUp};
+use crate::catch_up::watched::Watches;
 use crate::circuit_breaker::actor::{self as circuit_breaker, Breakers, CircuitBreaker};
 use crate::circuit_breaker::board::Board;
 use crate::dead_letter::actor::{self as dead_letter, DeadLetterDoors, DeadLetters};
@@ -18,6 +21,8 @@ use crate::executor::deaths::Suspect;
 use crate::executor::loading::{Definitions, look_through_open_runs, run_by};
 use crate::executor::messages::{ExecutorDoors, Executors};
 use crate::mailbox::Door;
+use crate::receiver::messages::Receivers;
+use crate::receiver::tally::Tallies;
 use crate::retention::actor::{LookNow, Retention};
 use crate::router::backlog::{Backlog, Retry, RouteBacklog};
 use crate::store::StoreError;
@@ -37,6 +42,9 @@ pub(super) struct StartWork {
     /// How circuits were left.
     pub(super) board: Board,
     pub(super) ending: Ending,
+    pub(super) receivers: Receivers,
+    pub(super) tallies: Tallies,
+    pub(super) watches: Watches,
     pub(super) ports: Ports,
 }
 
@@ -48,12 +56,27 @@ pub(super) struct Work {
     pub(super) retention: Door<LookNow>,
     pub(super) breakers: Breakers,
     pub(super) findings: Findings,
+    pub(super) catch_up: Door<catch_up::LookNow>,
 }
 
 impl StartWork {
     pub(super) fn start(self) -> Work {
-        let [_, _, _, _, dead_letter, backlog, executor, dispatcher, timer, circuit_breaker, auditor, retention, _] =
-            &TABLE;
+        let [
+            catch_up,
+            _,
+            _,
+            _,
+            _,
+            dead_letter,
+            backlog,
+            executor,
+            dispatcher,
+            timer,
+            circuit_breaker,
+            auditor,
+            retention,
+            _,
+        ] = &TABLE;
         let breakers = self.start_breakers(circuit_breaker);
         let Ports { store, rules, clock, slots, retention: policy, .. } = self.ports.clone();
         let times = Timer::new(Arc::clone(&store), self.executors.clone(), Arc::clone(&clock));
@@ -108,7 +131,23 @@ impl StartWork {
         let pending = Backlog::new(written, rules, self.executors.clone(), clock, patience);
         let pending = self.supervisor.supervise(backlog, "", pending);
         let dead_letters = self.start_dead_letters(dead_letter, pending.door());
-        Work { backlog: pending.door(), retry: pending.door(), dead_letters, retention, breakers, findings }
+        let catch_up = self.start_catch_up(catch_up);
+        Work { backlog: pending.door(), retry: pending.door(), dead_letters, retention, breakers, findings, catch_up }
+    }
+
+    fn start_catch_up(&self, row: &'static Row) -> Door<catch_up::LookNow> {
+        let Ports { store, clock, windows, catch_up: plan, .. } = &self.ports;
+        let tools = catch_up::Tools {
+            store: Arc::clone(store),
+            log: self.log.clone(),
+            receivers: self.receivers.clone(),
+            tallies: Arc::clone(&self.tallies),
+            window: windows.delivery,
+            clock: Arc::clone(clock),
+            draining: Arc::clone(&self.ending.draining),
+            watches: self.watches.clone(),
+        };
+        self.supervisor.supervise(row, "", CatchUp::new(plan.clone(), tools)).door()
     }
 
     fn start_dead_letters(&self, row: &'static Row, backlog: Door<RouteBacklog>) -> DeadLetterDoors {

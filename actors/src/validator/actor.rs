@@ -8,7 +8,7 @@ use actix::{Actor, Context, Handler, Message, Response, Supervised};
 
 use super::port::Source;
 use crate::event::{Delivery, Reading, SourceName};
-use crate::mailbox::Letter;
+use crate::mailbox::{Letter, Room};
 use crate::refusal::Refusal;
 
 /// Bodies above this many bytes are verified on a blocking thread. Below it a hop costs more than
@@ -22,6 +22,12 @@ pub type Sources = Arc<HashMap<SourceName, Arc<dyn Source>>>;
 #[derive(Message)]
 #[rtype(result = "Result<Authentic, Refusal>")]
 pub struct Validate(pub Delivery);
+
+/// Asks what a delivery says for whose authenticity its provider vouches: it did not come from a sender, but from the
+/// provider's API, which was asked over TLS with our credential. Its signature is not looked at.
+#[derive(Message)]
+#[rtype(result = "Result<Authentic, Refusal>")]
+pub struct ReadVouched(pub Delivery);
 
 /// A delivery whose sender has proved to know the secret, and what it says.
 #[derive(Debug)]
@@ -46,9 +52,16 @@ impl Validator {
 
 fn validate(source: &dyn Source, delivery: Delivery) -> Result<Authentic, Refusal> {
     source.authenticate(&delivery, delivery.received_at)?;
+    read(source, delivery)
+}
+
+fn read(source: &dyn Source, delivery: Delivery) -> Result<Authentic, Refusal> {
     let reading = source.read(&delivery)?;
     Ok(Authentic { delivery, reading })
 }
+
+/// What is done with a delivery of a source.
+type Work = fn(&dyn Source, Delivery) -> Result<Authentic, Refusal>;
 
 impl Actor for Validator {
     type Context = Context<Self>;
@@ -61,15 +74,30 @@ impl Handler<Letter<Validate>> for Validator {
 
     fn handle(&mut self, letter: Letter<Validate>, _: &mut Context<Self>) -> Self::Result {
         let (Validate(delivery), room) = letter.keep_room();
+        self.work(delivery, room, validate)
+    }
+}
+
+impl Handler<Letter<ReadVouched>> for Validator {
+    type Result = Response<Result<Authentic, Refusal>>;
+
+    fn handle(&mut self, letter: Letter<ReadVouched>, _: &mut Context<Self>) -> Self::Result {
+        let (ReadVouched(delivery), room) = letter.keep_room();
+        self.work(delivery, room, read)
+    }
+}
+
+impl Validator {
+    fn work(&self, delivery: Delivery, room: Room, work: Work) -> Response<Result<Authentic, Refusal>> {
         let Some(source) = self.sources.get(&delivery.source) else {
             return Response::reply(Err(Refusal::UnknownSource));
         };
         if delivery.body.len() <= LARGE_BODY {
-            return Response::reply(validate(&**source, delivery));
+            return Response::reply(work(&**source, delivery));
         }
         let source = Arc::clone(source);
         Response::fut(async move {
-            let validated = tokio::task::spawn_blocking(move || validate(&*source, delivery)).await;
+            let validated = tokio::task::spawn_blocking(move || work(&*source, delivery)).await;
             drop(room);
             validated.unwrap_or(Err(Refusal::ComponentRestarted))
         })

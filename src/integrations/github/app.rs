@@ -35,8 +35,8 @@ const GOOD_FOR: i64 = 540;
 /// A token that has less left is replaced: a call may take a while.
 const LEFT: Duration = Duration::from_secs(300);
 
-/// Most repositories of which the installation is remembered.
-const MOST_REPOSITORIES: usize = 1_000;
+/// Most repositories and organisations of which the installation is remembered.
+const MOST_PLACES: usize = 1_000;
 
 /// Whose limit calls as the App itself fall under.
 const ITSELF: Account = Account::MAX;
@@ -119,12 +119,12 @@ impl App {
         Self { credential, known: tokio::sync::Mutex::default() }
     }
 
-    /// The token for a repository, and whose limit it falls under.
-    pub async fn authorization(&self, github: &GitHub, repository: &str) -> Result<(Account, HeaderValue), Failure> {
+    /// The token for `repos/owner/name` or `orgs/login`, and whose limit it falls under.
+    pub async fn authorization(&self, github: &GitHub, place: &str) -> Result<(Account, HeaderValue), Failure> {
         let mut known = self.known.lock().await;
-        let id = match known.installations.get(repository) {
+        let id = match known.installations.get(place) {
             Some(id) => *id,
-            None => self.installation(github, repository, &mut known).await?,
+            None => self.installation(github, place, &mut known).await?,
         };
         let now = github.clock.now();
         if let Some(token) = known.tokens.get(&id).filter(|token| token.expires_at > now.plus(LEFT)) {
@@ -134,7 +134,7 @@ impl App {
         let call = Call { method: Method::POST, body: Some(&json!({})), ..Call::get(&path) };
         let new: NewToken = self.ask(github, &call).await.inspect_err(|_| {
             // It may have been removed from there and put there again.
-            known.installations.remove(repository);
+            known.installations.remove(place);
         })?;
         let expires_at = Timestamp::from_rfc3339(&new.expires_at).unwrap_or(now);
         let authorization = bearer(&new.token);
@@ -142,13 +142,13 @@ impl App {
         Ok((id, authorization))
     }
 
-    async fn installation(&self, github: &GitHub, repository: &str, known: &mut Known) -> Result<u64, Failure> {
-        let path = format!("/repos/{repository}/installation");
+    async fn installation(&self, github: &GitHub, place: &str, known: &mut Known) -> Result<u64, Failure> {
+        let path = format!("/{place}/installation");
         let Installation { id } = self.ask(github, &Call::get(&path)).await?;
-        if known.installations.len() >= MOST_REPOSITORIES {
+        if known.installations.len() >= MOST_PLACES {
             known.installations.clear();
         }
-        known.installations.insert(repository.to_owned(), id);
+        known.installations.insert(place.to_owned(), id);
         Ok(id)
     }
 
@@ -157,13 +157,19 @@ impl App {
         self.known.lock().await.tokens.remove(&account);
     }
 
-    /// Asks as the App itself. That a token was made which nobody holds does no harm: such a call is never in doubt.
-    async fn ask<T: serde::de::DeserializeOwned>(&self, github: &GitHub, call: &Call<'_>) -> Result<T, Failure> {
+    /// What says that it is the App itself, and whose limit that falls under.
+    pub fn itself(&self, now: Timestamp) -> Result<(Account, HeaderValue), Failure> {
         let AppCredential { id, key } = &self.credential;
-        let token = key.token(id, github.clock.now());
+        let token = key.token(id, now);
         let token =
             token.ok_or_else(|| Failure::new(ErrorClass::Internal, "the key of the GitHub App does not sign"))?;
-        let asked = github.ask_as(call, ITSELF, &bearer(&token)).await;
+        Ok((ITSELF, bearer(&token)))
+    }
+
+    /// Asks as the App itself. That a token was made which nobody holds does no harm: such a call is never in doubt.
+    async fn ask<T: serde::de::DeserializeOwned>(&self, github: &GitHub, call: &Call<'_>) -> Result<T, Failure> {
+        let (account, authorization) = self.itself(github.clock.now())?;
+        let asked = github.ask_as(call, account, &authorization).await;
         let read = asked.and_then(|answer| github.accepted(call, answer));
         let read = read.and_then(|answer| json_of(&call.what(), &answer));
         read.map_err(|failure| Failure { in_doubt: false, ..failure })

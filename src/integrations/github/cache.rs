@@ -22,6 +22,8 @@ pub(super) struct Cache(VecDeque<(String, Known)>);
 pub(super) struct Known {
     /// What it was named.
     pub etag: HeaderValue,
+    /// Where it goes on, of a list: GitHub need not say it again.
+    pub link: Option<HeaderValue>,
     /// What it said.
     pub body: Bytes,
 }
@@ -53,7 +55,7 @@ mod tests {
     use super::*;
 
     fn known(body: &str) -> Known {
-        Known { etag: HeaderValue::from_static("\"e\""), body: Bytes::copy_from_slice(body.as_bytes()) }
+        Known { etag: HeaderValue::from_static("\"e\""), link: None, body: Bytes::copy_from_slice(body.as_bytes()) }
     }
 
     #[test]

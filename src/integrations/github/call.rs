@@ -180,12 +180,14 @@ impl GitHub {
         match &self.credential {
             Credential::Token(token) => Ok((0, bearer(token.expose()))),
             Credential::App(app) => {
-                let repository = paths::repository_of(call.path);
-                let repository = repository.ok_or_else(|| {
-                    let message = format!("{}: an App asks of a repository only", call.what());
+                if paths::is_of_app(call.path) {
+                    return app.itself(self.clock.now());
+                }
+                let place = paths::place_of(call.path).ok_or_else(|| {
+                    let message = format!("{}: an App asks of a repository or an organisation only", call.what());
                     Failure::new(ErrorClass::Internal, message)
                 })?;
-                app.authorization(self, &repository).await
+                app.authorization(self, &place).await
             }
         }
     }
@@ -210,6 +212,9 @@ impl GitHub {
         let now = self.clock.now();
         self.limits.lock().unwrap_or_else(PoisonError::into_inner).note(account, &answer, now);
         if let Some(known) = known.filter(|_| answer.status == NOT_MODIFIED) {
+            if let Some(link) = known.link {
+                answer.headers.insert(LINK, link);
+            }
             return Ok(Answer { status: 200, body: known.body, ..answer });
         }
         if call.method == Method::GET {
@@ -270,7 +275,8 @@ impl GitHub {
 
     fn remember(&self, path: &str, answer: &Answer) {
         if let Some(etag) = answer.headers.get(ETAG) {
-            let known = Known { etag: etag.clone(), body: Bytes::clone(&answer.body) };
+            let (etag, link) = (etag.clone(), answer.headers.get(LINK).cloned());
+            let known = Known { etag, link, body: Bytes::clone(&answer.body) };
             self.cache.lock().unwrap_or_else(PoisonError::into_inner).put(path, known);
         }
     }

@@ -38,10 +38,19 @@ pub(super) fn part(text: &str) -> Result<String, Failure> {
     }))
 }
 
-/// The repository that a path is about.
-pub(super) fn repository_of(path: &str) -> Option<String> {
-    let mut parts = path.strip_prefix("/repos/")?.split(['/', '?']);
-    Some(format!("{}/{}", parts.next()?, parts.next()?))
+/// Where an App must be installed for a path: `repos/owner/name` or `orgs/login`.
+pub(super) fn place_of(path: &str) -> Option<String> {
+    let mut parts = path.strip_prefix('/')?.split(['/', '?']);
+    match parts.next()? {
+        "repos" => Some(format!("repos/{}/{}", parts.next()?, parts.next()?)),
+        "orgs" => Some(format!("orgs/{}", parts.next()?)),
+        _ => None,
+    }
+}
+
+/// Whether only an App itself may ask for a path.
+pub(super) fn is_of_app(path: &str) -> bool {
+    path.starts_with("/app/")
 }
 
 /// The path of the next page, from the `Link` header of this one. Only its query is taken: where a list is stays
@@ -80,14 +89,17 @@ mod tests {
     }
 
     #[test]
-    fn a_path_tells_its_repository() {
+    fn a_path_tells_where_an_app_must_be_installed() {
         for (path, expect) in [
-            ("/repos/acme/shop/pulls/1", Some("acme/shop")),
-            ("/repos/acme/shop?x=1", Some("acme/shop")),
+            ("/repos/acme/shop/pulls/1", Some("repos/acme/shop")),
+            ("/repos/acme/shop?x=1", Some("repos/acme/shop")),
+            ("/orgs/acme/hooks/1/deliveries", Some("orgs/acme")),
             ("/app/installations/1", None),
+            ("/rate_limit", None),
         ] {
-            assert_eq!(repository_of(path).as_deref(), expect);
+            assert_eq!(place_of(path).as_deref(), expect);
         }
+        assert!(is_of_app("/app/hook/deliveries") && !is_of_app("/repos/app/hook/deliveries"));
     }
 
     #[test]

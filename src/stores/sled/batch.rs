@@ -46,6 +46,7 @@ pub struct BatchBuilder<'a> {
     runs: RunRows,
     waits: WaitRows,
     breakers: Overlay,
+    checkpoints: Overlay,
     letters: LetterRows,
     /// Records of events that this batch has changed, or that something later in it may.
     records: HashMap<EventId, Record>,
@@ -77,6 +78,7 @@ impl<'a> BatchBuilder<'a> {
             runs: RunRows::default(),
             waits: WaitRows::new(&trees.waits, counts),
             breakers: Overlay::new(&trees.breakers),
+            checkpoints: Overlay::new(&trees.checkpoints),
             letters: LetterRows::new(&trees.letters),
             records: HashMap::new(),
             counts,
@@ -116,6 +118,10 @@ impl<'a> BatchBuilder<'a> {
             Transition::Mark { letter, change } => self.letters.mark(letter, &change, &mut self.counts),
             Transition::KeepBreaker(record) => {
                 self.breakers.insert(record.name.clone().into_bytes(), sealed::seal(&record)?);
+                Ok(Answer::Applied)
+            }
+            Transition::KeepCheckpoint(checkpoint) => {
+                self.checkpoints.insert(checkpoint.hook.clone().into_bytes(), sealed::seal(&checkpoint)?);
                 Ok(Answer::Applied)
             }
             Transition::KeepDefinition { hash, content } => self.runs.keep_definition(&hash, &content),
@@ -292,9 +298,8 @@ impl<'a> BatchBuilder<'a> {
             batches.extend(self.runs.batches());
         }
         let mut more = self.waits.batches();
-        if self.breakers.is_changed() {
-            more.push((self.breakers.tree(), self.breakers.batch()));
-        }
+        let changed = [&self.breakers, &self.checkpoints].into_iter().filter(|overlay| overlay.is_changed());
+        more.extend(changed.map(|overlay| (overlay.tree(), overlay.batch())));
         more.extend(self.letters.changed());
         for (tree, batch) in &more {
             trees.push(tree);

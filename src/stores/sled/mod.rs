@@ -25,6 +25,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use pointsman_actors::catch_up::checkpoint::Checkpoint;
 use pointsman_actors::circuit_breaker::circuit::BreakerRecord;
 use pointsman_actors::dead_letter::letter::{Letter, LetterId, LetterQuery, Place};
 use pointsman_actors::event::Event;
@@ -32,15 +33,15 @@ use pointsman_actors::ids::{EventId, RunId, WaitId};
 use pointsman_actors::retention::dossier::{Dossier, Stretch};
 use pointsman_actors::run::{RunHead, RunRecord, RunRef, StoredRun};
 use pointsman_actors::store::{
-    Answer, Counts, Durability, EventQuery, Later, Lease, OpenRun, Page, RunQuery, Store, StoreError, Transition,
-    WaitCursor, WaitQuery,
+    Answer, Claim, Counts, Durability, EventQuery, Later, Lease, OpenRun, Page, RunQuery, Store, StoreError,
+    Transition, WaitCursor, WaitQuery,
 };
 use pointsman_actors::time::Timestamp;
 use pointsman_actors::wait::record::WaitRecord;
 use tokio::sync::oneshot;
 
 use batch::{Applied, BatchBuilder, BatchError};
-use claims::Claims;
+use claims::{Claims, Draft};
 pub use open::OpenError;
 use open::{Mark, Opened, Trees, open};
 use sync::Sync;
@@ -70,6 +71,7 @@ struct Reader<'a> {
 enum Job {
     Commit(Vec<Transition>, oneshot::Sender<Result<Vec<Answer>, StoreError>>),
     Recover(oneshot::Sender<Result<(), StoreError>>),
+    FirstEvents((Vec<Claim>, Timestamp), oneshot::Sender<Result<Vec<Option<EventId>>, StoreError>>),
     TakePending(TakePending, oneshot::Sender<Result<Vec<(Event, Lease)>, StoreError>>),
     SetAside(EventId),
 }
@@ -185,6 +187,15 @@ impl Store for SledStore {
         self.read(|reader| read::breakers(reader.trees))
     }
 
+    fn first_events(&self, claims: Vec<Claim>, at: Timestamp) -> Later<Vec<Option<EventId>>> {
+        // The newest claims are in the memory of the thread that writes.
+        self.job(|reply| Job::FirstEvents((claims, at), reply))
+    }
+
+    fn checkpoints(&self) -> Later<Vec<Checkpoint>> {
+        self.read(|reader| read::checkpoints(reader.trees))
+    }
+
     fn definition(&self, hash: &str) -> Later<Option<String>> {
         let hash = hash.to_owned();
         self.read(move |reader| runs::definition(&reader.trees.runs, &hash))
@@ -260,6 +271,11 @@ impl Writer {
                 Job::Recover(reply) => {
                     let _ = reply.send(self.guarded(Self::recover));
                 }
+                Job::FirstEvents((claims, at), reply) => {
+                    let found = self.guarded(|writer| writer.first_events(&claims, at));
+                    self.reopen_after(&found);
+                    let _ = reply.send(found);
+                }
                 Job::TakePending(which, reply) => {
                     let taken = self.guarded(|writer| writer.take_pending(which));
                     self.reopen_after(&taken);
@@ -328,6 +344,13 @@ impl Writer {
         claims.committed(draft);
         *self.shared.counts.lock().unwrap_or_else(PoisonError::into_inner) = counts;
         Ok(answers)
+    }
+
+    fn first_events(&mut self, claims: &[Claim], at: Timestamp) -> Result<Vec<Option<EventId>>, StoreError> {
+        let Kept { claims: known, .. } = self.kept.as_ref().ok_or_else(closed)?;
+        let draft = Draft::default();
+        let first = claims.iter().map(|claim| known.first(&draft, claim, at));
+        first.map(|first| Ok(first.map_err(|error| unavailable(&error))?.map(|first| first.event))).collect()
     }
 
     fn take_pending(&mut self, which: TakePending) -> Result<Vec<(Event, Lease)>, StoreError> {

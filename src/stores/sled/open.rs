@@ -47,6 +47,8 @@ pub struct Trees {
     pub waits: WaitTrees,
     /// Service → how its circuit is.
     pub breakers: Tree,
+    /// Hook → how far it was caught up with.
+    pub checkpoints: Tree,
     /// Since when it is a dead letter, and its id → what is wanted of it.
     pub letters: Tree,
     /// Key of what was damaged → the bytes that were found.
@@ -161,6 +163,7 @@ fn open_trees(path: &Path, keep_claims: Duration) -> sled::Result<(Trees, Claims
         runs: RunTrees::open(&db)?,
         waits: WaitTrees::open(&db)?,
         breakers: db.open_tree("breakers")?,
+        checkpoints: db.open_tree("checkpoints")?,
         letters: db.open_tree("dead_letters")?,
         damaged: db.open_tree("damaged")?,
         meta: db.open_tree("meta")?,

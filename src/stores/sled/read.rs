@@ -1,5 +1,6 @@
 //! Reading: one event, a page of events, the pending ones that are due.
 
+use pointsman_actors::catch_up::checkpoint::Checkpoint;
 use pointsman_actors::circuit_breaker::circuit::BreakerRecord;
 use pointsman_actors::event::Event;
 use pointsman_actors::event_log::record::{Damage, Record};
@@ -98,6 +99,15 @@ pub(super) fn breakers(trees: &Trees) -> Result<Vec<BreakerRecord>, StoreError> 
         breakers.extend(sealed::open(&row.map_err(|error| unavailable(&error))?).ok());
     }
     Ok(breakers)
+}
+
+/// How far hooks were caught up with. One that is damaged is as none: then everything is looked through again.
+pub(super) fn checkpoints(trees: &Trees) -> Result<Vec<Checkpoint>, StoreError> {
+    let mut checkpoints = Vec::new();
+    for row in trees.checkpoints.iter().values() {
+        checkpoints.extend(sealed::open(&row.map_err(|error| unavailable(&error))?).ok());
+    }
+    Ok(checkpoints)
 }
 
 fn damaged(id: EventId, opened: Result<Event, Damage>) -> StoreError {

@@ -35,6 +35,22 @@ async fn what_was_answered_is_there_after_a_restart() {
 }
 
 #[actix::test]
+async fn a_checkpoint_is_there_after_a_restart_and_a_damaged_one_is_as_none() {
+    let (store, directory) = fresh();
+    let checkpoint = Checkpoint { hook: "app".into(), until: Some(Timestamp::from_millis(7)), missed: Vec::new() };
+    store.commit(vec![Transition::KeepCheckpoint(checkpoint.clone())]).await.unwrap();
+    drop(store);
+    let store = reopen(&directory);
+    assert_eq!(store.checkpoints().await.unwrap(), [checkpoint]);
+    drop(store);
+    let Ready { trees, claims_kept } = opened(&directory);
+    trees.checkpoints.insert("app", "nonsense").unwrap();
+    trees.db.flush().unwrap();
+    drop((trees, claims_kept));
+    assert_eq!(reopen(&directory).checkpoints().await.unwrap(), []);
+}
+
+#[actix::test]
 async fn many_segments_are_found_again_and_expire() {
     let (store, directory) = fresh();
     drop(store);

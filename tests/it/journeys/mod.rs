@@ -4,6 +4,7 @@ mod auditor;
 mod bad_input;
 mod breakers;
 mod built_in;
+mod catch_up;
 mod children;
 pub mod codegen;
 mod command_line;

@@ -42,12 +42,21 @@ impl Program {
         Self::start_logging(data, more, Stdio::null()).await
     }
 
-    /// The same, and what it logs goes there.
+    /// The same on this port.
+    pub async fn start_on(data: &Path, more: &[(&str, String)], port: u16) -> Self {
+        Self::start_as(data, more, (Stdio::null(), port)).await
+    }
+
+    /// On any port, and what it logs goes there.
     pub async fn start_logging(data: &Path, more: &[(&str, String)], log: Stdio) -> Self {
+        Self::start_as(data, more, (log, 0)).await
+    }
+
+    async fn start_as(data: &Path, more: &[(&str, String)], (log, port): (Stdio, u16)) -> Self {
         let address = data.join("server.addr");
         let _ = std::fs::remove_file(&address);
         let mut serve = command(data, more);
-        serve.args(["serve", "--host", "127.0.0.1", "--port", "0"]).stderr(log).stdin(Stdio::null());
+        serve.args(["serve", "--host", "127.0.0.1", "--port", &port.to_string()]).stderr(log).stdin(Stdio::null());
         let child = serve.spawn().unwrap();
         until("the program to listen", async || address.exists()).await;
         let base = format!("http://{}", std::fs::read_to_string(&address).unwrap());

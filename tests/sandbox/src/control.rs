@@ -10,6 +10,9 @@
 //! POST /_control/faults   a fault
 //! POST /_control/claude   what claude says from now on
 //! POST /_control/hook     {"url": "…", "secret": "…"}
+//! POST /_control/hooks    {"hook": "o/r#1", "url": "…", "secret": "…"}
+//! POST /_control/happen   {"hook": "o/r#1", "event": "push", "payload": {…}, "way": "nobody_there"}
+//! GET  /_control/attempts what was tried through each hook
 //! GET  /_control/codegen  {"runs": […]}
 //! POST /_control/codegen  {"repositories": ["o/r"], "plan": {…}, "hook": {…}}, each optional
 //! ```
@@ -27,6 +30,13 @@ struct NewHead {
     repository: String,
     number: u64,
     sha: String,
+}
+
+#[derive(Deserialize)]
+struct NewHook {
+    hook: String,
+    #[serde(flatten)]
+    target: Hook,
 }
 
 #[derive(Deserialize)]
@@ -55,6 +65,18 @@ pub fn answer(world: &World, request: &Request) -> Reply {
         ("POST", "/faults") => take(request, |fault| world.plan(fault)),
         ("POST", "/claude") => take(request, |plan| world.state().claude = plan),
         ("POST", "/hook") => take(request, |hook| world.state().hook = Some(hook)),
+        ("POST", "/hooks") => {
+            take(request, |NewHook { hook, target }| world.put_hook(&hook, &target.url, &target.secret))
+        }
+        ("POST", "/happen") => take(request, |occurrence| {
+            let world = world.clone();
+            actix_rt::spawn(async move { world.happen(occurrence).await });
+        }),
+        ("GET", "/attempts") => {
+            let state = world.state();
+            let attempts = state.forge.hooks.iter().map(|(name, hook)| (name.clone(), json!(hook.attempts)));
+            Reply::json(200, json!(attempts.collect::<serde_json::Map<_, _>>()))
+        }
         ("GET", "/codegen") => Reply::json(200, json!({ "runs": world.agent_runs() })),
         ("POST", "/codegen") => take(request, |set: SetCodegen| {
             let mut state = world.state();

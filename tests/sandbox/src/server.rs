@@ -73,6 +73,8 @@ pub struct Reply {
     pub is_events: bool,
     /// The webhook that the call causes.
     pub callback: Option<Json>,
+    /// The delivery that it has made again.
+    pub redelivery: Option<github::hooks::Try>,
     /// Where it sends the caller.
     pub location: Option<String>,
     /// Further headers.
@@ -92,9 +94,9 @@ impl Reply {
     /// Text.
     pub fn text(status: u16, text: &str) -> Self {
         let body = Bytes::copy_from_slice(text.as_bytes());
-        let (location, etag, link) = (None, None, None);
+        let (redelivery, location, etag, link) = (None, None, None, None);
         let (is_json, is_events, callback, headers) = (false, false, None, Vec::new());
-        Self { status, body, is_json, is_events, callback, location, headers, etag, link }
+        Self { status, body, is_json, is_events, callback, redelivery, location, headers, etag, link }
     }
 }
 
@@ -169,10 +171,14 @@ async fn serve(request: HttpRequest, body: Bytes, world: Data<World>) -> HttpRes
     }
     let mut reply = execute(&world, service, &call);
     let accepted = reply.status < 300;
+    if let Some(again) = reply.redelivery.take() {
+        let world = world.clone();
+        actix_rt::spawn(async move { github::hooks::attempt(&world, again).await });
+    }
     let hook = hook_of(&world, service);
     if let Some((event, (hook, headers))) = reply.callback.take().zip(hook) {
         if fault == Some(FaultKind::CallbackFirst) {
-            deliver(event, hook, headers).await;
+            _ = deliver(event, hook, headers).await;
         } else {
             actix_rt::spawn(deliver(event, hook, headers));
         }
@@ -204,14 +210,14 @@ fn is_credential(service: &str, header: &str) -> bool {
 
 /// Milliseconds since the Unix epoch.
 #[allow(clippy::disallowed_methods, reason = "the ledger says when a call really came")]
-fn now() -> i64 {
+pub(crate) fn now() -> i64 {
     chrono::Utc::now().timestamp_millis()
 }
 
 fn execute(world: &World, service: &str, call: &Request) -> Reply {
     let mut state = world.state();
     match service {
-        "github" => github::answer(&mut state, call, now() / 1_000),
+        "github" => github::answer(&mut state, call, now()),
         "linear" => linear::answer(&mut state, call, now()),
         "codegen" => codegen::answer(&mut state, call),
         "blobs" => github::runs::blob(&state, call),
@@ -294,7 +300,7 @@ fn broken() -> HttpResponse {
 }
 
 /// The headers of a delivery, beside its signature's, and that one's name.
-type HookHeaders = (Json, &'static str);
+pub(crate) type HookHeaders = (Json, &'static str);
 
 /// Where a service delivers to, and with which headers.
 fn hook_of(world: &World, service: &str) -> Option<(Hook, HookHeaders)> {
@@ -309,10 +315,10 @@ fn hook_of(world: &World, service: &str) -> Option<(Hook, HookHeaders)> {
     Some((state.hook.clone()?, (headers, "x-hub-signature-256")))
 }
 
-/// Delivers an event, signed.
-async fn deliver(event: Json, hook: Hook, (headers, signature_name): HookHeaders) {
+/// Delivers an event, signed. Gives the status of the answer, if there is one.
+pub(crate) async fn deliver(event: Json, hook: Hook, (headers, signature_name): HookHeaders) -> Option<u16> {
     let body = event.to_string();
-    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(hook.secret.as_bytes()) else { return };
+    let mut mac = Hmac::<Sha256>::new_from_slice(hook.secret.as_bytes()).ok()?;
     mac.update(body.as_bytes());
     let signature = format!("sha256={}", hex::encode(mac.finalize().into_bytes()));
     let request = reqwest::Client::builder().no_proxy().build().unwrap_or_default().post(&hook.url);
@@ -321,5 +327,5 @@ async fn deliver(event: Json, hook: Hook, (headers, signature_name): HookHeaders
     let request =
         headers.iter().fold(request, |request, (name, value)| request.header(name, value.as_str().unwrap_or_default()));
     // As GitHub, it does not deliver again by itself.
-    let _ = request.body(body).send().await;
+    request.body(body).send().await.ok().map(|answer| answer.status().as_u16())
 }

@@ -15,6 +15,7 @@ use pointsman::config::{DefinitionFile, Loaded, Merged};
 use pointsman::integrations::Integrations;
 use pointsman::sources::{self, Secret, SourceSettings};
 use pointsman::workflows;
+use pointsman_actors::catch_up::actor::Plan as CatchUpPlan;
 use pointsman_actors::circuit_breaker::circuit::Policy as CircuitPolicy;
 use pointsman_actors::deduplicator::actor::Windows;
 use pointsman_actors::dispatcher::actor::Slots;
@@ -217,6 +218,7 @@ fn ports(world: &World, disk: &Disk, after_death: bool) -> Ports {
         retention: RetentionPolicy { keep: 30 * day, most: None },
         patience: Patience { attempts: 10 },
         redrives_per_second: 5,
+        catch_up: CatchUpPlan::Nothing { why: "it is no part of this" },
         after_death,
         clock: Arc::new(world.clone()),
         ids: Arc::new(world.clone()),

@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pointsman::stores::memory::MemoryStore;
+use pointsman_actors::catch_up::checkpoint::Checkpoint;
 use pointsman_actors::circuit_breaker::circuit::BreakerRecord;
 use pointsman_actors::dead_letter::letter::{Letter, LetterId, LetterQuery, Place};
 use pointsman_actors::event::Event;
@@ -11,8 +12,8 @@ use pointsman_actors::ids::{EventId, RunId, WaitId};
 use pointsman_actors::retention::dossier::{Dossier, Stretch};
 use pointsman_actors::run::{RunHead, RunRecord, RunRef, StoredRun};
 use pointsman_actors::store::{
-    Answer, Counts, Durability, EventQuery, Later, Lease, OpenRun, Page, RunQuery, Store, StoreError, Transition,
-    WaitCursor, WaitQuery,
+    Answer, Claim, Counts, Durability, EventQuery, Later, Lease, OpenRun, Page, RunQuery, Store, StoreError,
+    Transition, WaitCursor, WaitQuery,
 };
 use pointsman_actors::time::Timestamp;
 use pointsman_actors::wait::record::WaitRecord;
@@ -291,7 +292,10 @@ fn describe(world: &World, transitions: &[Transition]) {
             Transition::KeepBreaker(record) => {
                 world.tell(format_args!("breaker {} {}", record.name, record.condition.name()));
             }
-            Transition::KeepDefinition { .. } | Transition::Mark { .. } | Transition::Purge(_) => {}
+            Transition::KeepCheckpoint(_)
+            | Transition::KeepDefinition { .. }
+            | Transition::Mark { .. }
+            | Transition::Purge(_) => {}
         }
     }
 }
@@ -339,6 +343,14 @@ impl Store for SimStore {
 
     fn breakers(&self) -> Later<Vec<BreakerRecord>> {
         self.read(Store::breakers)
+    }
+
+    fn first_events(&self, claims: Vec<Claim>, at: Timestamp) -> Later<Vec<Option<EventId>>> {
+        self.read(move |seen| seen.first_events(claims, at))
+    }
+
+    fn checkpoints(&self) -> Later<Vec<Checkpoint>> {
+        self.read(Store::checkpoints)
     }
 
     fn definition(&self, hash: &str) -> Later<Option<String>> {

@@ -1,6 +1,7 @@
 //! Scenes that once went wrong, each set up exactly and on virtual time.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs, reason = "all of this is a test")]
 
+mod catch_up;
 mod polls;
 mod stage;
 

@@ -6,6 +6,7 @@ use rustls::SignatureScheme;
 use serde_json::{Value as Json, json};
 
 use super::forge::CheckRun;
+use super::hooks::{self, Access};
 use super::{error, invalid};
 use crate::server::{Reply, Request};
 use crate::world::{PullRequest, State};
@@ -45,9 +46,11 @@ fn verifies(message: &str, signature: &[u8]) -> bool {
 }
 
 /// What only the App itself may ask; none for anything else.
-pub fn answer(state: &mut State, request: &Request, now: i64) -> Option<Reply> {
-    let parts: Vec<&str> = request.path.trim_start_matches('/').split('/').collect();
-    let is_its = matches!(parts[..], ["repos", _, _, "installation"] | ["app", ..]);
+pub fn answer(state: &mut State, request: &Request, now_ms: i64) -> Option<Reply> {
+    let path = request.path.split('?').next().unwrap_or_default();
+    let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    let is_its = matches!(parts[..], ["repos", _, _, "installation"] | ["orgs", _, "installation"] | ["app", ..]);
+    let now = now_ms / 1_000;
     if !is_its {
         return None;
     }
@@ -55,7 +58,10 @@ pub fn answer(state: &mut State, request: &Request, now: i64) -> Option<Reply> {
         return Some(error(401, "A JSON web token could not be decoded"));
     }
     Some(match (request.method.as_str(), &parts[..]) {
-        ("GET", ["repos", ..]) => Reply::json(200, json!({"id": INSTALLATION, "app_id": 7})),
+        (_, ["app", "hook", "deliveries", rest @ ..]) => {
+            hooks::answer(state, ("app", rest), request, Access::Write, now_ms)
+        }
+        ("GET", ["repos" | "orgs", ..]) => Reply::json(200, json!({"id": INSTALLATION, "app_id": 7})),
         ("POST", ["app", "installations", id, "access_tokens"]) if *id == INSTALLATION.to_string() => {
             // Longer than any token was.
             let token = format!("ghs_7_{}{}", "x".repeat(1_500), state.forge.tokens.len());

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use super::hooks::{Access, SendingHook};
+
 /// Who the sandbox's token belongs to.
 pub const WHO: &str = "pointsman";
 
@@ -25,6 +27,10 @@ pub struct Forge {
     pub tokens: Vec<String>,
     /// How long new ones are said to live, in seconds; an hour without it.
     pub tokens_live: Option<i64>,
+    /// Hooks, by `owner/name#1`, `organisation#1`, or `app`.
+    pub hooks: BTreeMap<String, SendingHook>,
+    /// What whoever asks with a token may do with them.
+    pub access: Access,
     /// Runs of GitHub Actions by repository and number.
     pub runs: BTreeMap<(String, u64), Run>,
 }

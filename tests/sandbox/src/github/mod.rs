@@ -5,6 +5,7 @@
 pub mod app;
 pub mod branches;
 pub mod forge;
+pub mod hooks;
 pub mod openapi;
 pub mod pulls;
 pub mod runs;
@@ -24,8 +25,8 @@ const LONGEST_CONTEXT: usize = 255;
 /// Most statuses of a commit and context.
 const MOST_STATUSES: usize = 1_000;
 
-/// Answers a call; `now` is in seconds since the Unix epoch.
-pub fn answer(state: &mut State, request: &Request, now: i64) -> Reply {
+/// Answers a call; `now_ms` is in milliseconds since the Unix epoch.
+pub fn answer(state: &mut State, request: &Request, now_ms: i64) -> Reply {
     if request.header("user-agent").is_none() {
         return Reply::text(
             403,
@@ -36,7 +37,7 @@ pub fn answer(state: &mut State, request: &Request, now: i64) -> Reply {
     if !problems.is_empty() {
         return error(400, &format!("not what GitHub's description says: {}", problems.join("; ")));
     }
-    if let Some(reply) = app::answer(state, request, now) {
+    if let Some(reply) = app::answer(state, request, now_ms) {
         return reply;
     }
     let is_user = request.header("authorization") == Some(&format!("Bearer {TOKEN}"));
@@ -46,7 +47,7 @@ pub fn answer(state: &mut State, request: &Request, now: i64) -> Reply {
     if request.header("x-github-api-version").is_some_and(|version| !["2022-11-28", "2026-03-10"].contains(&version)) {
         return error(400, "The given API version is not supported");
     }
-    route(state, request)
+    route(state, request, now_ms)
 }
 
 /// A pull request, or an issue, of a repository.
@@ -57,15 +58,21 @@ pub struct Place {
     pub number: u64,
 }
 
-fn route(state: &mut State, request: &Request) -> Reply {
+fn route(state: &mut State, request: &Request, now_ms: i64) -> Reply {
     let path = request.path.split('?').next().unwrap_or_default();
     let parts: Vec<String> = path.trim_start_matches('/').split('/').map(decoded).collect();
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+    if let ["orgs", login, "hooks", id, "deliveries", rest @ ..] = parts.as_slice() {
+        return hooks::answer(state, (&format!("{login}#{id}"), rest), request, state.forge.access, now_ms);
+    }
     let ["repos", owner, name, rest @ ..] = parts.as_slice() else { return error(404, "Not Found") };
     let repository = format!("{owner}/{name}");
     let place = |number: &str| Place { repository: repository.clone(), number: number.parse().unwrap_or_default() };
     match (request.method.as_str(), rest) {
         ("GET", []) => branches::repository(state, &repository),
+        (_, ["hooks", id, "deliveries", rest @ ..]) => {
+            hooks::answer(state, (&format!("{repository}#{id}"), rest), request, state.forge.access, now_ms)
+        }
         ("GET", ["branches", branch]) => branches::branch(state, &repository, branch),
         ("DELETE", ["git", "refs", reference]) => branches::delete(state, &repository, reference),
         ("GET", ["pulls"]) => pulls::list(state, &repository, request),
@@ -105,6 +112,20 @@ fn decoded(part: &str) -> String {
     let pair = format!("x={}", part.replace('+', "%2B"));
     let decoded = form_urlencoded::parse(pair.as_bytes()).next();
     decoded.map(|(_, value)| value.into_owned()).unwrap_or_default()
+}
+
+/// An answer with the name of what it says; who knows that already is told that nothing has changed.
+fn named(request: &Request, reply: Reply) -> Reply {
+    let etag = format!("W/\"{:016x}\"", fingerprint(&reply.body));
+    if request.header("if-none-match") == Some(&etag) {
+        return Reply { etag: Some(etag), ..Reply::text(304, "") };
+    }
+    Reply { etag: Some(etag), ..reply }
+}
+
+/// FNV-1a: the same text has the same name.
+fn fingerprint(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// The page of a list that is asked for, and where the next one is.

@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 
 use super::branches;
 use super::forge::WHO;
-use super::{Place, error, find, invalid, paged};
+use super::{Place, error, find, invalid, named, paged};
 use crate::server::{Reply, Request};
 use crate::world::{PullRequest, State};
 
@@ -17,17 +17,7 @@ pub fn pull(state: &State, place: &Place, request: &Request) -> Reply {
         }
         return Reply::text(200, &pull.diff);
     }
-    let reply = Reply::json(200, shown(pull));
-    let etag = format!("W/\"{:016x}\"", fingerprint(&reply.body));
-    if request.header("if-none-match") == Some(&etag) {
-        return Reply { etag: Some(etag), ..Reply::text(304, "") };
-    }
-    Reply { etag: Some(etag), ..reply }
-}
-
-/// FNV-1a: the same text has the same name.
-fn fingerprint(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+    named(request, Reply::json(200, shown(pull)))
 }
 
 /// The pull requests of a repository, newest first.

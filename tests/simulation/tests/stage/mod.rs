@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use pointsman_actors::catch_up::actor::Plan as CatchUpPlan;
 use pointsman_actors::circuit_breaker::circuit::Policy as CircuitPolicy;
 use pointsman_actors::deduplicator::actor::Windows;
 use pointsman_actors::deduplicator::fingerprint;
@@ -179,16 +180,18 @@ pub struct Stage {
 }
 
 /// What a scene decides beside its workflows.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Props {
     pub slots: usize,
     pub redrives_per_second: u32,
     pub circuits: Option<CircuitPolicy>,
+    pub catch_up: CatchUpPlan,
 }
 
 impl Default for Props {
     fn default() -> Self {
-        Self { slots: 4, redrives_per_second: 1, circuits: None }
+        let catch_up = CatchUpPlan::Nothing { why: "it is no part of this" };
+        Self { slots: 4, redrives_per_second: 1, circuits: None, catch_up }
     }
 }
 
@@ -230,6 +233,7 @@ impl Stage {
             retention: RetentionPolicy { keep: 30 * day, most: None },
             patience: Patience { attempts: 10 },
             redrives_per_second: props.redrives_per_second,
+            catch_up: props.catch_up,
             after_death: false,
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             ids: Arc::new(RandomIds),

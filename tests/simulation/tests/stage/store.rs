@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pointsman::stores::memory::MemoryStore;
+use pointsman_actors::catch_up::checkpoint::Checkpoint;
 use pointsman_actors::circuit_breaker::circuit::BreakerRecord;
 use pointsman_actors::dead_letter::letter::{Letter, LetterId, LetterQuery, Place};
 use pointsman_actors::event::Event;
@@ -10,8 +11,8 @@ use pointsman_actors::ids::{EventId, RunId, WaitId};
 use pointsman_actors::retention::dossier::{Dossier, Stretch};
 use pointsman_actors::run::{Entry, RunHead, RunRecord, RunRef, StoredRun};
 use pointsman_actors::store::{
-    Answer, Counts, Durability, EventQuery, Later, Lease, OpenRun, Page, RunQuery, Store, StoreError, Transition,
-    WaitCursor, WaitQuery,
+    Answer, Claim, Counts, Durability, EventQuery, Later, Lease, OpenRun, Page, RunQuery, Store, StoreError,
+    Transition, WaitCursor, WaitQuery,
 };
 use pointsman_actors::time::Timestamp;
 use pointsman_actors::wait::record::WaitRecord;
@@ -120,6 +121,14 @@ impl Store for CuedStore {
 
     fn breakers(&self) -> Later<Vec<BreakerRecord>> {
         self.inner.breakers()
+    }
+
+    fn first_events(&self, claims: Vec<Claim>, at: Timestamp) -> Later<Vec<Option<EventId>>> {
+        self.inner.first_events(claims, at)
+    }
+
+    fn checkpoints(&self) -> Later<Vec<Checkpoint>> {
+        self.inner.checkpoints()
     }
 
     fn definition(&self, hash: &str) -> Later<Option<String>> {
