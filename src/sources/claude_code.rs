@@ -1,7 +1,9 @@
 //! Claude Code: its HTTP hooks cannot sign and carry a static bearer token; other senders on this
 //! path sign with `X-Claude-Signature` (`sha256=` and hex), or with Standard Webhooks 1.0.0.
 //!
-//! Protocol of the hooks: code.claude.com, "Hooks reference"; the bodies were observed.
+//! Protocol of the hooks: code.claude.com, "Hooks reference"; the bodies were observed. A hook has no id of its delivery and
+//! is not sent again; every turn has another `prompt_id`, also the end of a session that was resumed, so the hash of the
+//! body tells one from the next. In an answer Claude Code looks for decisions and passes over what it does not know.
 
 use pointsman_actors::event::{Delivery, Facts, Fingerprint, Header, Headers, Reading, SourceName};
 use pointsman_actors::refusal::Refusal;
@@ -10,7 +12,7 @@ use pointsman_actors::validator::port::Source;
 use serde::Deserialize;
 
 use super::codegen::type_and_action;
-use super::loose::{self, Number, Object, Text};
+use super::loose::{self, Id, Number, Object, Text};
 use super::signature::{self, Standard};
 use super::{SourceSettings, body_hash, is_json, stored};
 
@@ -39,17 +41,21 @@ struct Payload<'a> {
     data: Object<Data<'a>>,
     hook_event_name: Text<'a>,
     session_id: Text<'a>,
+    prompt_id: Text<'a>,
     reason: Text<'a>,
+    error: Text<'a>,
+    last_assistant_message: Text<'a>,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
 struct Data<'a> {
-    validation_id: Text<'a>,
+    validation_id: Id,
     session_id: Text<'a>,
     pr_number: Number,
     repository: Text<'a>,
     status: Text<'a>,
+    error: Text<'a>,
 }
 
 /// How a delivery proves itself.
@@ -130,7 +136,7 @@ impl Source for ClaudeCode {
 
 fn facts(payload: &Payload<'_>) -> Facts {
     let (event_type, action) = match payload.hook_event_name.owned() {
-        Some(hook) => (snake_case(&hook), None),
+        Some(hook) => (type_of_hook(&hook), None),
         None => type_and_action(payload.event_type.as_str()),
     };
     let data = payload.data.0.as_ref();
@@ -146,8 +152,15 @@ fn facts(payload: &Payload<'_>) -> Facts {
     };
     let keys = [("claude:session", &session), ("claude:validation", &validation)];
     facts.correlation_keys = keys.iter().filter_map(|(kind, id)| Some(format!("{kind}:{}", id.as_ref()?))).collect();
-    facts.more.extend(session.map(|id| ("session_id".to_owned(), id.into())));
-    facts.more.extend(validation.map(|id| ("validation_id".to_owned(), id.into())));
+    let error = payload.error.owned().or_else(|| data.and_then(|data| data.error.owned()));
+    let more = [
+        ("session_id", session),
+        ("validation_id", validation),
+        ("prompt_id", payload.prompt_id.owned()),
+        ("error", error.map(bounded)),
+        ("last_assistant_message", payload.last_assistant_message.owned().map(bounded)),
+    ];
+    facts.more.extend(more.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text?.into()))));
     facts.fair_key = facts.repository.clone();
     facts.subject = match (&facts.repository, facts.pr_number) {
         (Some(repository), Some(number)) => Some(format!("{repository}#{number}")),
@@ -156,8 +169,20 @@ fn facts(payload: &Payload<'_>) -> Facts {
     facts
 }
 
-/// `StopFailure` is the type `stop_failure`.
-fn snake_case(name: &str) -> String {
+/// Most bytes of what an agent said that are facts: they are journaled with every run that waits for them. The event
+/// keeps the whole.
+const LONGEST_TEXT: usize = 16 << 10;
+
+fn bounded(mut text: String) -> String {
+    if text.len() > LONGEST_TEXT {
+        text.truncate(text.floor_char_boundary(LONGEST_TEXT));
+        text.push('…');
+    }
+    text
+}
+
+/// The type of the events of a hook: `StopFailure` gives `stop_failure`.
+pub fn type_of_hook(name: &str) -> String {
     let mut snake = String::new();
     for letter in name.chars() {
         if letter.is_ascii_uppercase() && !snake.is_empty() {

@@ -21,6 +21,7 @@ use pointsman_actors::event::{Facts, Header, Headers, SourceName};
 use pointsman_actors::refusal::Refusal;
 use pointsman_actors::validator::port::Source;
 
+pub use claude_code::type_of_hook;
 pub use secret::Secret;
 
 /// What the configuration says of a source.

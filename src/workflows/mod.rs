@@ -8,8 +8,9 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use pointsman_actors::executor::port::Actions;
 use pointsman_actors::router::actor::Rules;
-use pointsman_actors::router::routes::{RouteTable, Surroundings};
+use pointsman_actors::router::routes::{RouteError, RouteSpec, RouteTable, Surroundings};
 use pointsman_actors::router::routing::Availability;
+use pointsman_actors::wait::record::Topic;
 use pointsman_actors::workflow::catalog::Catalog;
 use pointsman_actors::workflow::definition::{DELAY, Definition, DefinitionError, Spot, WAIT_FOR_EVENT};
 use pointsman_actors::workflow::spec::WorkflowSpec;
@@ -79,7 +80,9 @@ pub fn compile(loaded: &Loaded, actions: &Actions) -> anyhow::Result<Compiled> {
         default_priority: loaded.settings.default_priority,
         settings: loaded.settings.seen_by_routes.clone(),
     };
-    let routes = RouteTable::compile(routes.clone(), &surroundings)
+    let never = never_taken(routes);
+    let compiled = RouteTable::compile(routes.clone(), &surroundings);
+    let routes = if never.is_empty() { compiled } else { Err(never) }
         .map_err(|errors| all_of(errors.iter().map(|error| written.place_of_route(error))))
         .context("the routes cannot be used")?;
     let rules = Rules { routes, workflows: catalog.availability(actions), topics: catalog.topics() };
@@ -91,21 +94,36 @@ fn hears_nothing(definition: &Definition) -> impl Iterator<Item = DefinitionErro
     let waiting = definition.steps.iter().filter(|step| step.action == WAIT_FOR_EVENT);
     let waiting = waiting.filter_map(|step| Some((step, step.waits.as_ref()?)));
     waiting.filter_map(|(step, waits)| {
-        let (key, reason) = waits.topics.iter().find_map(|topic| cannot_be(&topic.source, &waits.kinds))?;
+        let (key, reason) = waits.topics.iter().find_map(|topic| cannot_be(topic, &waits.kinds))?;
         let (workflow, spot) = (definition.name.clone(), Spot::of_step(&step.name, key));
         Some(DefinitionError { workflow, spot, reason })
     })
 }
 
-/// Why no event of the source has keys of these kinds, with the key of the definition that is wrong.
-fn cannot_be(source: &str, kinds: &[String]) -> Option<(&'static str, String)> {
+/// Why no event of the topic has keys of these kinds, with the key of the definition that is wrong.
+fn cannot_be(Topic { source, event, .. }: &Topic, kinds: &[String]) -> Option<(&'static str, String)> {
     let Some((_, known)) = sources::KEY_KINDS.iter().find(|(name, _)| *name == source) else {
         let names = sources::NAMES.join(", ");
         return Some(("with.source", format!("there is no source `{source}`; there are {names}")));
     };
+    if let Some(reason) = no_type(event) {
+        return Some(("with.event", reason));
+    }
     let unknown = kinds.iter().find(|kind| !known.contains(&kind.as_str()))?;
     let forms: Vec<String> = known.iter().map(|kind| format!("{kind}:…")).collect();
     Some(("with.key", format!("no event of {source} has the key `{unknown}:…`; they have {}", forms.join(", "))))
+}
+
+/// Why no event has this type, if none can: hooks of Claude Code are named in its settings with capitals.
+fn no_type(event: &str) -> Option<String> {
+    let name = sources::type_of_hook(event);
+    (name != event).then(|| format!("no event has the type `{event}`; it is `{name}`"))
+}
+
+/// Routes for what no event can be.
+fn never_taken(routes: &[RouteSpec]) -> Vec<RouteError> {
+    let wrong = routes.iter().filter_map(|route| Some((route.name.clone(), no_type(&route.event)?)));
+    wrong.map(|(route, reason)| RouteError { route, key: "event".to_owned(), reason }).collect()
 }
 
 fn built_in(loaded: &Loaded) -> anyhow::Result<Written> {

@@ -33,7 +33,7 @@ pub(super) static WAIT_INFO: ActionInfo = ActionInfo {
     on_doubt: OnDoubt::Repeat,
     parameters: &[
         Parameter { name: "source", accepts: Accepts::Text, default: None },
-        Parameter { name: "event", accepts: Accepts::Text, default: None },
+        Parameter { name: "event", accepts: Accepts::Anything, default: None },
         Parameter { name: "actions", accepts: Accepts::ListOf(&Accepts::Text), default: Some(ANY) },
         Parameter { name: "key", accepts: Accepts::Text, default: None },
     ],
@@ -50,7 +50,7 @@ impl Compiler<'_> {
     pub(super) fn waits(&mut self, spec: &StepSpec, info: &ActionInfo, polling: Option<Polling>) -> Option<Waits> {
         let (topics, kinds) = match &info.waits {
             Some(waits) => (Some(vec![declared(waits)]), vec![waits.kind.to_owned()]),
-            None if info.name == WAIT_FOR_EVENT => (self.topic(spec).map(|topic| vec![topic]), named_kinds(spec)),
+            None if info.name == WAIT_FOR_EVENT => (self.topics(spec), named_kinds(spec)),
             // No event ends it, but the run that it starts.
             None if info.name == RUN_WORKFLOW => (Some(Vec::new()), Vec::new()),
             None => {
@@ -85,8 +85,9 @@ impl Compiler<'_> {
         }
     }
 
-    /// What `wait_for_event` waits for is known when it is loaded, so that nothing of it is let pass.
-    fn topic(&mut self, spec: &StepSpec) -> Option<Topic> {
+    /// What `wait_for_event` waits for is known when it is loaded, so that nothing of it is let pass. Of several types
+    /// of events the first that comes is its callback.
+    fn topics(&mut self, spec: &StepSpec) -> Option<Vec<Topic>> {
         let mut written = |name: &str| {
             let texts = texts(spec.with.get(name)?);
             let is_template = texts.iter().any(|text| text != ANY && (text.contains("{{") || text.contains("{%")));
@@ -96,14 +97,19 @@ impl Compiler<'_> {
             }
             (!is_template).then_some(texts)
         };
-        let (source, event, actions) = (written("source"), written("event"), written("actions"));
-        for name in
-            ["source", "event"].into_iter().filter(|name| spec.with.get(*name).is_some_and(|value| !value.is_string()))
-        {
-            self.wrong(&Spot::of_step(&spec.name, &format!("with.{name}")), "must be a text in quotes");
+        let (source, events, actions) = (written("source"), written("event"), written("actions"));
+        let is_text = |value: &Json| value.as_str().is_some_and(|text| !text.is_empty());
+        let are_texts = |value: &Json| value.as_array().is_some_and(|all| !all.is_empty() && all.iter().all(is_text));
+        if spec.with.get("source").is_some_and(|value| !value.is_string()) {
+            self.wrong(&Spot::of_step(&spec.name, "with.source"), "must be a text in quotes");
         }
-        let actions = actions.unwrap_or_default().into_iter().filter(|action| action != ANY).collect();
-        Some(Topic { source: source?.into_iter().next()?, event: event?.into_iter().next()?, actions })
+        if spec.with.get("event").is_some_and(|value| !is_text(value) && !are_texts(value)) {
+            self.wrong(&Spot::of_step(&spec.name, "with.event"), "must be a text in quotes, or a list of such");
+        }
+        let actions: Vec<String> = actions.unwrap_or_default().into_iter().filter(|action| action != ANY).collect();
+        let source = source?.into_iter().next()?;
+        let topic = |event| Topic { source: source.clone(), event, actions: actions.clone() };
+        Some(events?.into_iter().map(topic).collect())
     }
 }
 

@@ -166,6 +166,24 @@ fn every_kind_of_mistake_is_named_with_its_place() {
             "line 9: workflow `w`, step `wait`, with.source: there is no source `gitlab`; there are github",
         ),
         (
+            "a wait for a hook by the name that its settings have",
+            "action = \"delay\"\nwith = { duration = \"5s\" }",
+            "action = \"wait_for_event\"\ndeadline = \"1m\"\nwith = { source = \"claude-code\", event = [\"stop\", \"StopFailure\"], key = \"claude:session:1\" }",
+            "line 9: workflow `w`, step `wait`, with.event: no event has the type `StopFailure`; it is `stop_failure`",
+        ),
+        (
+            "a wait for no type of event",
+            "action = \"delay\"\nwith = { duration = \"5s\" }",
+            "action = \"wait_for_event\"\ndeadline = \"1m\"\nwith = { source = \"github\", event = [], key = \"github:pr:1\" }",
+            "step `wait`, with.event: must be a text in quotes, or a list of such",
+        ),
+        (
+            "a route for a hook by the name that its settings have",
+            "event = \"push\"",
+            "event = \"StopFailure\"",
+            "route `r`, event: no event has the type `StopFailure`; it is `stop_failure`",
+        ),
+        (
             "a wait for a key that no event has",
             "action = \"delay\"\nwith = { duration = \"5s\" }",
             "action = \"wait_for_event\"\ndeadline = \"1m\"\nwith = { source = \"github\", event = \"check_run\", key = \"github:pull:{{ input.repository }}\" }",

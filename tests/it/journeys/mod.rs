@@ -6,6 +6,7 @@ mod breakers;
 mod built_in;
 mod catch_up;
 mod children;
+mod claude_callbacks;
 pub mod codegen;
 mod command_line;
 mod control;
