@@ -7,8 +7,9 @@ use std::sync::Arc;
 use pointsman_actors::executor::failure::Failure;
 use serde_json::Value as Json;
 
-use crate::integrations::claude_code::{ClaudeCode, Question};
+use crate::integrations::claude_code::Question;
 use crate::integrations::github::{Code, Diff, GitHub, Pull, Status};
+use crate::integrations::reviewer::Reviewer;
 use crate::integrations::slack::Slack;
 use crate::integrations::verdict::Verdict;
 use crate::integrations::workplace::Workplace;
@@ -96,7 +97,7 @@ impl PullRequests for GitHub {
     }
 }
 
-impl Judge for ClaudeCode {
+impl Judge for Reviewer {
     fn unavailable(&self) -> Option<String> {
         Self::unavailable(self)
     }

@@ -1,4 +1,4 @@
-//! `validate_pr`: has Claude Code judge what a pull request changes. Changes nothing outside.
+//! `validate_pr`: has Claude Code, or an agent behind AgentAPI, judge what a pull request changes. Changes nothing outside.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +16,7 @@ use super::with::With;
 use crate::integrations::claude_code::{CODE, ClaudeCode, Question};
 use crate::integrations::github::{Code, GitHub, Pull};
 use crate::integrations::program;
+use crate::integrations::reviewer::Reviewer;
 use crate::integrations::verdict::{Judgement, Verdict};
 use crate::integrations::workplace::{self, Workplace};
 
@@ -41,7 +42,7 @@ static INFO: ActionInfo = ActionInfo {
 const RESERVE: Duration = Duration::from_secs(10);
 
 /// The action.
-pub struct ValidatePr<G = GitHub, C = ClaudeCode> {
+pub struct ValidatePr<G = GitHub, C = Reviewer> {
     github: Option<Arc<G>>,
     claude_code: Arc<C>,
 }

@@ -17,6 +17,7 @@ impl Checker<'_> {
             claude_command: self.text("integrations.claude_code.command").unwrap_or_default(),
             claude_reads_code: self.text("integrations.claude_code.code").is_none_or(|code| code == "tarball"),
             anthropic_api_key: self.credential("integrations.claude_code.api_key"),
+            agent_api: self.agent_api(),
             generic: self.generic(),
         }
     }

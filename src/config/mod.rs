@@ -2,6 +2,7 @@
 //! ([`merged`]), as used ([`settings`]). Nothing else in the product reads a file of the configuration
 //! or the environment.
 
+mod agentapi;
 pub mod catch_up;
 mod codegen;
 mod engine;

@@ -228,3 +228,28 @@ fn an_app_has_an_id_and_one_key() {
     let twice = [("GITHUB_APP_ID", "7"), ("GITHUB_APP_PRIVATE_KEY", key), ("GITHUB_APP_PRIVATE_KEY_FILE", "/no/key")];
     check(&twice, "the key is given twice");
 }
+
+#[test]
+fn an_agent_is_on_this_machine_unless_somebody_answers_for_more() {
+    let agent = |file: &str, url: &str| {
+        let merged = merge(file, &[("CLAUDE_CODE_API_URL", url)]);
+        merged.map(|(_, settings)| settings.integrations.agent_api.map(|agent| agent.url))
+    };
+    assert_eq!(agent("", ""), Ok(None));
+    for here in ["http://127.0.0.1:3284", "http://localhost:3284/", "http://[::1]:3284", "http://[::ffff:127.0.0.1]:1"]
+    {
+        assert_eq!(agent("", here), Ok(Some(here.to_owned())));
+    }
+    let anywhere = "[integrations.claude_code]\nallow_remote_api = true";
+    for elsewhere in
+        ["http://10.0.0.7:3284", "https://agent.internal", "http://127.0.0.1@evil.example", "http://0.0.0.0:3284"]
+    {
+        let said = agent("", elsewhere).unwrap_err();
+        assert!(said.contains("not on this machine") && said.contains("allow_remote_api"), "{said}");
+        assert_eq!(agent(anywhere, elsewhere), Ok(Some(elsewhere.to_owned())));
+    }
+    assert!(agent(anywhere, "agent:3284").unwrap_err().contains("not an address that can be called"));
+    assert!(
+        agent("[integrations.claude_code]\npoll_interval = \"0s\"", "").unwrap_err().contains("longer than nothing")
+    );
+}

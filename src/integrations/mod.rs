@@ -1,6 +1,7 @@
 //! Clients of what steps call: each knows one provider's protocol, its limits, and which of its errors
 //! may pass by themselves. They never decide what a run does, and no credential leaves them.
 
+pub mod agentapi;
 pub mod claude_code;
 pub mod codegen;
 pub mod commands;
@@ -10,6 +11,7 @@ pub mod http;
 pub mod linear;
 pub mod process;
 pub mod program;
+pub mod reviewer;
 pub mod secrets;
 pub mod slack;
 pub mod tarball;
@@ -23,12 +25,14 @@ use pointsman_actors::time::SharedClock;
 
 use crate::config::catch_up::CatchUpSettings;
 use crate::config::settings::SecretText;
+use agentapi::{AgentApi, AgentApiSettings};
 use claude_code::ClaudeCode;
 use codegen::{Codegen, CodegenSettings};
 use commands::Commands;
 use github::{AppCredential, Credential, GitHub};
 use ipnet::IpNet;
 use linear::Linear;
+use reviewer::Reviewer;
 use secrets::Secrets;
 use slack::Slack;
 use web::Web;
@@ -58,6 +62,8 @@ pub struct IntegrationSettings {
     pub claude_reads_code: bool,
     /// Handed to that command, and to nothing else.
     pub anthropic_api_key: Option<SecretText>,
+    /// An agent that is asked instead of the command.
+    pub agent_api: Option<AgentApiSettings>,
     /// What steps may do that call anybody or run anything.
     pub generic: GenericSettings,
 }
@@ -86,8 +92,8 @@ pub struct Integrations {
     pub codegen: Option<Arc<Codegen>>,
     /// Slack, with a webhook.
     pub slack: Option<Arc<Slack>>,
-    /// Claude Code.
-    pub claude_code: Arc<ClaudeCode>,
+    /// Claude Code, or the agent that is asked instead.
+    pub claude_code: Arc<Reviewer>,
     /// Anybody who speaks HTTP.
     pub web: Arc<Web>,
     /// The programs that may be run.
@@ -114,11 +120,18 @@ impl Integrations {
         let codegen = Codegen::new(http::client(), &settings.codegen, Arc::clone(&clock)).map(Arc::new);
         let slack = settings.slack_webhook_url.clone();
         let slack = slack.map(|url| Arc::new(Slack::new(http::client(), url)));
-        let (command, key) = (&settings.claude_command, settings.anthropic_api_key.as_ref());
-        let claude_code = Arc::new(ClaudeCode::new(command, passed_on, key, settings.claude_reads_code));
+        let claude_code = Arc::new(reviewer(settings, passed_on));
         let generic = &settings.generic;
         let web = Arc::new(Web::new(&generic.allow_private_addresses));
         let commands = Arc::new(Commands::new(generic.commands.clone(), generic.allow_shell, passed_on));
         Self { github, linear, codegen, slack, claude_code, web, commands, secrets: generic.secrets.clone(), clock }
     }
+}
+
+fn reviewer(settings: &IntegrationSettings, passed_on: &[(String, String)]) -> Reviewer {
+    if let Some(agent) = &settings.agent_api {
+        return Reviewer::Agent(AgentApi::new(agent));
+    }
+    let (command, key) = (&settings.claude_command, settings.anthropic_api_key.as_ref());
+    Reviewer::Command(ClaudeCode::new(command, passed_on, key, settings.claude_reads_code))
 }

@@ -12,6 +12,7 @@ pub const SCHEMA: &str = r#"{"type":"object","additionalProperties":false,"requi
 
 /// A judgement of a pull request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Verdict {
     /// Whether it may be merged.
     pub verdict: Judgement,
@@ -24,6 +25,7 @@ pub struct Verdict {
 
 /// Something that should be looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Issue {
     /// `low`, `medium` or `high`.
     pub severity: String,
@@ -35,6 +37,21 @@ pub struct Issue {
     /// Where in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<i64>,
+}
+
+/// What is known of severities.
+const SEVERITIES: [&str; 3] = ["low", "medium", "high"];
+
+impl Verdict {
+    /// The verdict, if it keeps to the bounds of the schema; otherwise where it does not.
+    pub fn checked(self) -> Result<Self, String> {
+        let odd = self.issues.iter().find(|issue| !SEVERITIES.contains(&issue.severity.as_str()));
+        match odd {
+            _ if self.score > 100 => Err(format!("a score of {}", self.score)),
+            Some(issue) => Err(format!("a severity `{}`", issue.severity.chars().take(20).collect::<String>())),
+            None => Ok(self),
+        }
+    }
 }
 
 /// Most issues that are kept of a verdict: it is journaled, and whoever has more than these has enough.
@@ -87,7 +104,7 @@ pub fn read(ended: &Ended) -> Result<Verdict, Failure> {
     let structured = result.get("structured_output").filter(|output| !output.is_null()).cloned();
     let output = structured.ok_or_else(|| wrong("there is no structured output"))?;
     let verdict: Verdict = serde_json::from_value(output).map_err(|error| wrong(&error.to_string()))?;
-    if verdict.score > 100 { Err(wrong(&format!("a score of {}", verdict.score))) } else { Ok(verdict) }
+    verdict.checked().map_err(|reason| wrong(&reason))
 }
 
 fn wrong(what: &str) -> Failure {

@@ -73,6 +73,13 @@ impl Site {
         Self::start_at(sandbox, tempfile::tempdir().unwrap(), toml, (environment, &[])).await
     }
 
+    /// In a sandbox that is there already, with these variables before all others.
+    pub async fn start_beside(sandbox: Sandbox, toml: &str, more: Environment) -> Self {
+        let mut environment = environment(&sandbox);
+        environment.extend(more);
+        Self::start_at(sandbox, tempfile::tempdir().unwrap(), toml, (environment, &[])).await
+    }
+
     async fn start_at(
         sandbox: Sandbox,
         directory: TempDir,

@@ -13,9 +13,9 @@ use serde_json::Value as Json;
 use super::super::pull_request::{self, HEAD_SHA, PR_NUMBER, REPOSITORY};
 use super::super::validate_pr::{Judged, Seen, judged};
 use super::done;
-use crate::integrations::claude_code::ClaudeCode;
 use crate::integrations::github::{Extent, GitHub, LineComment};
 use crate::integrations::program;
+use crate::integrations::reviewer::Reviewer;
 use crate::integrations::verdict::{Issue, Judgement, Verdict};
 
 static INFO: ActionInfo = ActionInfo {
@@ -36,7 +36,7 @@ static INFO: ActionInfo = ActionInfo {
 /// The action.
 pub struct GeneratePrReview {
     github: Option<Arc<GitHub>>,
-    claude_code: Arc<ClaudeCode>,
+    claude_code: Arc<Reviewer>,
 }
 
 /// What later steps see.
@@ -58,7 +58,7 @@ struct Output {
 
 impl GeneratePrReview {
     /// With these clients.
-    pub fn new(github: Option<Arc<GitHub>>, claude_code: Arc<ClaudeCode>) -> Self {
+    pub fn new(github: Option<Arc<GitHub>>, claude_code: Arc<Reviewer>) -> Self {
         Self { github, claude_code }
     }
 }

@@ -1,5 +1,6 @@
 //! A story each.
 
+mod agentapi;
 mod auditor;
 mod bad_input;
 mod breakers;

@@ -1,9 +1,10 @@
-//! A small world on loopback: a GitHub, a Linear, a Codegen, a Slack, a `claude`, its API and somebody of whom nothing is known, that keep
+//! A small world on loopback: a GitHub, a Linear, a Codegen, a Slack, a `claude`, its API, an AgentAPI and somebody of whom nothing is known, that keep
 //! state, write every call into a ledger, are strict where the real ones are, and misbehave by plan.
 //!
 //! [`Sandbox`] serves it; tests in the same process look at it through [`World`], other processes through
 //! `/_control` ([`control`]). What is not here is not pretended: an unknown path is a 404 in the ledger.
 
+pub mod agentapi;
 pub mod anthropic;
 pub mod claude;
 pub mod codegen;

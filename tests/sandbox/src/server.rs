@@ -17,7 +17,7 @@ use sha2::Sha256;
 
 use crate::faults::{self, FaultKind};
 use crate::world::{Call, Hook, World};
-use crate::{anthropic, claude, codegen, control, echo, github, linear, slack};
+use crate::{agentapi, anthropic, claude, codegen, control, echo, github, linear, slack};
 
 /// A running sandbox.
 pub struct Sandbox {
@@ -225,6 +225,7 @@ fn execute(world: &World, service: &str, call: &Request) -> Reply {
         "slack" => slack::answer(&mut state, call),
         "claude" => claude::answer(&mut state, call),
         "anthropic" => anthropic::answer(&mut state, call),
+        "agentapi" => agentapi::answer(&mut state, call),
         "echo" => echo::answer(&mut state, call),
         _ => Reply::text(404, "no such service"),
     }
@@ -264,6 +265,7 @@ fn trouble(service: &str, status: u16) -> Reply {
         ("linear", _) => linear::trouble(status, now()),
         ("codegen", _) => codegen::error(status, "by plan"),
         ("anthropic", _) => anthropic::trouble(status),
+        ("agentapi", _) => agentapi::problem(status, "by plan", &[]),
         (_, 429) => Reply::text(429, "rate_limited"),
         _ => Reply::text(status, "server_error"),
     }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use tokio::sync::Notify;
 
+use crate::agentapi::Agent;
 use crate::anthropic::Model;
 use crate::claude::Plan;
 use crate::codegen::{self, AgentRun, Codegen};
@@ -104,7 +105,7 @@ pub struct Call {
     pub number: u64,
     /// When it came, in milliseconds since the Unix epoch.
     pub at_ms: i64,
-    /// `github` (its files are at `blobs` and `codeload`), `linear`, `codegen`, `slack`, `claude`, `anthropic` or `echo`.
+    /// `github` (its files are at `blobs` and `codeload`), `linear`, `codegen`, `slack`, `claude`, `anthropic`, `agentapi` or `echo`.
     pub service: String,
     /// The method.
     pub method: String,
@@ -159,6 +160,8 @@ pub struct State {
     pub claude_next: Vec<Plan>,
     /// What its model says, where the real one is asked.
     pub model: Model,
+    /// The agent behind AgentAPI.
+    pub agent: Agent,
     /// Where statuses are reported to.
     pub hook: Option<Hook>,
     /// What Codegen has.
