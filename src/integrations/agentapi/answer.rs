@@ -6,8 +6,9 @@
 //! Once each, on lines of their own, with nothing between them but the verdict, read by its schema: anything else is
 //! none.
 //!
-//! A terminal breaks long lines, also in the middle of a text. A line's end within a text of JSON can be nothing else,
-//! since JSON allows none there.
+//! Claude Code's terminal takes what it shows for Markdown, in which a backslash is none, code blocks apart; of their
+//! fences it shows nothing. It breaks long lines, at a blank, which it leaves out, or in the middle of a word. A line's end
+//! within a text of JSON can be nothing else, since JSON allows none there.
 
 use pointsman_actors::executor::failure::{ErrorClass, Failure};
 use sha2::{Digest, Sha256};
@@ -39,9 +40,10 @@ impl Marks {
     pub fn request(&self) -> String {
         let ([begin, end], code) = (WORDS, &self.code);
         format!(
-            "Use no tools. Answer with the verdict as a JSON object, between two lines and nothing else between them. The line \
-             before it is the word `{begin}`, a hyphen and the code `{code}`; the line after it is the word `{end}`, a hyphen \
-             and the same code; both without blanks. Write each of the two lines only once. The object is as this schema \
+            "Use no tools. Answer with the verdict as a JSON object in a code block of three backticks, between two lines and \
+             nothing else between them. The line before the block is the word `{begin}`, a hyphen and the code `{code}`; the \
+             line after it is the word `{end}`, a hyphen and the same code; both without blanks. Write each of the two lines \
+             only once. The object is as this schema \
              says:\n{SCHEMA}\nPut each of its members on a line of its own, and keep lines below 70 characters. Above, an at \
              sign is written as `{AT}`, and characters that steer a terminal as symbols."
         )

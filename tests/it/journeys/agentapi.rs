@@ -1,7 +1,7 @@
 //! Pull requests judged by an agent behind AgentAPI: what is asked, what counts as an answer, and what becomes of one that
 //! is busy, silent, gone, or fooled.
 
-use pointsman_sandbox::agentapi::Answer;
+use pointsman_sandbox::agentapi::{Agent, Answer};
 use pointsman_sandbox::{Call, FaultKind, Sandbox};
 use serde_json::{Value, json};
 
@@ -105,7 +105,7 @@ async fn it_judges_instead_of_the_command_by_what_changes() {
 async fn what_it_finds_is_whole_although_its_terminal_breaks_lines() {
     let site = Site::with_agent("").await;
     let message =
-        "The token is kept for ever, so that whoever takes the machine over has it, and nobody is told of that.";
+        "The \"token\" is kept for ever, so that whoever takes the machine over has it, and nobody is told of that.";
     let file = format!("packages/@acme/{}token.rs", "a_long_folder/".repeat(8));
     let issue = json!({"severity": "high", "message": message, "file": file.replace('@', "＠"), "line": 3});
     site.world().state().agent.usual = Answer::judges(&json!({"verdict": "fail", "score": 35, "issues": [issue]}));
@@ -187,13 +187,10 @@ async fn an_agent_that_works_for_somebody_else_is_waited_for_at_no_cost() {
 #[actix::test]
 async fn one_that_begins_to_work_in_the_same_moment_is_waited_for_as_well() {
     let site = Site::with_agent(&impatient("30s", 1)).await;
-    site.world().state().agent.kind = "goose".to_owned();
-    // Between the look and the message.
-    site.world().plan_once("agentapi", "POST", "/message", FaultKind::Delay(200));
+    let take = |agent: &mut Agent| (agent.kind, agent.is_taken) = ("goose".to_owned(), true);
+    take(&mut site.world().state().agent);
     let answer = site.open_pull(12, "a1").await;
     let id = site.run_of(&answer).await;
-    site.world().wait_for_calls(1, |call| call.path == "/message").await.unwrap();
-    site.world().state().agent.is_busy = true;
     site.world().wait_for_calls(1, |call| call.path == "/message" && call.status == Some(500)).await.unwrap();
     site.world().state().agent.is_busy = false;
     let run = site.until(&id, "succeeded").await;
@@ -222,7 +219,7 @@ async fn a_connection_that_breaks_costs_an_attempt_and_the_question_is_asked_aga
 
 #[actix::test]
 async fn one_that_does_not_answer_in_time_is_asked_again_when_it_is_idle() {
-    let site = Site::with_agent(&impatient("1s", 2)).await;
+    let site = Site::with_agent(&impatient("6s", 3)).await;
     site.world().state().agent.next = vec![Answer::WorksOn];
     let answer = site.open_pull(12, "a1").await;
     let id = site.run_of(&answer).await;
@@ -259,12 +256,8 @@ async fn there_is_one_question_at_a_time_and_none_before_the_eyes_of_another() {
 #[actix::test]
 async fn what_somebody_else_was_told_is_no_answer() {
     let site = Site::with_agent(&impatient("30s", 2)).await;
-    site.world().plan_once("agentapi", "GET", "/messages", FaultKind::Delay(200));
-    let answer = site.open_pull(12, "a1").await;
-    let id = site.run_of(&answer).await;
-    site.world().wait_for_calls(1, |call| call.path == "/messages").await.unwrap();
-    site.world().state().agent.talks_to_another();
-    let run = site.until(&id, "succeeded").await;
+    site.world().state().agent.is_talked_to = true;
+    let run = site.judged("succeeded").await;
     let failure = failures(&run)[0];
     assert!(failure["message"].as_str().unwrap().contains("somebody else talks to the agent"), "{failure}");
 }

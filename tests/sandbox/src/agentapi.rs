@@ -26,6 +26,10 @@ pub struct Agent {
     pub looks: u32,
     /// Whether it works for somebody else.
     pub is_busy: bool,
+    /// Whether it begins to, just before the next message.
+    pub is_taken: bool,
+    /// Whether it talks to somebody else, just before its conversation is read next.
+    pub is_talked_to: bool,
     /// What it still has before its eyes.
     pub context: Vec<String>,
     /// The most questions that it ever had before its eyes.
@@ -54,7 +58,7 @@ impl Answer {
     /// A verdict in the form that is asked for.
     #[must_use]
     pub fn judges(verdict: &Json) -> Self {
-        Self::Says(format!("I have looked at it.\n\n{{begin}}\n{verdict}\n{{end}}"))
+        Self::Says(format!("I have looked at it.\n\n{{begin}}\n```json\n{verdict}\n```\n{{end}}"))
     }
 }
 
@@ -67,6 +71,8 @@ impl Default for Agent {
             usual: Answer::judges(&json!({"verdict": "pass", "score": 92, "issues": []})),
             looks: 2,
             is_busy: false,
+            is_taken: false,
+            is_talked_to: false,
             context: Vec::new(),
             most_in_context: 0,
             messages: vec![("agent", "Welcome!".to_owned())],
@@ -80,11 +86,6 @@ impl Agent {
     pub fn gets_done(&mut self) {
         self.is_busy = false;
         self.working = self.working.take().map(|_| Working { looks: 0, answer: Answer::Says("Done.".to_owned()) });
-    }
-
-    /// Somebody else says something to it, and has an answer.
-    pub fn talks_to_another(&mut self) {
-        self.messages.extend([("user", "What time is it?".to_owned()), ("agent", "It is late.".to_owned())]);
     }
 
     /// Looks at it; it may have come to an end by then.
@@ -129,12 +130,17 @@ fn filled(text: &str, question: &str) -> String {
     text.replace("{question}", question)
 }
 
-/// A text as a terminal shows it: a bullet, an indentation, and lines that are broken where they are too long.
+/// A text as Claude Code's terminal shows it: a bullet, an indentation, and lines that are broken where they are too long.
+/// Fences of code are not shown, and outside of code a backslash is Markdown's.
 fn shown(text: &str) -> String {
     let width = COLUMNS - 2;
-    let mut lines = Vec::new();
+    let (mut lines, mut is_code) = (Vec::new(), false);
     for line in text.lines() {
-        let mut rest: Vec<char> = line.chars().collect();
+        if line.starts_with("```") {
+            is_code = !is_code;
+            continue;
+        }
+        let mut rest: Vec<char> = line.chars().filter(|c| is_code || *c != '\\').collect();
         while rest.len() > width {
             let blank = rest.iter().take(width).rposition(|c| *c == ' ').filter(|at| *at > 0);
             let tail = rest.split_off(blank.unwrap_or(width));
@@ -162,6 +168,10 @@ pub fn answer(state: &mut State, request: &Request) -> Reply {
             Reply::json(200, json!({ "status": status, "agent_type": agent.kind, "transport": "pty" }))
         }
         ("GET", "/messages") => {
+            if std::mem::take(&mut agent.is_talked_to) {
+                agent.messages.push(("user", "What time is it?".to_owned()));
+                agent.messages.push(("agent", "It is late.".to_owned()));
+            }
             let messages = agent.messages.iter().enumerate().map(|(id, (role, content))| {
                 json!({ "id": id, "role": role, "content": content, "time": "2026-01-05T10:00:00Z" })
             });
@@ -183,6 +193,7 @@ fn say(agent: &mut Agent, body: &Json) -> Reply {
     if kind == Some("raw") {
         return Reply::json(200, json!({ "ok": true }));
     }
+    agent.is_busy |= std::mem::take(&mut agent.is_taken);
     if !agent.is_stable() {
         return unexpected("message can only be sent when the agent is waiting for user input");
     }
