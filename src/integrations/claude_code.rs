@@ -110,7 +110,10 @@ impl ClaudeCode {
     }
 
     fn missing(&self) -> String {
-        format!("the command `{}` was not found; install Claude Code, or set CLAUDE_CODE_COMMAND or CLAUDE_CODE_API_URL", self.program)
+        format!(
+            "the command `{}` was not found; install Claude Code, or set CLAUDE_CODE_COMMAND or CLAUDE_CODE_API_URL",
+            self.program
+        )
     }
 
     fn find(&self) -> Option<PathBuf> {

@@ -156,6 +156,13 @@ impl Site {
         self.server.post("/webhooks/claude-code", &headers, body).await
     }
 
+    /// The same once more; says what it is taken for.
+    async fn call_again(&self, callback: &Callback) -> Value {
+        let again = self.call_back(&callback.body, callback.proof).await;
+        assert_eq!(again.status, 200);
+        json!([again.body["status"], again.body["eventId"]])
+    }
+
     /// What became of what was answered so; Claude Code takes that answer, and finds no decision in it.
     async fn heard(&self, answer: &Answer) -> Value {
         assert_eq!((answer.status, answer.body["status"].as_str()), (200, Some("accepted")), "{answer:?}");
@@ -210,24 +217,26 @@ async fn each_completes_the_run_that_waits_for_it_and_no_other() {
 #[actix::test]
 async fn what_comes_before_its_run_has_come_to_the_wait_is_kept_and_what_comes_twice_counts_once() {
     let site = Site::start(WAITING).await;
-    for callback in callbacks("b") {
-        site.world().plan_once("slack", "POST", "", FaultKind::HoldAnswer(300));
-        let run = site.run_for(&callback).await;
-        let answer = site.call_back(&callback.body, callback.proof).await;
-        assert_eq!(site.heard(&answer).await["status"], "buffered");
-        let again = site.call_back(&callback.body, callback.proof).await;
-        assert_eq!(
-            (again.status, again.body["status"].as_str(), &again.body["eventId"]),
-            (200, Some("duplicate"), &answer.body["eventId"])
-        );
-        let shown = site.until(&run, "succeeded").await;
-        assert!(words(&shown).contains(&"answered waiting".to_owned()), "{:?}", words(&shown));
-        assert_eq!(site.event(&answer).await["status"], "completed_wait");
-        assert_eq!(site.heard_of().pop().as_deref(), Some(callback.told));
-        let again = site.call_back(&callback.body, callback.proof).await;
-        assert_eq!(again.body["status"], "duplicate", "also after it was heard");
+    let all = callbacks("b");
+    let slack = |times, kind| Fault { service: "slack".into(), method: None, path_contains: None, times, kind };
+    site.world().plan(slack(u32::try_from(all.len()).unwrap(), FaultKind::HoldAnswer(2_000)));
+    let mut runs = Vec::new();
+    for callback in &all {
+        runs.push((site.run_for(callback).await, site.call_back(&callback.body, callback.proof).await));
     }
-    assert_eq!(site.heard_of().len(), callbacks("b").len());
+    for (callback, (_, answer)) in all.iter().zip(&runs) {
+        assert_eq!(site.heard(answer).await["status"], "buffered");
+        assert_eq!(site.call_again(callback).await, json!(["duplicate", answer.body["eventId"]]));
+    }
+    for (callback, (run, answer)) in all.iter().zip(&runs) {
+        let shown = site.until(run, "succeeded").await;
+        assert!(words(&shown).contains(&"answered waiting".to_owned()), "{:?}", words(&shown));
+        assert_eq!(site.event(answer).await["status"], "completed_wait");
+        assert_eq!(site.call_again(callback).await, json!(["duplicate", answer.body["eventId"]]), "also afterwards");
+    }
+    let (mut told, mut expect) = (site.heard_of(), all.iter().map(|callback| callback.told).collect::<Vec<_>>());
+    (told.sort(), expect.sort_unstable());
+    assert_eq!(told, expect);
 }
 
 #[actix::test]
