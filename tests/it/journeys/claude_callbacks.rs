@@ -235,7 +235,8 @@ async fn what_comes_before_its_run_has_come_to_the_wait_is_kept_and_what_comes_t
         assert_eq!(site.call_again(callback).await, json!(["duplicate", answer.body["eventId"]]), "also afterwards");
     }
     let (mut told, mut expect) = (site.heard_of(), all.iter().map(|callback| callback.told).collect::<Vec<_>>());
-    (told.sort(), expect.sort_unstable());
+    told.sort();
+    expect.sort_unstable();
     assert_eq!(told, expect);
 }
 
