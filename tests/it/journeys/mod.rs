@@ -25,6 +25,7 @@ mod parallel;
 mod process;
 mod pull_request_code;
 mod real_claude;
+mod repeats;
 mod retention;
 mod sources;
 mod supervision;
