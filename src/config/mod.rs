@@ -7,6 +7,7 @@ mod engine;
 mod generic;
 mod github_app;
 mod integrations;
+mod notifications;
 pub mod keys;
 pub mod merged;
 pub mod settings;

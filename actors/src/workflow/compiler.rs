@@ -51,6 +51,13 @@ impl Does<'_> {
         }
     }
 
+    fn resumes(&self) -> bool {
+        match self {
+            Self::Engine(_) => false,
+            Self::Action(action) => action.resumes(),
+        }
+    }
+
     fn settles(&self) -> Duration {
         match self {
             Self::Engine(_) => Duration::ZERO,
@@ -256,6 +263,7 @@ impl<'a> Compiler<'a> {
         let retry = self.retry(&at("retry"), &spec.retry.clone().unwrap_or_default());
         let on_failure = spec.on_failure.clone();
         let (class, services, settles) = (effect.class, action.info().services, action.settles());
+        let resumes = action.resumes();
         Some(Step {
             name: spec.name.clone(),
             action: spec.action.clone(),
@@ -263,6 +271,7 @@ impl<'a> Compiler<'a> {
             retry,
             class,
             on_doubt,
+            resumes,
             settles,
             needs,
             on_failure,
