@@ -103,7 +103,10 @@ fn known(targets: &[String]) -> Vec<Known> {
     let of_targets = targets.iter().flat_map(|target| {
         let of_target = move |(name, variable, kind, _): &(&str, &str, Kind, &str)| Known {
             path: format!("{TARGETS}.{target}.{name}"),
-            variables: (!variable.is_empty()).then(|| variable.replace("{TARGET}", &upper(target))).into_iter().collect(),
+            variables: (!variable.is_empty())
+                .then(|| variable.replace("{TARGET}", &upper(target)))
+                .into_iter()
+                .collect(),
             kind: *kind,
             default: String::new(),
         };
@@ -359,6 +362,5 @@ pub fn sample() -> String {
     text
 }
 
-const SAMPLE_OF_TARGETS: &str =
-    "\n# Where notifications go, a table for each target; its name is what steps write in `targets`.\n\
+const SAMPLE_OF_TARGETS: &str = "\n# Where notifications go, a table for each target; its name is what steps write in `targets`.\n\
      # [integrations.notifications.ops]\n";

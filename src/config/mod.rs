@@ -7,9 +7,9 @@ mod engine;
 mod generic;
 mod github_app;
 mod integrations;
-mod notifications;
 pub mod keys;
 pub mod merged;
+mod notifications;
 pub mod settings;
 #[cfg(test)]
 mod tests;

@@ -51,8 +51,7 @@ impl Checker<'_> {
         let secret = self.secret(&key("secret"), &key("secret_file"));
         match (kind, &secret) {
             (Some(Kind::Webhook), None) => {
-                let reason =
-                    format!("a webhook is signed; set this, `secret_file` or {}", variable(&name, "SECRET"));
+                let reason = format!("a webhook is signed; set this, `secret_file` or {}", variable(&name, "SECRET"));
                 self.problems.push(missing(key("secret"), reason));
             }
             (Some(Kind::Webhook), Some(secret)) if !Secret::is_standard(secret.expose()) => {

@@ -160,7 +160,11 @@ impl CircuitBreaker {
                 tracing::warn!(service = name, reason, "a circuit is open: nobody calls the service")
             }
             Condition::Disabled { .. } => {
-                tracing::warn!(service = name, reason, "a circuit is disabled: nobody calls the service until it is reset")
+                tracing::warn!(
+                    service = name,
+                    reason,
+                    "a circuit is disabled: nobody calls the service until it is reset"
+                )
             }
             Condition::HalfOpen => {
                 tracing::info!(service = name, "a circuit is half open: one call probes the service")

@@ -184,7 +184,7 @@ pub struct Attempt {
 pub struct Earlier {
     /// Their notes, in order.
     pub notes: Vec<Json>,
-    /// An operator knows so many of them, and has ruled that what is in doubt by them is done again.
+    /// An operator knows so many of them, and has ruled that what is in doubt by them has not happened, or is done again.
     pub ruled: usize,
 }
 

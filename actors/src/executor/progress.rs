@@ -186,15 +186,15 @@ impl Progress {
     fn note(&mut self, what: &What) {
         match what {
             What::Noted { step, note, .. } => self.noted.entry(step.clone()).or_default().notes.push(note.clone()),
-            What::Decided { step, ruling: Ruling::Repeat, .. } => {
+            What::Succeeded { step, .. }
+            | What::Waiting { step, .. }
+            | What::Skipped { step, .. }
+            | What::Decided { step, ruling: Ruling::Done { .. }, .. } => _ = self.noted.remove(step),
+            What::Decided { step, .. } => {
                 if let Some(noted) = self.noted.get_mut(step) {
                     noted.ruled = noted.notes.len();
                 }
             }
-            What::Succeeded { step, .. } | What::Waiting { step, .. } | What::Skipped { step, .. } => {
-                self.noted.remove(step);
-            }
-            What::Decided { step, ruling: Ruling::Done { .. }, .. } => _ = self.noted.remove(step),
             _ => {}
         }
     }

@@ -40,14 +40,14 @@ static INFO: ActionInfo = ActionInfo {
     services: &[],
 };
 
-static LEVELS: [&str; 5] =
-    ["", Level::Info.name(), Level::Success.name(), Level::Warning.name(), Level::Error.name()];
+static LEVELS: [&str; 5] = ["", Level::Info.name(), Level::Success.name(), Level::Warning.name(), Level::Error.name()];
 
 /// Of an attempt's time this is kept for saying what became of it.
 const RESERVE: Duration = Duration::from_secs(5);
 
 /// What there is to do when there is nobody to tell.
-const NOBODY: &str = "no notification target is configured; set SLACK_WEBHOOK_URL, or add integrations.notifications.<name>";
+const NOBODY: &str =
+    "no notification target is configured; set SLACK_WEBHOOK_URL, or add integrations.notifications.<name>";
 
 /// A target, as steps name it.
 pub struct Named<C> {
@@ -148,8 +148,11 @@ impl<C: Channel> Action for SendNotification<C> {
             let names = names_of(attempt.with.get("targets").unwrap_or(&Json::Null)).map_err(wrong)?;
             let chosen = this.chosen(&names)?;
             if chosen.is_empty() {
-                let reason =
-                    if this.targets.is_empty() { NOBODY } else { "no target is a default one, and the step names none" };
+                let reason = if this.targets.is_empty() {
+                    NOBODY
+                } else {
+                    "no target is a default one, and the step names none"
+                };
                 return Ok(Success::Done(json!({ "sent": false, "reason": reason, "targets": {} })));
             }
             this.tell(&chosen, &message, &attempt).await
@@ -160,8 +163,7 @@ impl<C: Channel> Action for SendNotification<C> {
 impl<C: Channel> SendNotification<C> {
     /// Tells all that are left, at the same time: none of them waits for another.
     async fn tell(&self, chosen: &[usize], message: &Message, attempt: &Attempt) -> Outcome {
-        let is_keyed =
-            |name: &str| self.targets.iter().any(|target| target.name == name && target.channel.is_keyed());
+        let is_keyed = |name: &str| self.targets.iter().any(|target| target.name == name && target.channel.is_keyed());
         let before = settled(&attempt.earlier, is_keyed);
         let chosen: Vec<&Named<Arc<C>>> = chosen.iter().filter_map(|place| self.targets.get(*place)).collect();
         let left = chosen.iter().filter(|target| !before.contains_key(&target.name)).count();
@@ -273,9 +275,7 @@ fn names_of(value: &Json) -> Result<Vec<String>, String> {
         Json::String(text) => {
             Ok(text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect())
         }
-        Json::Array(items) => {
-            items.iter().map(|item| item.as_str().map(str::to_owned).ok_or_else(expected)).collect()
-        }
+        Json::Array(items) => items.iter().map(|item| item.as_str().map(str::to_owned).ok_or_else(expected)).collect(),
         _ => Err(expected()),
     }
 }
@@ -300,7 +300,10 @@ mod tests {
     fn targets_are_named_in_two_ways() {
         let check = |value: Json, expect: Option<&[&str]>| {
             let found = names_of(&value).ok();
-            assert_eq!(found.as_deref().map(|names| names.iter().map(String::as_str).collect()), expect.map(<[_]>::to_vec));
+            assert_eq!(
+                found.as_deref().map(|names| names.iter().map(String::as_str).collect()),
+                expect.map(<[_]>::to_vec)
+            );
         };
         check(json!(["ops", "dev"]), Some(&["ops", "dev"]));
         check(json!("ops, dev,"), Some(&["ops", "dev"]));

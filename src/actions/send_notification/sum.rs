@@ -30,12 +30,14 @@ pub fn service(target: &str) -> String {
 /// The outcome of an attempt. As long as a target can be told later, the attempt has failed over the one that can be told
 /// first; one whose circuit is open comes last, so that it holds up nobody else.
 pub fn outcome(told: &[(String, Became)]) -> Outcome {
-    let open = told.iter().filter_map(|(target, became)| failure(target, became).map(|failure| (rank(became), failure)));
+    let open =
+        told.iter().filter_map(|(target, became)| failure(target, became).map(|failure| (rank(became), failure)));
     if let Some((_, first)) = open.min_by_key(|(rank, _)| *rank) {
         return Err(Failure { message: all(told), ..first });
     }
     let taken = told.iter().any(|(_, became)| matches!(became, Became::Sent | Became::InDoubt(_)));
-    let targets: Map<String, Json> = told.iter().map(|(target, became)| (target.clone(), word(became).into())).collect();
+    let targets: Map<String, Json> =
+        told.iter().map(|(target, became)| (target.clone(), word(became).into())).collect();
     let output = json!({ "sent": taken, "targets": targets });
     let in_doubt = told.iter().any(|(_, became)| matches!(became, Became::InDoubt(_)));
     Ok(if in_doubt { Success::InDoubt { output, why: all(told) } } else { Success::Done(output) })
@@ -120,7 +122,11 @@ mod tests {
         let rests = |at| Became::Rests(Timestamp::from_millis(at));
         let check = |all: &[(&str, Became)], class, service: Option<&str>, unsent: bool| {
             let failure = told(all).unwrap_err();
-            assert_eq!((failure.class, failure.service.as_deref(), failure.unsent), (class, service, unsent), "{all:?}");
+            assert_eq!(
+                (failure.class, failure.service.as_deref(), failure.unsent),
+                (class, service, unsent),
+                "{all:?}"
+            );
         };
         let (network, wrong) = (failed(ErrorClass::Network), failed(ErrorClass::Validation));
         let all = [("a", wrong.clone()), ("b", rests(1)), ("c", network.clone()), ("d", limited(9)), ("e", limited(3))];

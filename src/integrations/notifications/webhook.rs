@@ -24,7 +24,8 @@ const GONE: u16 = 410;
 /// A message as it is sent.
 pub fn body(message: &Message, now: Timestamp) -> Json {
     let Message { text, level, link, run, step, .. } = message;
-    let data = json!({ "text": text, "level": level.map(|level| level.name()), "link": link, "run": run, "step": step });
+    let data =
+        json!({ "text": text, "level": level.map(|level| level.name()), "link": link, "run": run, "step": step });
     json!({ "type": TYPE, "timestamp": now.to_rfc3339(), "data": data })
 }
 
@@ -70,8 +71,7 @@ mod tests {
     #[test]
     fn the_published_vector_is_signed_as_published() {
         let secret = Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
-        let signed =
-            sign(&secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", "{\"test\": 2432232314}");
+        let signed = sign(&secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", "{\"test\": 2432232314}");
         assert_eq!(signed, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
     }
 

@@ -17,6 +17,7 @@ mod github_actions;
 mod github_app;
 mod github_runs;
 mod linear;
+mod notifications;
 mod operators;
 mod parallel;
 mod process;

@@ -7,7 +7,7 @@ use crate::world::State;
 /// Something that goes wrong with the next calls that fit.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Fault {
-    /// `github`, `linear`, `codegen`, `slack`, `claude` or `echo`.
+    /// `github`, `linear`, `codegen`, `slack`, `discord`, `receiver`, `claude` or `echo`.
     pub service: String,
     /// The method; any without it.
     #[serde(default)]

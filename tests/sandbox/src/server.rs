@@ -16,7 +16,7 @@ use sha2::Sha256;
 
 use crate::faults::{self, FaultKind};
 use crate::world::{Call, Hook, World};
-use crate::{claude, codegen, control, echo, github, linear, slack};
+use crate::{claude, codegen, control, discord, echo, github, linear, receiver, slack};
 
 /// A running sandbox.
 pub struct Sandbox {
@@ -147,7 +147,10 @@ async fn serve(request: HttpRequest, body: Bytes, world: Data<World>) -> HttpRes
         service: service.to_owned(),
         method: call.method.clone(),
         path: call.path.clone(),
-        key: ["x-idempotency-key", "idempotency-key"].iter().find_map(|name| call.header(name)).map(str::to_owned),
+        key: ["x-idempotency-key", "idempotency-key", "webhook-id"]
+            .iter()
+            .find_map(|name| call.header(name))
+            .map(str::to_owned),
         headers: call.headers.iter().filter(|(name, _)| name != "authorization").cloned().collect(),
         body: call.json(),
         status: None,
@@ -208,6 +211,8 @@ fn execute(world: &World, service: &str, call: &Request) -> Reply {
         "codegen" => codegen::answer(&mut state, call),
         "blobs" => github::runs::blob(&state, call),
         "slack" => slack::answer(&mut state, call),
+        "discord" => discord::answer(&mut state, call),
+        "receiver" => receiver::answer(&mut state, call, now() / 1_000),
         "claude" => claude::answer(&mut state, call),
         "echo" => echo::answer(&mut state, call),
         _ => Reply::text(404, "no such service"),
@@ -221,6 +226,7 @@ fn refuse(service: &str, fault: Option<FaultKind>) -> Option<HttpResponse> {
         FaultKind::RateLimit(seconds) if service == "linear" => {
             Some(respond(linear::trouble(429, now() + i64::try_from(seconds).unwrap_or_default() * 1_000)))
         }
+        FaultKind::RateLimit(seconds) if service == "discord" => Some(respond(discord::limited(seconds))),
         FaultKind::RateLimit(seconds) => {
             let mut response = respond(trouble(service, 429));
             let name = actix_web::http::header::RETRY_AFTER;
@@ -247,6 +253,7 @@ fn trouble(service: &str, status: u16) -> Reply {
         ("github", _) => github::error(status, "Server Error"),
         ("linear", _) => linear::trouble(status, now()),
         ("codegen", _) => codegen::error(status, "by plan"),
+        ("discord", _) => discord::trouble(status),
         (_, 429) => Reply::text(429, "rate_limited"),
         _ => Reply::text(status, "server_error"),
     }
