@@ -36,23 +36,22 @@ impl Checker<'_> {
 
     fn target(&mut self, name: String, (path, origin): (&str, &Origin)) -> Option<TargetSettings> {
         let key = |key: &str| format!("{path}.{key}");
-        let missing = |key: String, reason: String| Problem { key, origin: origin.clone(), reason };
         let kind = self.text(&key("kind"));
         let kind = Kind::ALL.into_iter().find(|known| kind.as_deref() == Some(known.name()));
         if kind.is_none() && self.merged.entry(&key("kind")).is_none() {
             let reason = "it is missing; give slack, discord or webhook".to_owned();
-            self.problems.push(missing(key("kind"), reason));
+            self.missing(key("kind"), origin, reason);
         }
         if self.text(&key("url")).is_none() && self.text(&key("url_file")).is_none() {
             let reason = format!("it is missing; set this, `url_file` or {}", variable(&name, "URL"));
-            self.problems.push(missing(key("url"), reason));
+            self.missing(key("url"), origin, reason);
         }
         let url = self.address(path);
         let secret = self.secret(&key("secret"), &key("secret_file"));
         match (kind, &secret) {
             (Some(Kind::Webhook), None) => {
                 let reason = format!("a webhook is signed; set this, `secret_file` or {}", variable(&name, "SECRET"));
-                self.problems.push(missing(key("secret"), reason));
+                self.missing(key("secret"), origin, reason);
             }
             (Some(Kind::Webhook), Some(secret)) if !Secret::is_standard(secret.expose()) => {
                 let reason = "it is `whsec_` and the base64 of 24 to 64 bytes; was it copied whole?".to_owned();
@@ -65,6 +64,13 @@ impl Checker<'_> {
         }
         let is_default = self.merged.entry(&key("default")).is_none() || self.flag(&key("default"));
         Some(TargetSettings { name, kind: kind?, url: url?, secret, is_default })
+    }
+
+    /// A key is not there, unless what is there was found to be wrong already.
+    fn missing(&mut self, key: String, origin: &Origin, reason: String) {
+        if !self.problems.iter().any(|problem| problem.key == key) {
+            self.problems.push(Problem { key, origin: origin.clone(), reason });
+        }
     }
 
     /// Its address. What is wrong with it is said without it.

@@ -36,10 +36,11 @@ pub fn body(message: &Message) -> Json {
     }
     let link = message.link.as_ref().map_or_else(String::new, |link| format!("\n{link}"));
     let room = LONGEST_DESCRIPTION - link.encode_utf16().count().min(LONGEST_DESCRIPTION);
-    let mut embed = json!({ "description": cut(&message.text, room) + &link });
-    if let Some(level) = message.level {
-        embed["color"] = level.color().into();
-    }
+    let description = cut(&message.text, room) + &link;
+    let embed = match message.level {
+        Some(level) => json!({ "description": description, "color": level.color() }),
+        None => json!({ "description": description }),
+    };
     json!({ "embeds": [embed], "allowed_mentions": mentions })
 }
 
@@ -67,7 +68,7 @@ pub fn judge(answer: &Answer) -> Result<(), Undelivered> {
 
 /// How long a refusal asks to wait: the body says it most precisely.
 fn slow_down(answer: &Answer, said: &Json) -> Option<Duration> {
-    let said = said.get("retry_after").and_then(Json::as_f64).and_then(|seconds| super::seconds(seconds));
+    let said = said.get("retry_after").and_then(Json::as_f64).and_then(super::seconds);
     said.or_else(|| seconds_of(answer, RESET_AFTER)).or_else(|| seconds_of(answer, RETRY_AFTER.as_str()))
 }
 

@@ -230,7 +230,7 @@ mod tests {
     #[test]
     fn whose_turn_is_soon_waits_and_any_other_comes_back() {
         let clock = ManualClock::at(Timestamp::from_millis(0));
-        let target = Target::new(Client::default(), &settings(Kind::Slack, "https://a"), clock.clone());
+        let target = Target::new(http::client(), &settings(Kind::Slack, "https://a"), clock.clone());
         let seconds = Duration::from_secs;
         assert!((0..5).all(|_| target.turn() == Ok(Duration::ZERO)), "a burst");
         assert_eq!(target.turn(), Err(seconds(5)));
@@ -240,7 +240,7 @@ mod tests {
         assert_eq!(target.turn(), Err(seconds(56)), "it was told to wait");
         clock.advance(seconds(55));
         assert_eq!(target.turn(), Ok(seconds(1)));
-        let other = Target::new(Client::default(), &settings(Kind::Webhook, "https://a"), Arc::clone(&clock) as _);
+        let other = Target::new(http::client(), &settings(Kind::Webhook, "https://a"), Arc::clone(&clock) as _);
         assert!((0..100).all(|_| other.turn() == Ok(Duration::ZERO)));
     }
 }

@@ -209,7 +209,8 @@ async fn whoever_asks_to_slow_down_is_told_then_and_that_uses_up_no_attempt() {
 
 #[actix::test]
 async fn a_place_that_is_gone_is_left_out_until_an_operator_says_that_it_is_back() {
-    let gone: [(&str, fn(&World, bool), &str); 3] = [
+    type Set = fn(&World, bool);
+    let gone: [(&str, Set, &str); 3] = [
         ("slack", |world, is| world.state().channel_is_archived = is, "Slack answered 410: channel_is_archived"),
         (
             "dev",
