@@ -11,6 +11,7 @@ mod handlers;
 mod integrations;
 pub mod keys;
 pub mod merged;
+mod notifications;
 pub mod settings;
 #[cfg(test)]
 mod tests;

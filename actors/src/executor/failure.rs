@@ -121,7 +121,8 @@ pub struct Failure {
     /// The service that failed, of an action that calls several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<String>,
-    /// Whether nothing was sent because our own limit held it back: that uses up no attempt of a step's budget.
+    /// Whether nothing was done because a limit held it back, one of ours, or of a provider that says until when: that uses
+    /// up no attempt of a step's budget.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unsent: bool,
     /// Whether trying it is what does harm: each attempt fell, or the process died of it.
@@ -147,7 +148,7 @@ impl Failure {
         self
     }
 
-    /// The same, and it was not sent.
+    /// The same, and a limit held it back.
     #[must_use]
     pub fn unsent(mut self) -> Self {
         self.unsent = true;
