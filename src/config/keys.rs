@@ -142,6 +142,7 @@ pub const KEYS: &[Key] = &[
     key("linear_handler.auto_update_github", &["LINEAR_HANDLER_AUTO_UPDATE_GITHUB"], Flag, "true", "whether pull requests follow their tickets"),
     key("linear_handler.codegen_states", &["LINEAR_HANDLER_CODEGEN_STATES"], List, "[\"In Progress\", \"Todo\"]", "states in which Codegen works"),
     key("linear_handler.completed_states", &["LINEAR_HANDLER_COMPLETED_STATES"], List, "[\"Done\", \"Completed\"]", "states of finished tickets"),
+    key("linear_handler.app_user_id", &["LINEAR_HANDLER_APP_USER_ID"], Text, "", "id of our app's user in Linear; with it sessions of other apps that deliver here start nothing"),
     key("linear_handler.requirements_delay", &["LINEAR_HANDLER_REQUIREMENTS_DELAY"], Span(Millis), "\"1m\"", "how long nobody must have changed a ticket's text again before Codegen follows it"),
     key("linear_handler.default_repository", &["LINEAR_HANDLER_DEFAULT_REPOSITORY"], Text, "", "where Codegen works on tickets that name no repository, such as `owner/name`"),
     key("monitoring.metrics", &["MONITORING_METRICS"], Flag, "true", "accepted for compatibility; metrics are always there"),
