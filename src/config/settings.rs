@@ -415,7 +415,7 @@ impl Checker<'_> {
         networks
     }
 
-    fn secret(&mut self, path: &str, file_path: &str) -> Option<SecretText> {
+    pub(super) fn secret(&mut self, path: &str, file_path: &str) -> Option<SecretText> {
         if let Some(text) = self.text(path) {
             return Some(SecretText(text));
         }
