@@ -70,10 +70,11 @@ impl Action for BeginCodegen {
 async fn begin(codegen: &Codegen, attempt: &Attempt) -> Outcome {
     let with = With(&attempt.with);
     let (prompt, subject) = (with.text("prompt")?, with.text_or_empty("subject")?);
-    if with.flag("take_over") && !subject.is_empty() {
-        if let Some(run) = codegen.at_work(&subject).await? {
-            return Ok(begun(&run, true));
-        }
+    if with.flag("take_over")
+        && !subject.is_empty()
+        && let Some(run) = codegen.at_work(&subject).await?
+    {
+        return Ok(begun(&run, true));
     }
     create(codegen, prompt, subject, attempt).await.map(|run| begun(&run, false))
 }
