@@ -13,7 +13,7 @@ impl Checker<'_> {
             linear_api_url: self.url("integrations.linear.api_url").unwrap_or_default().0,
             linear: self.linear(),
             codegen: self.codegen(),
-            slack_webhook_url: self.url("integrations.slack.webhook_url"),
+            notifications: self.notifications(),
             claude_command: self.text("integrations.claude_code.command").unwrap_or_default(),
             claude_reads_code: self.text("integrations.claude_code.code").is_none_or(|code| code == "tarball"),
             anthropic_api_key: self.credential("integrations.claude_code.api_key"),

@@ -52,7 +52,25 @@ pub const SOURCE_KEYS: [(&str, &str, Kind, &str); 10] = [
     ("allow_unsigned", "", Flag, "take deliveries without signature; only on a loopback address"),
 ];
 
-/// All keys but those of the sources.
+/// The section that has a table for each target of notifications, below its name.
+pub const TARGETS: &str = "integrations.notifications";
+
+/// The keys that every target of notifications has; `{TARGET}` in a variable is its name.
+pub const TARGET_KEYS: [(&str, &str, Kind, &str); 6] = [
+    ("kind", "", Choice(&["slack", "discord", "webhook"]), "what it speaks; webhook: Standard Webhooks"),
+    ("url", "POINTSMAN_NOTIFY_{TARGET}_URL", Secret, "its address, which is a credential"),
+    ("url_file", "POINTSMAN_NOTIFY_{TARGET}_URL_FILE", Text, "a file with the address"),
+    ("secret", "POINTSMAN_NOTIFY_{TARGET}_SECRET", Secret, "of a webhook: what signs, whsec_ and base64"),
+    ("secret_file", "POINTSMAN_NOTIFY_{TARGET}_SECRET_FILE", Text, "a file with that"),
+    ("default", "", Flag, "whether it is told what names no target; true when unset"),
+];
+
+/// The variable of a target's address or secret.
+pub fn target_variable(target: &str, what: &str) -> String {
+    format!("POINTSMAN_NOTIFY_{}_{what}", target.to_uppercase().replace('-', "_"))
+}
+
+/// All keys but those of the sources and of the targets of notifications.
 #[rustfmt::skip] // a table reads by rows
 pub const KEYS: &[Key] = &[
     key("server.host", &["WEBHOOK_HOST"], Text, "\"0.0.0.0\"", "address to listen on"),
@@ -181,7 +199,7 @@ pub const KEYS: &[Key] = &[
     key("integrations.claude_code.code", &["POINTSMAN_PR_CODE"], Choice(&["tarball", "diff"]), "\"tarball\"", "what it sees of a pull request: the files of its head, to be read only, or only what changes"),
     key("integrations.claude_code.api_key", &["ANTHROPIC_API_KEY"], Secret, "", "handed to the command, and to nothing else"),
     key("integrations.claude_code.api_url", &["CLAUDE_CODE_API_URL", "AGENTAPI_URL"], Text, "", "an HTTP server instead of the command; not used by this version"),
-    key("integrations.slack.webhook_url", &["SLACK_WEBHOOK_URL"], Secret, "", "incoming webhook for notifications"),
+    key("integrations.slack.webhook_url", &["SLACK_WEBHOOK_URL"], Secret, "", "incoming webhook for notifications: the target `slack`"),
     key("integrations.redis.url", &["REDIS_URL"], Secret, "", "for the store `redis`"),
     key("integrations.postgresql.url", &["DATABASE_URL"], Secret, "", "for the store `postgresql`"),
 ];

@@ -12,6 +12,7 @@ mod integrations;
 pub mod keys;
 mod linear;
 pub mod merged;
+mod notifications;
 pub mod settings;
 #[cfg(test)]
 mod tests;

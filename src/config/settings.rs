@@ -170,7 +170,7 @@ impl Settings {
 /// Checks key after key and keeps what is wrong.
 pub(super) struct Checker<'a> {
     pub(super) merged: &'a Merged,
-    problems: &'a mut Vec<Problem>,
+    pub(super) problems: &'a mut Vec<Problem>,
 }
 
 impl Checker<'_> {

@@ -8,10 +8,11 @@ pub mod github;
 pub mod guard;
 pub mod http;
 pub mod linear;
+pub mod notifications;
+pub mod pace;
 pub mod process;
 pub mod program;
 pub mod secrets;
-pub mod slack;
 pub mod tarball;
 pub mod verdict;
 pub mod web;
@@ -29,8 +30,8 @@ use commands::Commands;
 use github::{AppCredential, Credential, GitHub};
 use ipnet::IpNet;
 use linear::{Linear, LinearCredential};
+use notifications::{Target, TargetSettings};
 use secrets::Secrets;
-use slack::Slack;
 use web::Web;
 
 /// What the configuration says of the integrations.
@@ -50,8 +51,8 @@ pub struct IntegrationSettings {
     pub linear: Option<LinearCredential>,
     /// Codegen.
     pub codegen: CodegenSettings,
-    /// Slack's incoming webhook; its URL is the credential.
-    pub slack_webhook_url: Option<SecretText>,
+    /// Where people are told.
+    pub notifications: Vec<TargetSettings>,
     /// The command that runs Claude Code, with leading arguments.
     pub claude_command: String,
     /// Whether it may read the code of a pull request, beside what that changes.
@@ -84,8 +85,8 @@ pub struct Integrations {
     pub linear: Option<Arc<Linear>>,
     /// Codegen, with a token and an organisation.
     pub codegen: Option<Arc<Codegen>>,
-    /// Slack, with a webhook.
-    pub slack: Option<Arc<Slack>>,
+    /// Where people are told, with what the configuration says of each.
+    pub notifications: Vec<(TargetSettings, Arc<Target>)>,
     /// Claude Code.
     pub claude_code: Arc<ClaudeCode>,
     /// Anybody who speaks HTTP.
@@ -112,13 +113,16 @@ impl Integrations {
             Arc::new(Linear::new(http, &settings.linear_api_url, credential, Arc::clone(&clock)))
         });
         let codegen = Codegen::new(http::client(), &settings.codegen, Arc::clone(&clock)).map(Arc::new);
-        let slack = settings.slack_webhook_url.clone();
-        let slack = slack.map(|url| Arc::new(Slack::new(http::client(), url)));
+        let notifications = settings.notifications.iter();
+        let notifications = notifications
+            .map(|target| (target.clone(), Arc::new(Target::new(http::client(), target, Arc::clone(&clock)))))
+            .collect();
         let (command, key) = (&settings.claude_command, settings.anthropic_api_key.as_ref());
         let claude_code = Arc::new(ClaudeCode::new(command, passed_on, key, settings.claude_reads_code));
         let generic = &settings.generic;
         let web = Arc::new(Web::new(&generic.allow_private_addresses));
         let commands = Arc::new(Commands::new(generic.commands.clone(), generic.allow_shell, passed_on));
-        Self { github, linear, codegen, slack, claude_code, web, commands, secrets: generic.secrets.clone(), clock }
+        let secrets = generic.secrets.clone();
+        Self { github, linear, codegen, notifications, claude_code, web, commands, secrets, clock }
     }
 }

@@ -3,6 +3,7 @@
 
 mod written;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
@@ -48,15 +49,19 @@ pub struct Compiled {
 }
 
 impl Compiled {
-    /// The workflows that cannot be started as this process is configured, with the reason.
+    /// The workflows that cannot be started as this process is configured, a line for each reason.
     pub fn unavailable(&self) -> impl Iterator<Item = String> {
-        let reasons = self.rules.workflows.iter().filter_map(|(name, availability)| match availability {
-            Availability::Unavailable { reason } => Some(format!("workflow `{name}` is unavailable: {reason}")),
-            Availability::Available { .. } => None,
-        });
-        let mut sorted: Vec<String> = reasons.collect();
-        sorted.sort();
-        sorted.into_iter()
+        let mut by_reason: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (name, availability) in &self.rules.workflows {
+            if let Availability::Unavailable { reason } = availability {
+                by_reason.entry(reason).or_default().push(name);
+            }
+        }
+        let line = |(reason, mut names): (&str, Vec<&str>)| {
+            names.sort_unstable();
+            format!("{reason}; until then these workflows are unavailable: {}", names.join(", "))
+        };
+        by_reason.into_iter().map(line).collect::<Vec<_>>().into_iter()
     }
 }
 

@@ -74,6 +74,12 @@ impl TestServer {
         Self::start_with(self.directory, toml, self.environment).await
     }
 
+    /// The next server on these data has this variable.
+    pub fn set_variable(&mut self, name: &'static str, value: String) {
+        self.environment.retain(|(known, _)| *known != name);
+        self.environment.push((name, value));
+    }
+
     pub fn tree(&self) -> &pointsman_actors::tree::Tree {
         &self.server.as_ref().unwrap().tree
     }

@@ -5,7 +5,6 @@
 //! The token goes into one header and nowhere else.
 
 pub mod agent_run;
-mod pace;
 mod refusal;
 
 use std::collections::BTreeMap;
@@ -20,9 +19,9 @@ use reqwest::{Client, Method};
 use serde_json::{Map, Value as Json, json};
 
 use super::http::{self, Answer};
+use super::pace::Pace;
 use crate::config::settings::SecretText;
 pub use agent_run::{AgentRun, Standing};
-use pace::Pace;
 use refusal::refused;
 
 /// Documented: 10 agent runs may be created, or resumed, a minute.

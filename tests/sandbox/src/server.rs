@@ -17,7 +17,7 @@ use sha2::Sha256;
 
 use crate::faults::{self, FaultKind};
 use crate::world::{Call, Hook, World};
-use crate::{anthropic, claude, codegen, control, echo, github, linear, slack};
+use crate::{anthropic, claude, codegen, control, discord, echo, github, linear, receiver, slack};
 
 /// A running sandbox.
 pub struct Sandbox {
@@ -153,7 +153,10 @@ async fn serve(request: HttpRequest, body: Bytes, world: Data<World>) -> HttpRes
         service: service.to_owned(),
         method: call.method.clone(),
         path: call.path.clone(),
-        key: ["x-idempotency-key", "idempotency-key"].iter().find_map(|name| call.header(name)).map(str::to_owned),
+        key: ["x-idempotency-key", "idempotency-key", "webhook-id"]
+            .iter()
+            .find_map(|name| call.header(name))
+            .map(str::to_owned),
         headers: call.headers.iter().filter(|(name, _)| !is_credential(service, name)).cloned().collect(),
         body: call.json(),
         status: None,
@@ -223,6 +226,8 @@ fn execute(world: &World, service: &str, call: &Request) -> Reply {
         "blobs" => github::runs::blob(&state, call),
         "codeload" => github::tarballs::download(&state, call),
         "slack" => slack::answer(&mut state, call),
+        "discord" => discord::answer(&mut state, call),
+        "receiver" => receiver::answer(&mut state, call, now() / 1_000),
         "claude" => claude::answer(&mut state, call),
         "anthropic" => anthropic::answer(&mut state, call),
         "echo" => echo::answer(&mut state, call),
@@ -237,6 +242,7 @@ fn refuse(service: &str, fault: Option<FaultKind>) -> Option<HttpResponse> {
         FaultKind::RateLimit(seconds) if service == "linear" => {
             Some(respond(linear::trouble(429, now() + i64::try_from(seconds).unwrap_or_default() * 1_000)))
         }
+        FaultKind::RateLimit(seconds) if service == "discord" => Some(respond(discord::limited(seconds))),
         FaultKind::RateLimit(seconds) => {
             let mut response = respond(trouble(service, 429));
             let name = actix_web::http::header::RETRY_AFTER;
@@ -264,6 +270,7 @@ fn trouble(service: &str, status: u16) -> Reply {
         ("linear", _) => linear::trouble(status, now()),
         ("codegen", _) => codegen::error(status, "by plan"),
         ("anthropic", _) => anthropic::trouble(status),
+        ("discord", _) => discord::trouble(status),
         (_, 429) => Reply::text(429, "rate_limited"),
         _ => Reply::text(status, "server_error"),
     }

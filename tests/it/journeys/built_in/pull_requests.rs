@@ -46,9 +46,11 @@ async fn pr_revalidation_does_the_same_for_what_is_pushed() {
     assert_eq!(site.told(), VALIDATED);
 }
 
-const VALIDATED: [&str; 6] = [
+const VALIDATED: [&str; 8] = [
     "github GET /repos/acme/shop/pulls/12",
     "github GET /repos/acme/shop/pulls/12",
+    "github GET /repos/acme/shop/tarball/a1",
+    "codeload GET /acme/shop/legacy.tar.gz/a1?token=x",
     "claude",
     "github GET /repos/acme/shop/pulls/12",
     r#"github POST /repos/acme/shop/statuses/a1 {"context":"pointsman/validation","description":"Passed, score 92 of 100, 0 issues","state":"success","target_url":null}"#,
@@ -72,6 +74,8 @@ async fn a_validation_that_fails_says_so() {
             [
                 "github GET /repos/acme/shop/pulls/12",
                 "github GET /repos/acme/shop/pulls/12",
+                "github GET /repos/acme/shop/tarball/a1",
+                "codeload GET /acme/shop/legacy.tar.gz/a1?token=x",
                 "claude",
                 "github GET /repos/acme/shop/pulls/12",
                 r#"github POST /repos/acme/shop/statuses/a1 {"context":"pointsman/validation","description":"Could not be validated: Claude Code did not answer by the schema: its output, 8 bytes, is not JSON: `Welcome!`","state":"error","target_url":null}"#,
@@ -200,6 +204,8 @@ async fn codegen_review_reviews_when_it_is_asked_to() {
             "github GET /repos/acme/shop/pulls/12/files?per_page=100",
             "github GET /repos/acme/shop/pulls/12",
             "github GET /repos/acme/shop/pulls/12",
+            "github GET /repos/acme/shop/tarball/a1",
+            "codeload GET /acme/shop/legacy.tar.gz/a1?token=x",
             "claude",
             "github GET /repos/acme/shop/pulls/12",
             r#"github POST /repos/acme/shop/pulls/12/reviews {"body":"Score 92 of 100.\n\n<!-- pointsman:RUN/post_github_review -->","comments":[],"commit_id":"a1","event":"APPROVE"}"#,
@@ -224,6 +230,8 @@ async fn a_review_that_cannot_be_written_is_told_of() {
             "github GET /repos/acme/shop/pulls/12/files?per_page=100",
             "github GET /repos/acme/shop/pulls/12",
             "github GET /repos/acme/shop/pulls/12",
+            "github GET /repos/acme/shop/tarball/a1",
+            "codeload GET /acme/shop/legacy.tar.gz/a1?token=x",
             "claude",
             "github GET /repos/acme/shop/pulls/12",
             r#"github POST /repos/acme/shop/pulls/12/reviews {"body":"Score 92 of 100.\n\n<!-- pointsman:RUN/post_github_review -->","comments":[],"commit_id":"a1","event":"APPROVE"}"#,
