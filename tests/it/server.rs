@@ -123,6 +123,12 @@ pub fn plan(directory: &Path, toml: &str) -> boot::Plan {
     boot::plan(&loaded(directory, toml)).unwrap()
 }
 
+/// Why a workflow cannot be started; nothing if it can.
+pub fn unavailable(plan: &boot::Plan, workflow: &str) -> String {
+    let names = |line: &String| line.split([' ', ',']).any(|word| word == workflow);
+    plan.compiled.unavailable().filter(names).collect()
+}
+
 /// A configuration with all four sources on.
 pub fn loaded(directory: &Path, toml: &str) -> Loaded {
     loaded_with(directory, toml, &[])

@@ -8,7 +8,7 @@ use pointsman_sandbox::linear::workspace::{Issue, Workspace};
 use pointsman_sandbox::{Call, FaultKind};
 use serde_json::{Value, json};
 
-use crate::server::{Answer, loaded, sign, until};
+use crate::server::{Answer, loaded, sign, unavailable, until};
 use crate::site::{Site, words};
 
 /// A workflow of one step, which an issue of Linear starts, or the session of an agent.
@@ -281,8 +281,7 @@ async fn what_is_not_there_and_what_is_not_linear_is_named() {
 #[test]
 fn without_a_key_it_is_said_which_variable_to_set() {
     let plan = pointsman::boot::plan(&loaded(Path::new("."), &workflow("linear_comment", COMMENT))).unwrap();
-    let said: String =
-        plan.compiled.unavailable().filter(|line| line.split([' ', ',']).any(|word| word == "w")).collect();
+    let said: String = unavailable(&plan, "w");
     assert!(said.contains("set LINEAR_API_KEY"), "{said}");
 }
 

@@ -26,6 +26,7 @@ mod operators;
 mod parallel;
 mod process;
 mod pull_request_code;
+mod rate_limits;
 mod real_claude;
 mod repeats;
 mod retention;

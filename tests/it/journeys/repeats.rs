@@ -152,7 +152,7 @@ async fn tell(story: &Story, mishap: Mishap, end: &str) -> (Value, usize, Value)
     (seen(world), world.ledger().iter().filter(|call| is_its(call)).count(), run)
 }
 
-fn workflow(action: &str, with: &str) -> String {
+pub fn workflow(action: &str, with: &str) -> String {
     let waits = ["trigger_codegen", "trigger_codegen_fix", "await_codegen"].contains(&action);
     let deadline = if waits { "deadline = \"5m\"" } else { "" };
     format!(
@@ -179,7 +179,7 @@ input = {{ repository = "facts.repository", pr_number = "facts.pr_number", head_
 }
 
 /// Everything leads into the sandbox, and Codegen is asked at once.
-fn everything(sandbox: &Sandbox) -> Vec<(&'static str, String)> {
+pub fn everything(sandbox: &Sandbox) -> Vec<(&'static str, String)> {
     let mut all = environment(sandbox);
     all.extend([
         ("CODEGEN_API_URL", format!("{}/codegen", sandbox.url())),
@@ -191,7 +191,7 @@ fn everything(sandbox: &Sandbox) -> Vec<(&'static str, String)> {
 }
 
 /// What the stories are about.
-fn furnish(world: &World) {
+pub fn furnish(world: &World) {
     world.put_pull(pull(12, "a1", "+B\n"));
     world.put_pull(PullRequest {
         head_ref: "codegen/done".into(),

@@ -9,6 +9,7 @@ use std::net::TcpListener;
 
 use actix_web::dev::ServerHandle;
 use actix_web::http::StatusCode;
+use actix_web::http::header::HeaderName;
 use actix_web::web::{self, Bytes, Data, PayloadConfig};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
 use hmac::{Hmac, KeyInit, Mac};
@@ -247,6 +248,14 @@ fn refuse(service: &str, fault: Option<FaultKind>) -> Option<HttpResponse> {
             let mut response = respond(trouble(service, 429));
             let name = actix_web::http::header::RETRY_AFTER;
             response.headers_mut().insert(name, seconds.into());
+            Some(response)
+        }
+        FaultKind::UsedUp(seconds) => {
+            let mut response = respond(github::error(403, "API rate limit exceeded for user"));
+            let reset = now() / 1_000 + i64::try_from(seconds).unwrap_or_default();
+            for (name, value) in [("x-ratelimit-remaining", 0), ("x-ratelimit-reset", reset)] {
+                response.headers_mut().insert(HeaderName::from_static(name), value.into());
+            }
             Some(response)
         }
         FaultKind::DropBefore => Some(broken()),
