@@ -11,7 +11,7 @@ impl Checker<'_> {
             github_token: self.credential("integrations.github.token"),
             github_catch_up: self.catch_up(),
             linear_api_url: self.url("integrations.linear.api_url").unwrap_or_default().0,
-            linear_api_key: self.credential("integrations.linear.api_key"),
+            linear: self.linear(),
             codegen: self.codegen(),
             notifications: self.notifications(),
             claude_command: self.text("integrations.claude_code.command").unwrap_or_default(),

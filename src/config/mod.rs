@@ -10,6 +10,7 @@ mod github_app;
 mod handlers;
 mod integrations;
 pub mod keys;
+mod linear;
 pub mod merged;
 mod notifications;
 pub mod settings;

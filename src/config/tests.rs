@@ -310,3 +310,21 @@ fn an_app_has_an_id_and_one_key() {
     let twice = [("GITHUB_APP_ID", "7"), ("GITHUB_APP_PRIVATE_KEY", key), ("GITHUB_APP_PRIVATE_KEY_FILE", "/no/key")];
     check(&twice, "the key is given twice");
 }
+
+#[test]
+fn linear_is_shown_a_key_or_an_app() {
+    let app = [("LINEAR_CLIENT_ID", "c"), ("LINEAR_CLIENT_SECRET", "hunter2"), ("LINEAR_REFRESH_TOKEN", "hunter2r")];
+    let (_, settings) = merge("", &app).unwrap();
+    let shown = format!("{:?}", settings.integrations.linear);
+    assert!(shown.starts_with("Some(App(OAuthSettings {") && !shown.contains("hunter2"), "{shown}");
+    let check = |environment: &[(&str, &str)], expect: &str| {
+        let found = problem("", environment);
+        assert!(found.contains(expect) && !found.contains("hunter2"), "{found}");
+    };
+    check(&[app[0]], "set LINEAR_CLIENT_SECRET or LINEAR_CLIENT_SECRET_FILE, too");
+    check(&[app[1]], "set LINEAR_CLIENT_ID, too");
+    check(&[app[2]], "set LINEAR_CLIENT_ID, too");
+    check(&[app[0], app[1], ("LINEAR_API_KEY", "hunter2")], "leave LINEAR_API_KEY or LINEAR_CLIENT_ID out");
+    check(&[app[0], app[1], ("LINEAR_CLIENT_SECRET_FILE", "/no/file")], "it is given twice");
+    check(&[app[0], ("LINEAR_CLIENT_SECRET_FILE", "/no/file")], "`/no/file` cannot be read");
+}

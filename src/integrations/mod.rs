@@ -29,7 +29,7 @@ use codegen::{Codegen, CodegenSettings};
 use commands::Commands;
 use github::{AppCredential, Credential, GitHub};
 use ipnet::IpNet;
-use linear::Linear;
+use linear::{Linear, LinearCredential};
 use notifications::{Target, TargetSettings};
 use secrets::Secrets;
 use web::Web;
@@ -47,8 +47,8 @@ pub struct IntegrationSettings {
     pub github_app: Option<AppCredential>,
     /// Linear's API.
     pub linear_api_url: String,
-    /// Key or token for Linear.
-    pub linear_api_key: Option<SecretText>,
+    /// What is shown to Linear.
+    pub linear: Option<LinearCredential>,
     /// Codegen.
     pub codegen: CodegenSettings,
     /// Where people are told.
@@ -81,7 +81,7 @@ pub struct GenericSettings {
 pub struct Integrations {
     /// GitHub, with a token.
     pub github: Option<Arc<GitHub>>,
-    /// Linear, with a key.
+    /// Linear, with a key or an app.
     pub linear: Option<Arc<Linear>>,
     /// Codegen, with a token and an organisation.
     pub codegen: Option<Arc<Codegen>>,
@@ -108,9 +108,9 @@ impl Integrations {
             let http = http::client();
             Arc::new(GitHub::new(http, &settings.github_api_url, credential, Arc::clone(&clock)))
         });
-        let linear = settings.linear_api_key.as_ref().map(|key| {
+        let linear = settings.linear.clone().map(|credential| {
             let http = http::client();
-            Arc::new(Linear::new(http, &settings.linear_api_url, key, Arc::clone(&clock)))
+            Arc::new(Linear::new(http, &settings.linear_api_url, credential, Arc::clone(&clock)))
         });
         let codegen = Codegen::new(http::client(), &settings.codegen, Arc::clone(&clock)).map(Arc::new);
         let notifications = settings.notifications.iter();

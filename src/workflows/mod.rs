@@ -21,7 +21,7 @@ use crate::sources;
 use written::Written;
 
 /// The built-in definitions, a file for each workflow with its routes.
-const BUILT_IN: [(&str, &str); 13] = [
+const BUILT_IN: [(&str, &str); 16] = [
     ("pr_validation.toml", include_str!("pr_validation.toml")),
     ("pr_revalidation.toml", include_str!("pr_revalidation.toml")),
     ("pr_merged.toml", include_str!("pr_merged.toml")),
@@ -35,6 +35,9 @@ const BUILT_IN: [(&str, &str); 13] = [
     ("codegen_requirements_updated.toml", include_str!("codegen_requirements_updated.toml")),
     ("codegen_cleanup.toml", include_str!("codegen_cleanup.toml")),
     ("issue_completed.toml", include_str!("issue_completed.toml")),
+    ("linear_agent_session.toml", include_str!("linear_agent_session.toml")),
+    ("linear_agent_task.toml", include_str!("linear_agent_task.toml")),
+    ("linear_agent_stop.toml", include_str!("linear_agent_stop.toml")),
 ];
 
 /// What can be started, and what starts it.

@@ -20,6 +20,7 @@ mod github_app;
 mod github_runs;
 mod hostile;
 pub mod linear;
+mod linear_oauth;
 mod notifications;
 mod operators;
 mod parallel;

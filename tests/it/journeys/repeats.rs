@@ -10,6 +10,7 @@ use pointsman::config::Merged;
 use pointsman::config::settings::Settings;
 use pointsman::integrations::Integrations;
 use pointsman_actors::time::SystemClock;
+use pointsman_sandbox::codegen::{AgentRun, Plan};
 use pointsman_sandbox::github::forge::{Job, Run};
 use pointsman_sandbox::linear::workspace::Issue;
 use pointsman_sandbox::{Call, FaultKind, PullRequest, Sandbox, TOKEN, World};
@@ -34,7 +35,7 @@ const fn story(action: &'static str, with: &'static str, call: (&'static str, &'
 
 const READS: (&str, &str, &str) = ("github", "GET", "/repos/");
 
-const STORIES: [Story; 25] = [
+const STORIES: [Story; 28] = [
     story("validate_pr", "", READS),
     story("analyze_pr_changes", "", READS),
     story("generate_pr_review", "", READS),
@@ -64,6 +65,9 @@ const STORIES: [Story; 25] = [
     ),
     story("trigger_codegen", "prompt = \"Do it.\"\nrepository = \"acme/shop\"", ("codegen", "POST", "/agent/run")),
     story("trigger_codegen_fix", r#"analysis = "It fails.""#, ("codegen", "POST", "/agent/run")),
+    story("begin_codegen", "prompt = \"Do it.\"\nrepository = \"acme/shop\"", ("codegen", "POST", "/agent/run")),
+    story("begin_codegen", BEGIN, ("codegen", "POST", "/agent/run")),
+    story("await_codegen", "run_id = 1", ("codegen", "GET", "/agent/run/1")),
     story("send_notification", r#"text = "Fine.""#, ("slack", "POST", "")),
     story("http_request", r#"url = "URL/things""#, ("echo", "GET", "/things")),
     story("http_request", "method = \"POST\"\nurl = \"URL/things\"\neffect = \"keyed\"", ("echo", "POST", "/things")),
@@ -72,6 +76,9 @@ const STORIES: [Story; 25] = [
         ..story("http_request", "method = \"POST\"\nurl = \"URL/things\"", ("echo", "POST", "/things"))
     },
 ];
+
+/// Nobody is at work on it yet: when it is done again, whoever is, is ours.
+const BEGIN: &str = "prompt = \"Do it.\"\nrepository = \"acme/shop\"\nsubject = \"ENG-45\"\ntake_over = true";
 
 const MOVE: &str = "issue = \"ENG-45\"\nstate_type = \"started\"\ncomment = \"Begun.\"\npull_request = \"https://github.com/acme/shop/pull/12\"";
 
@@ -146,7 +153,8 @@ async fn tell(story: &Story, mishap: Mishap, end: &str) -> (Value, usize, Value)
 }
 
 pub fn workflow(action: &str, with: &str) -> String {
-    let deadline = if action.starts_with("trigger_codegen") { "deadline = \"5m\"" } else { "" };
+    let waits = ["trigger_codegen", "trigger_codegen_fix", "await_codegen"].contains(&action);
+    let deadline = if waits { "deadline = \"5m\"" } else { "" };
     format!(
         r#"
 [workflows.w]
@@ -202,6 +210,9 @@ pub fn furnish(world: &World) {
     state.linear.put_issue(Issue { id, identifier, title, state: todo, ..Issue::default() });
     state.linear.open_session("session-1", "issue-45");
     state.codegen.repositories = vec![REPOSITORY.to_owned()];
+    let (repository, status, prompts) = (REPOSITORY.to_owned(), "ACTIVE".to_owned(), vec!["Begun.".to_owned()]);
+    let (metadata, result, pull, asked, plan) = (Value::Null, None, None, 0, Plan::default());
+    state.codegen.runs.push(AgentRun { id: 1, prompts, repository, metadata, status, result, pull, asked, plan });
 }
 
 /// What anybody can see of a world. Of statuses GitHub shows the last one for each context.

@@ -238,7 +238,10 @@ fn ports(world: &World, disk: &Disk, after_death: bool) -> Ports {
 
 /// Whether anything that happens here starts runs of this workflow.
 fn has_work(workflow: &str) -> bool {
-    !workflow.starts_with("codegen_") && !["pr_merged", "workflow_failure", "issue_completed"].contains(&workflow)
+    let is_of = |kind: &str| workflow.starts_with(kind);
+    !is_of("codegen_")
+        && !is_of("linear_agent_")
+        && !["pr_merged", "workflow_failure", "issue_completed"].contains(&workflow)
 }
 
 impl Process {

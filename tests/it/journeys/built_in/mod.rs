@@ -3,6 +3,7 @@
 
 mod agents;
 mod pull_requests;
+mod sessions;
 mod task;
 mod tickets;
 

@@ -177,7 +177,10 @@ async fn without_linear_a_merged_branch_is_deleted_all_the_same() {
     let skipped = run["journal"].as_array().unwrap().iter().find(|entry| entry["entry"] == "skipped").unwrap().clone();
     assert_eq!(
         (&skipped["step"], &skipped["reason"]),
-        (&json!("update_linear_issue"), &json!("Linear is not configured; set LINEAR_API_KEY"))
+        (
+            &json!("update_linear_issue"),
+            &json!("Linear is not configured; set LINEAR_API_KEY, or LINEAR_CLIENT_ID and LINEAR_CLIENT_SECRET")
+        )
     );
     assert_eq!(site.world().branches(REPOSITORY), ["main"]);
 }
