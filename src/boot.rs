@@ -35,6 +35,7 @@ use crate::alive::Alive;
 use crate::config::Loaded;
 use crate::config::catch_up::CatchUpSettings;
 use crate::config::settings::{Backend, Settings, WebhookSettings};
+use crate::files::write_whole;
 use crate::http::{self, AdminToken, Edge, Inlet, Readiness};
 use crate::integrations::Integrations;
 use crate::integrations::github::{Hook, WatchedHooks};
@@ -366,14 +367,4 @@ fn only_for_owner(path: &Path) -> std::io::Result<()> {
     }
     tracing::warn!(path = %path.display(), "others could read the operator's token; they cannot any more");
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
-}
-
-/// Writes a file that only its owner can read, whole or not at all: nobody sees a part of it.
-fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
-    use std::io::Write;
-    // Temporary files are made for their owner only.
-    let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
-    file.write_all(text.as_bytes())?;
-    file.as_file().sync_all()?;
-    file.persist(path).map(|_| ()).map_err(|error| error.error)
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pointsman_actors::executor::port::Notebook;
+use pointsman_actors::executor::port::{Earlier, Notebook, Unwatched};
 use pointsman_actors::ids::{EventId, RunId};
 use pointsman_actors::time::{SystemClock, Timestamp};
 
@@ -55,6 +55,8 @@ fn request(as_written: &Json, with: &Json) -> Result<Request, Failure> {
         written: written(as_written),
         timeout: Duration::from_secs(5),
         notebook: Notebook::new(Arc::new(|_| Box::pin(std::future::ready(Ok(()))))),
+        earlier: Earlier::default(),
+        circuits: Arc::new(Unwatched),
     };
     Request::of(&attempt, &secrets())
 }

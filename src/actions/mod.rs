@@ -24,14 +24,16 @@ use crate::integrations::Integrations;
 /// All actions, with what they call.
 pub fn all(integrations: &Integrations) -> Actions {
     let of_github = github::all(integrations);
-    let Integrations { github, linear, codegen, slack, claude_code, web, commands, secrets, clock } =
+    let Integrations { github, linear, codegen, notifications, claude_code, web, commands, secrets, clock } =
         integrations.clone();
     let mut all: Vec<Arc<dyn Action>> = vec![
         Arc::new(validate_pr::ValidatePr::new(github.clone(), claude_code)),
         Arc::new(update_pr_status::UpdatePrStatus::new(github)),
         Arc::new(codegen::trigger_codegen::TriggerCodegen::new(codegen.clone())),
-        Arc::new(codegen::trigger_codegen_fix::TriggerCodegenFix::new(codegen)),
-        Arc::new(send_notification::SendNotification::new(slack)),
+        Arc::new(codegen::trigger_codegen_fix::TriggerCodegenFix::new(codegen.clone())),
+        Arc::new(codegen::begin_codegen::BeginCodegen::new(codegen.clone())),
+        Arc::new(codegen::await_codegen::AwaitCodegen::new(codegen)),
+        Arc::new(send_notification::SendNotification::to(&notifications)),
         Arc::new(http_request::HttpRequest::new(web, secrets.clone(), clock)),
         Arc::new(run_command::RunCommand::new(commands, secrets)),
     ];

@@ -3,14 +3,15 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use pointsman_actors::executor::failure::Failure;
 use serde_json::Value as Json;
 
 use crate::integrations::claude_code::Question;
 use crate::integrations::github::{Code, Diff, GitHub, Pull, Status};
+use crate::integrations::notifications::{Message, Target, Undelivered};
 use crate::integrations::reviewer::Reviewer;
-use crate::integrations::slack::Slack;
 use crate::integrations::verdict::Verdict;
 use crate::integrations::workplace::Workplace;
 
@@ -71,8 +72,18 @@ pub trait Judge: Send + Sync + 'static {
 
 /// Where people read.
 pub trait Channel: Send + Sync + 'static {
-    /// Posts a text.
-    fn post(&self, text: &str, key: &str) -> impl Future<Output = Result<(), Failure>> + Send;
+    /// Whether whoever reads there recognises the key of a message: then one in doubt may be sent again.
+    fn is_keyed(&self) -> bool {
+        false
+    }
+
+    /// Waits until another message may be sent, if that is soon. Otherwise the failure says when, and nothing was sent.
+    fn admit(&self) -> impl Future<Output = Result<(), Failure>> + Send {
+        async { Ok(()) }
+    }
+
+    /// Sends a message, and waits at most `limit` for the answer.
+    fn post(&self, message: &Message, limit: Duration) -> impl Future<Output = Result<(), Undelivered>> + Send;
 }
 
 impl PullRequests for GitHub {
@@ -111,8 +122,16 @@ impl Judge for Reviewer {
     }
 }
 
-impl Channel for Slack {
-    async fn post(&self, text: &str, key: &str) -> Result<(), Failure> {
-        Self::post(self, text, key).await
+impl Channel for Target {
+    fn is_keyed(&self) -> bool {
+        Self::is_keyed(self)
+    }
+
+    async fn admit(&self) -> Result<(), Failure> {
+        Self::admit(self).await
+    }
+
+    async fn post(&self, message: &Message, limit: Duration) -> Result<(), Undelivered> {
+        Self::post(self, message, limit).await
     }
 }

@@ -15,7 +15,7 @@ use super::{Cli, Target};
 pub enum Breakers {
     /// List them: whether the service is called, how many of its last calls failed, until when it is given a rest
     List(List),
-    /// Close one: the service is well again, and is called at once
+    /// Close one: the service is well again, or one that was disabled is there again; it is called at once
     Reset(Reset),
 }
 
@@ -34,7 +34,7 @@ pub struct List {
 pub struct Reset {
     #[command(flatten)]
     target: Target,
-    /// The service, such as github
+    /// The service, such as github, or notification:slack
     name: String,
 }
 
@@ -77,7 +77,7 @@ fn line(breaker: &Value) -> String {
     let time = |name: &str| breaker.get(name).and_then(Value::as_str);
     let since = time("since").map_or_else(String::new, |since| format!("  since {since}"));
     let until = time("until").map_or_else(String::new, |until| format!("  until {until}"));
-    format!("{id:<12} {status:<9} {calls}{since}{until}  {reason}")
+    format!("{id:<20} {status:<9} {calls}{since}{until}  {reason}")
 }
 
 #[cfg(test)]
@@ -88,16 +88,16 @@ mod tests {
     fn a_breaker_is_a_line() {
         let check = |breaker: Value, expect: &str| assert_eq!(line(&breaker), expect);
         check(
-            json!({"id": "slack", "status": "closed", "calls": 7, "failures": 2, "since": null, "until": null, "reason": "x"}),
-            "slack        closed    2 of 7 calls failed  x",
+            json!({"id": "notification:slack", "status": "closed", "calls": 7, "failures": 2, "since": null, "until": null, "reason": "x"}),
+            "notification:slack   closed    2 of 7 calls failed  x",
         );
         check(
             json!({"id": "github", "status": "open", "calls": 0, "failures": 0, "since": "s", "until": "u", "reason": "x"}),
-            "github       open      0 of 0 calls failed  since s  until u  x",
+            "github               open      0 of 0 calls failed  since s  until u  x",
         );
         check(
             json!({"id": "github", "status": "closed", "calls": null, "failures": null, "reason": "x"}),
-            "github       closed    nobody counts its calls  x",
+            "github               closed    nobody counts its calls  x",
         );
     }
 }

@@ -50,6 +50,10 @@ impl Check {
         if loaded.settings.webhooks.is_empty() {
             say("source:        none is on; set a secret such as GITHUB_WEBHOOK_SECRET");
         }
+        for target in &loaded.settings.integrations.notifications {
+            let named = if target.is_default { "default" } else { "when it is named" };
+            say(format_args!("notifies:      {:<12} {}  {named}", target.name, target.kind.name()));
+        }
         let Compiled { catalog, rules } = &plan.compiled;
         let widest = catalog.all().map(|workflow| workflow.name.len()).max().unwrap_or_default();
         for workflow in catalog.all() {

@@ -61,8 +61,8 @@ async fn serve(plan: boot::Plan, without_effect: Vec<&str>) -> anyhow::Result<En
     if paths.is_empty() {
         tracing::warn!("no webhook source is on; set a secret such as GITHUB_WEBHOOK_SECRET");
     }
-    for workflow in unavailable {
-        tracing::warn!("{workflow}");
+    for workflows in unavailable {
+        tracing::info!("{workflows}");
     }
     let asked = async move {
         tokio::select! {

@@ -25,6 +25,7 @@ impl Checker<'_> {
                 "auto_update_github": self.flag("linear_handler.auto_update_github"),
                 "codegen_states": self.list("linear_handler.codegen_states"),
                 "completed_states": self.list("linear_handler.completed_states"),
+                "app_user_id": self.text("linear_handler.app_user_id").unwrap_or_default(),
                 "default_repository": self.text("linear_handler.default_repository").unwrap_or_default(),
             },
         })

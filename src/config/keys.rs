@@ -52,7 +52,25 @@ pub const SOURCE_KEYS: [(&str, &str, Kind, &str); 10] = [
     ("allow_unsigned", "", Flag, "take deliveries without signature; only on a loopback address"),
 ];
 
-/// All keys but those of the sources.
+/// The section that has a table for each target of notifications, below its name.
+pub const TARGETS: &str = "integrations.notifications";
+
+/// The keys that every target of notifications has; `{TARGET}` in a variable is its name.
+pub const TARGET_KEYS: [(&str, &str, Kind, &str); 6] = [
+    ("kind", "", Choice(&["slack", "discord", "webhook"]), "what it speaks; webhook: Standard Webhooks"),
+    ("url", "POINTSMAN_NOTIFY_{TARGET}_URL", Secret, "its address, which is a credential"),
+    ("url_file", "POINTSMAN_NOTIFY_{TARGET}_URL_FILE", Text, "a file with the address"),
+    ("secret", "POINTSMAN_NOTIFY_{TARGET}_SECRET", Secret, "of a webhook: what signs, whsec_ and base64"),
+    ("secret_file", "POINTSMAN_NOTIFY_{TARGET}_SECRET_FILE", Text, "a file with that"),
+    ("default", "", Flag, "whether it is told what names no target; true when unset"),
+];
+
+/// The variable of a target's address or secret.
+pub fn target_variable(target: &str, what: &str) -> String {
+    format!("POINTSMAN_NOTIFY_{}_{what}", target.to_uppercase().replace('-', "_"))
+}
+
+/// All keys but those of the sources and of the targets of notifications.
 #[rustfmt::skip] // a table reads by rows
 pub const KEYS: &[Key] = &[
     key("server.host", &["WEBHOOK_HOST"], Text, "\"0.0.0.0\"", "address to listen on"),
@@ -142,6 +160,7 @@ pub const KEYS: &[Key] = &[
     key("linear_handler.auto_update_github", &["LINEAR_HANDLER_AUTO_UPDATE_GITHUB"], Flag, "true", "whether pull requests follow their tickets"),
     key("linear_handler.codegen_states", &["LINEAR_HANDLER_CODEGEN_STATES"], List, "[\"In Progress\", \"Todo\"]", "states in which Codegen works"),
     key("linear_handler.completed_states", &["LINEAR_HANDLER_COMPLETED_STATES"], List, "[\"Done\", \"Completed\"]", "states of finished tickets"),
+    key("linear_handler.app_user_id", &["LINEAR_HANDLER_APP_USER_ID"], Text, "", "id of our app's user in Linear; with it sessions of other apps that deliver here start nothing"),
     key("linear_handler.requirements_delay", &["LINEAR_HANDLER_REQUIREMENTS_DELAY"], Span(Millis), "\"1m\"", "how long nobody must have changed a ticket's text again before Codegen follows it"),
     key("linear_handler.default_repository", &["LINEAR_HANDLER_DEFAULT_REPOSITORY"], Text, "", "where Codegen works on tickets that name no repository, such as `owner/name`"),
     key("monitoring.metrics", &["MONITORING_METRICS"], Flag, "true", "accepted for compatibility; metrics are always there"),
@@ -164,6 +183,13 @@ pub const KEYS: &[Key] = &[
     key("integrations.github.catch_up.hooks", &["POINTSMAN_GITHUB_CATCH_UP_HOOKS"], List, "[]", "hooks that are asked about, such as \"owner/repository#123\" or \"organisation#45\"; an App's own is anyway"),
     key("integrations.linear.api_url", &["LINEAR_API_URL"], Text, "\"https://api.linear.app/graphql\"", "Linear's GraphQL API"),
     key("integrations.linear.api_key", &["LINEAR_API_KEY"], Secret, "", "personal key (lin_api_…) or token of OAuth (lin_oauth_…, sent as a bearer's) for tickets, comments and sessions of agents"),
+    key("integrations.linear.client_id", &["LINEAR_CLIENT_ID"], Text, "", "client id of an app of OAuth, instead of a key: its tokens are got and replaced by themselves"),
+    key("integrations.linear.client_secret", &["LINEAR_CLIENT_SECRET"], Secret, "", "its client secret"),
+    key("integrations.linear.client_secret_file", &["LINEAR_CLIENT_SECRET_FILE"], Text, "", "a file with the secret"),
+    key("integrations.linear.refresh_token", &["LINEAR_REFRESH_TOKEN"], Secret, "", "the refresh token of its installation; those that follow are kept in the data directory. Unset: client credentials are used, which the app must allow"),
+    key("integrations.linear.refresh_token_file", &["LINEAR_REFRESH_TOKEN_FILE"], Text, "", "a file with the token"),
+    key("integrations.linear.scopes", &["LINEAR_SCOPES"], List, "[\"read\", \"write\", \"app:assignable\", \"app:mentionable\"]", "what client credentials ask for"),
+    key("integrations.linear.oauth_url", &["LINEAR_OAUTH_URL"], Text, "\"https://api.linear.app/oauth/token\"", "where tokens are got"),
     key("integrations.codegen.api_url", &["CODEGEN_API_URL"], Text, "\"https://api.codegen.com\"", "Codegen's API"),
     key("integrations.codegen.api_token", &["CODEGEN_API_TOKEN", "CODEGEN_API_KEY", "CODEGEN_TOKEN"], Secret, "", "token for agent runs"),
     key("integrations.codegen.org_id", &["CODEGEN_ORG_ID"], Text, "", "number of the organisation"),
@@ -175,7 +201,7 @@ pub const KEYS: &[Key] = &[
     key("integrations.claude_code.api_url", &["CLAUDE_CODE_API_URL", "AGENTAPI_URL"], Text, "", "an agent behind AgentAPI (coder/agentapi), asked instead of the command; on this machine, such as http://127.0.0.1:3284"),
     key("integrations.claude_code.allow_remote_api", &["POINTSMAN_ALLOW_REMOTE_AGENTAPI"], Flag, "false", "whether it may be on another machine: AgentAPI asks nobody who they are, so whoever can stand between decides what passes"),
     key("integrations.claude_code.poll_interval", &["POINTSMAN_AGENTAPI_POLL_INTERVAL"], Span(Written), "\"1s\"", "how often it is looked whether the agent there has answered"),
-    key("integrations.slack.webhook_url", &["SLACK_WEBHOOK_URL"], Secret, "", "incoming webhook for notifications"),
+    key("integrations.slack.webhook_url", &["SLACK_WEBHOOK_URL"], Secret, "", "incoming webhook for notifications: the target `slack`"),
     key("integrations.redis.url", &["REDIS_URL"], Secret, "", "for the store `redis`"),
     key("integrations.postgresql.url", &["DATABASE_URL"], Secret, "", "for the store `postgresql`"),
 ];

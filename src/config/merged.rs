@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::keys::{self, FILE_VARIABLE, KEYS, SOURCE_KEYS, WITHOUT_EFFECT};
+use super::keys::{self, FILE_VARIABLE, KEYS, SOURCE_KEYS, TARGET_KEYS, TARGETS, WITHOUT_EFFECT};
 use super::value::{Kind, Value};
 use crate::sources;
 
@@ -70,9 +70,11 @@ pub struct Merged {
     entries: BTreeMap<String, Entry>,
     /// Variables that steer nothing.
     pub without_effect: Vec<&'static str>,
+    /// The targets of notifications that have a table, and where that is.
+    pub targets: BTreeMap<String, Origin>,
 }
 
-/// A key of the table, with the source's keys spelt out.
+/// A key of the table, with those of sources and targets spelt out.
 struct Known {
     path: String,
     variables: Vec<String>,
@@ -80,7 +82,7 @@ struct Known {
     default: String,
 }
 
-fn known() -> Vec<Known> {
+fn known(targets: &[String]) -> Vec<Known> {
     let plain = KEYS.iter().map(|key| Known {
         path: key.path.to_owned(),
         variables: key.variables.iter().map(|name| (*name).to_owned()).collect(),
@@ -91,25 +93,57 @@ fn known() -> Vec<Known> {
         SOURCE_KEYS.iter().map(move |(name, variable, kind, _)| Known {
             path: format!("webhooks.{source}.{name}"),
             variables: (!variable.is_empty())
-                .then(|| variable.replace("{SOURCE}", &source.to_uppercase().replace('-', "_")))
+                .then(|| variable.replace("{SOURCE}", &upper(source)))
                 .into_iter()
                 .collect(),
             kind: *kind,
             default: String::new(),
         })
     });
-    plain.chain(of_sources).collect()
+    let of_targets = targets.iter().flat_map(|target| {
+        let of_target = move |(name, variable, kind, _): &(&str, &str, Kind, &str)| Known {
+            path: format!("{TARGETS}.{target}.{name}"),
+            variables: (!variable.is_empty())
+                .then(|| variable.replace("{TARGET}", &upper(target)))
+                .into_iter()
+                .collect(),
+            kind: *kind,
+            default: String::new(),
+        };
+        TARGET_KEYS.iter().map(of_target)
+    });
+    plain.chain(of_sources).chain(of_targets).collect()
+}
+
+/// A name as variables have it.
+fn upper(name: &str) -> String {
+    name.to_uppercase().replace('-', "_")
+}
+
+/// The names of the tables below a section of a file.
+fn tables(file: &str, section: &str) -> Vec<String> {
+    let Ok(table) = toml::from_str::<toml::Table>(file) else { return Vec::new() };
+    let mut found = Some(&table);
+    for part in section.split('.') {
+        found = found.and_then(|table| table.get(part)?.as_table());
+    }
+    let tables = found.into_iter().flatten().filter(|(_, value)| value.is_table());
+    tables.map(|(name, _)| name.clone()).collect()
 }
 
 /// The path of every key, for suggestions and lists.
 pub fn paths() -> Vec<String> {
-    known().into_iter().map(|key| key.path).collect()
+    known(&[]).into_iter().map(|key| key.path).collect()
 }
 
-/// Every variable that is understood.
+/// Every variable that is understood without a target of notifications.
 pub fn variables() -> Vec<String> {
-    let own = [FILE_VARIABLE.to_owned()].into_iter();
-    own.chain(WITHOUT_EFFECT.map(str::to_owned)).chain(known().into_iter().flat_map(|key| key.variables)).collect()
+    variables_of(&known(&[]))
+}
+
+fn variables_of(known: &[Known]) -> Vec<String> {
+    let own = [FILE_VARIABLE.to_owned()].into_iter().chain(WITHOUT_EFFECT.map(str::to_owned));
+    own.chain(known.iter().flat_map(|key| key.variables.iter().cloned())).collect()
 }
 
 impl Merged {
@@ -119,8 +153,11 @@ impl Merged {
         environment: &BTreeMap<String, String>,
         flags: &[(&'static str, &str, String)],
     ) -> (Self, Vec<Problem>) {
-        let (mut merged, mut problems) = (Self::default(), Vec::new());
-        let known = known();
+        let targets = tables(file, TARGETS);
+        let known = known(&targets);
+        let origin = |name: &String| Origin::File(line_of(file, &format!("{TARGETS}.{name}")));
+        let targets = targets.into_iter().map(|name| (name.clone(), origin(&name))).collect();
+        let (mut merged, mut problems) = (Self { targets, ..Self::default() }, Vec::new());
         for key in known.iter().filter(|key| !key.default.is_empty()) {
             merged.set_default(key);
         }
@@ -188,7 +225,7 @@ impl Merged {
             let value = key.kind.from_toml(value).map_err(|reason| with_value(key.kind, value, &reason));
             self.set(key, value, origin, reading.problems);
         } else if let toml::Value::Table(table) = value
-            && known.iter().any(|key| is_below(&key.path, path))
+            && (path == TARGETS || known.iter().any(|key| is_below(&key.path, path)))
         {
             for (name, value) in table {
                 self.read_value(&format!("{path}.{name}"), value, reading);
@@ -196,7 +233,7 @@ impl Merged {
         } else {
             let keys = known.iter().map(|key| key.path.as_str());
             let sections = keys.clone().filter_map(|key| key.rsplit_once('.').map(|(section, _)| section));
-            let nearest = nearest(path, keys.chain(sections).chain(["routes", "workflows"]));
+            let nearest = nearest(path, keys.chain(sections).chain(["routes", "workflows", TARGETS]));
             reading.problems.push(Problem { key: path.to_owned(), origin, reason: format!("unknown key{nearest}") });
         }
     }
@@ -222,7 +259,7 @@ impl Merged {
                 self.set(key, value, Origin::Variable(name.clone()), problems);
             }
         }
-        let variables = variables();
+        let variables = variables_of(known);
         for name in environment.keys().filter(|name| name.starts_with(OWN_PREFIX) && !variables.contains(name)) {
             let nearest =
                 nearest(name, variables.iter().map(String::as_str).filter(|name| name.starts_with(OWN_PREFIX)));
@@ -316,5 +353,14 @@ pub fn sample() -> String {
         let variable = if variable.is_empty() { variable } else { format!(" ({variable})") };
         text.push_str(&format!("# {about}{variable}\n# {name} =\n"));
     }
+    text.push_str(SAMPLE_OF_TARGETS);
+    for (name, variable, _, about) in TARGET_KEYS {
+        let variable = variable.replace("{TARGET}", "OPS");
+        let variable = if variable.is_empty() { variable } else { format!(" ({variable})") };
+        text.push_str(&format!("# {about}{variable}\n# {name} =\n"));
+    }
     text
 }
+
+const SAMPLE_OF_TARGETS: &str = "\n# Where notifications go, a table for each target; its name is what steps write in `targets`.\n\
+     # [integrations.notifications.ops]\n";

@@ -11,7 +11,9 @@ mod github_app;
 mod handlers;
 mod integrations;
 pub mod keys;
+mod linear;
 pub mod merged;
+mod notifications;
 pub mod settings;
 #[cfg(test)]
 mod tests;

@@ -170,7 +170,7 @@ impl Settings {
 /// Checks key after key and keeps what is wrong.
 pub(super) struct Checker<'a> {
     pub(super) merged: &'a Merged,
-    problems: &'a mut Vec<Problem>,
+    pub(super) problems: &'a mut Vec<Problem>,
 }
 
 impl Checker<'_> {
@@ -415,7 +415,7 @@ impl Checker<'_> {
         networks
     }
 
-    fn secret(&mut self, path: &str, file_path: &str) -> Option<SecretText> {
+    pub(super) fn secret(&mut self, path: &str, file_path: &str) -> Option<SecretText> {
         if let Some(text) = self.text(path) {
             return Some(SecretText(text));
         }

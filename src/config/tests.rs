@@ -124,6 +124,88 @@ fn mistakes_are_named_with_place_value_reason_and_remedy() {
 }
 
 #[test]
+fn targets_of_notifications_have_tables_and_variables() {
+    let file = "[integrations.notifications.dev]\nkind = \"discord\"\ndefault = false\n\
+                [integrations.notifications.ops-2]\nkind = \"slack\"\nurl = \"https://h/x\"";
+    let environment = [
+        ("POINTSMAN_NOTIFY_DEV_URL", "https://h/hunter2"),
+        ("SLACK_WEBHOOK_URL", "https://h/s"),
+        ("POINTSMAN_NOTIFY_OPS_2_URL", ""),
+    ];
+    let (merged, settings) = merge(file, &environment).unwrap();
+    let targets = &settings.integrations.notifications;
+    let shown: Vec<(&str, &str, bool)> =
+        targets.iter().map(|target| (target.name.as_str(), target.kind.name(), target.is_default)).collect();
+    assert_eq!(shown, [("dev", "discord", false), ("ops-2", "slack", true), ("slack", "slack", true)]);
+    assert!(merged.listing().iter().all(|(_, value, _)| !value.contains("hunter2")));
+}
+
+#[test]
+fn mistakes_about_targets_are_named_with_their_place() {
+    let check = |table: &str, environment: &[(&str, &str)], expect: &str| {
+        let said = problem(&format!("[integrations.notifications.ops]\n{table}"), environment);
+        assert_eq!(said, expect);
+    };
+    let url = "url = \"https://h/x\"";
+    let key = "integrations.notifications.ops";
+    let line = |number: u32| format!("(configuration file, line {number})");
+    check(url, &[], &format!("{key}.kind {}: it is missing; give slack, discord or webhook", line(1)));
+    check(
+        &format!("kind = \"discrod\"\n{url}"),
+        &[],
+        &format!("{key}.kind {}: `\"discrod\"`: must be one of slack, discord, webhook", line(2)),
+    );
+    let missing = "it is missing; set this, `url_file` or POINTSMAN_NOTIFY_OPS_URL";
+    check("kind = \"slack\"", &[], &format!("{key}.url {}: {missing}", line(1)));
+    check("kind = \"slack\"\nurl = \"\"", &[], &format!("{key}.url {}: {missing}", line(1)));
+    check(
+        "kind = \"slack\"\nurl = \"hunter2\"",
+        &[],
+        &format!("{key}.url {}: it is not an address that can be called; it begins with https:// or http://", line(3)),
+    );
+    check(
+        &format!("kind = \"webhook\"\n{url}"),
+        &[],
+        &format!(
+            "{key}.secret {}: a webhook is signed; set this, `secret_file` or POINTSMAN_NOTIFY_OPS_SECRET",
+            line(1)
+        ),
+    );
+    check(
+        &format!("kind = \"webhook\"\n{url}"),
+        &[("POINTSMAN_NOTIFY_OPS_SECRET", "whsec_hunter2")],
+        &format!(
+            "{key}.secret (environment, POINTSMAN_NOTIFY_OPS_SECRET): it is `whsec_` and the base64 of 24 to 64 bytes; was it copied whole?"
+        ),
+    );
+    check(
+        &format!("kind = \"slack\"\n{url}\nsecret = \"x\""),
+        &[],
+        &format!("{key}.secret {}: only a webhook is signed; leave it out", line(4)),
+    );
+    check(
+        &format!("kind = \"slack\"\nulr = \"x\"\n{url}"),
+        &[],
+        &format!("{key}.ulr {}: unknown key; did you mean `{key}.url`?", line(3)),
+    );
+    check(
+        &format!("kind = \"slack\"\n{url}"),
+        &[("POINTSMAN_NOTIFY_OPPS_URL", "x")],
+        "POINTSMAN_NOTIFY_OPPS_URL (environment, POINTSMAN_NOTIFY_OPPS_URL): unknown variable; did you mean `POINTSMAN_NOTIFY_OPS_URL`?",
+    );
+    let named = |name: &str| {
+        problem(
+            &format!("[integrations.notifications.{name}]\nkind = \"slack\"\n{url}"),
+            &[("SLACK_WEBHOOK_URL", "https://h/s")],
+        )
+    };
+    assert!(named("slack").contains("line 1): `slack` is the target of integrations.slack.webhook_url already"));
+    assert!(named("Ops").contains("line 1): a target's name has small letters, digits, `-` and `_` only"));
+    let near = problem("[integrations.notification.ops]\nkind = \"slack\"", &[]);
+    assert!(near.contains("did you mean `integrations.notifications`?"), "{near}");
+}
+
+#[test]
 fn two_mistakes_are_both_named() {
     let both = problem("[server]\nport = 70000\nhost = \"nowhere\"", &[]);
     assert!(
@@ -252,4 +334,22 @@ fn an_agent_is_on_this_machine_unless_somebody_answers_for_more() {
     assert!(
         agent("[integrations.claude_code]\npoll_interval = \"0s\"", "").unwrap_err().contains("longer than nothing")
     );
+}
+
+#[test]
+fn linear_is_shown_a_key_or_an_app() {
+    let app = [("LINEAR_CLIENT_ID", "c"), ("LINEAR_CLIENT_SECRET", "hunter2"), ("LINEAR_REFRESH_TOKEN", "hunter2r")];
+    let (_, settings) = merge("", &app).unwrap();
+    let shown = format!("{:?}", settings.integrations.linear);
+    assert!(shown.starts_with("Some(App(OAuthSettings {") && !shown.contains("hunter2"), "{shown}");
+    let check = |environment: &[(&str, &str)], expect: &str| {
+        let found = problem("", environment);
+        assert!(found.contains(expect) && !found.contains("hunter2"), "{found}");
+    };
+    check(&[app[0]], "set LINEAR_CLIENT_SECRET or LINEAR_CLIENT_SECRET_FILE, too");
+    check(&[app[1]], "set LINEAR_CLIENT_ID, too");
+    check(&[app[2]], "set LINEAR_CLIENT_ID, too");
+    check(&[app[0], app[1], ("LINEAR_API_KEY", "hunter2")], "leave LINEAR_API_KEY or LINEAR_CLIENT_ID out");
+    check(&[app[0], app[1], ("LINEAR_CLIENT_SECRET_FILE", "/no/file")], "it is given twice");
+    check(&[app[0], ("LINEAR_CLIENT_SECRET_FILE", "/no/file")], "`/no/file` cannot be read");
 }

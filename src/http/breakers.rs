@@ -49,7 +49,7 @@ async fn with_calls(edge: &Edge, breaker: &BreakerRecord) -> Value {
 pub(super) fn shown(breaker: &BreakerRecord) -> Value {
     let until = match breaker.condition {
         Condition::Open { until } => Some(until),
-        Condition::Closed | Condition::HalfOpen => None,
+        Condition::Closed | Condition::HalfOpen | Condition::Disabled { .. } => None,
     };
     json!({
         "id": breaker.name,

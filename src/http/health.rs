@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use actix_web::http::StatusCode;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
-use pointsman_actors::circuit_breaker::circuit::Condition;
+use pointsman_actors::circuit_breaker::circuit::{BreakerRecord, Condition};
 use pointsman_actors::supervisor::{Escalation, Life};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Edge;
 use super::answer::ApiError;
@@ -54,6 +54,13 @@ impl Edge {
         obstacles
     }
 
+    /// The services that are not called as they should be. What they said stands where a token is asked for.
+    fn not_called(&self) -> Vec<Value> {
+        let all = self.shared.tree.breakers.all().into_iter();
+        let shown = |breaker: BreakerRecord| json!({ "id": breaker.name, "status": breaker.condition.name(), "since": breaker.since.to_rfc3339() });
+        all.filter(|breaker| breaker.condition != Condition::Closed).map(shown).collect()
+    }
+
     /// Runs that do not stand as they should, by the last audit.
     fn broken(&self) -> u64 {
         self.shared.tree.findings.last().map_or(0, |(_, report)| report.broken)
@@ -66,8 +73,12 @@ impl Edge {
         let roster = self.shared.tree.roster.all();
         let all_run = roster.iter().all(|vitals| vitals.life() == Life::Running);
         let roomy = roster.iter().all(|vitals| vitals.depth() * 5 < vitals.capacity() * 4);
-        let all_called = self.shared.tree.breakers.all().iter().all(|breaker| breaker.condition == Condition::Closed);
-        if all_run && roomy && all_called && self.broken() == 0 && self.shared.store.counts().damaged == 0 {
+        if all_run
+            && roomy
+            && self.not_called().is_empty()
+            && self.broken() == 0
+            && self.shared.store.counts().damaged == 0
+        {
             Health::Healthy
         } else {
             Health::Degraded
@@ -91,6 +102,7 @@ pub async fn health(request: HttpRequest, edge: Data<Edge>) -> Result<HttpRespon
         "version": env!("CARGO_PKG_VERSION"),
         "obstacles": edge.obstacles(),
         "brokenRuns": edge.broken(),
+        "breakers": edge.not_called(),
         "components": super::metrics::components(&edge.shared.tree.roster),
     })))
 }

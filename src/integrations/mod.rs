@@ -9,11 +9,12 @@ pub mod github;
 pub mod guard;
 pub mod http;
 pub mod linear;
+pub mod notifications;
+pub mod pace;
 pub mod process;
 pub mod program;
 pub mod reviewer;
 pub mod secrets;
-pub mod slack;
 pub mod tarball;
 pub mod verdict;
 pub mod web;
@@ -31,10 +32,10 @@ use codegen::{Codegen, CodegenSettings};
 use commands::Commands;
 use github::{AppCredential, Credential, GitHub};
 use ipnet::IpNet;
-use linear::Linear;
+use linear::{Linear, LinearCredential};
+use notifications::{Target, TargetSettings};
 use reviewer::Reviewer;
 use secrets::Secrets;
-use slack::Slack;
 use web::Web;
 
 /// What the configuration says of the integrations.
@@ -50,12 +51,12 @@ pub struct IntegrationSettings {
     pub github_app: Option<AppCredential>,
     /// Linear's API.
     pub linear_api_url: String,
-    /// Key or token for Linear.
-    pub linear_api_key: Option<SecretText>,
+    /// What is shown to Linear.
+    pub linear: Option<LinearCredential>,
     /// Codegen.
     pub codegen: CodegenSettings,
-    /// Slack's incoming webhook; its URL is the credential.
-    pub slack_webhook_url: Option<SecretText>,
+    /// Where people are told.
+    pub notifications: Vec<TargetSettings>,
     /// The command that runs Claude Code, with leading arguments.
     pub claude_command: String,
     /// Whether it may read the code of a pull request, beside what that changes.
@@ -86,12 +87,12 @@ pub struct GenericSettings {
 pub struct Integrations {
     /// GitHub, with a token.
     pub github: Option<Arc<GitHub>>,
-    /// Linear, with a key.
+    /// Linear, with a key or an app.
     pub linear: Option<Arc<Linear>>,
     /// Codegen, with a token and an organisation.
     pub codegen: Option<Arc<Codegen>>,
-    /// Slack, with a webhook.
-    pub slack: Option<Arc<Slack>>,
+    /// Where people are told, with what the configuration says of each.
+    pub notifications: Vec<(TargetSettings, Arc<Target>)>,
     /// Claude Code, or the agent that is asked instead.
     pub claude_code: Arc<Reviewer>,
     /// Anybody who speaks HTTP.
@@ -113,18 +114,21 @@ impl Integrations {
             let http = http::client();
             Arc::new(GitHub::new(http, &settings.github_api_url, credential, Arc::clone(&clock)))
         });
-        let linear = settings.linear_api_key.as_ref().map(|key| {
+        let linear = settings.linear.clone().map(|credential| {
             let http = http::client();
-            Arc::new(Linear::new(http, &settings.linear_api_url, key, Arc::clone(&clock)))
+            Arc::new(Linear::new(http, &settings.linear_api_url, credential, Arc::clone(&clock)))
         });
         let codegen = Codegen::new(http::client(), &settings.codegen, Arc::clone(&clock)).map(Arc::new);
-        let slack = settings.slack_webhook_url.clone();
-        let slack = slack.map(|url| Arc::new(Slack::new(http::client(), url)));
+        let notifications = settings.notifications.iter();
+        let notifications = notifications
+            .map(|target| (target.clone(), Arc::new(Target::new(http::client(), target, Arc::clone(&clock)))))
+            .collect();
         let claude_code = Arc::new(reviewer(settings, passed_on));
         let generic = &settings.generic;
         let web = Arc::new(Web::new(&generic.allow_private_addresses));
         let commands = Arc::new(Commands::new(generic.commands.clone(), generic.allow_shell, passed_on));
-        Self { github, linear, codegen, slack, claude_code, web, commands, secrets: generic.secrets.clone(), clock }
+        let secrets = generic.secrets.clone();
+        Self { github, linear, codegen, notifications, claude_code, web, commands, secrets, clock }
     }
 }
 

@@ -19,6 +19,10 @@ use super::{SourceSettings, body_hash, is_about_security, is_codegen, is_json, s
 const DELIVERY: &str = "linear-delivery";
 const STORED: [&str; 4] = [DELIVERY, "linear-event", "user-agent", "content-type"];
 
+/// How the comment begins under which Linear itself opens the thread of a session that nobody's comment has opened, but a
+/// delegation. No document says so; whoever receives sessions has seen it (ceedaragents/cyrus, "isMentionTriggered").
+const OPENS_THREAD: &str = "This thread is for an agent session";
+
 /// The source.
 pub struct Linear {
     settings: SourceSettings,
@@ -45,6 +49,8 @@ struct Payload<'a> {
     agent_session: Object<Session<'a>>,
     #[serde(rename = "agentActivity")]
     agent_activity: Object<Activity<'a>>,
+    #[serde(rename = "appUserId")]
+    app_user_id: Text<'a>,
     #[serde(borrow, rename = "updatedFrom")]
     updated_from: Option<&'a RawValue>,
 }
@@ -220,6 +226,10 @@ fn facts(payload: &Payload<'_>) -> Facts {
     }
     if let Some(session) = &payload.agent_session.0 {
         of_session(&mut facts, session, payload.agent_activity.0.as_ref());
+        let of_payload = [("app_user_id", &payload.app_user_id), ("created_at", &payload.created_at)];
+        facts
+            .more
+            .extend(of_payload.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text.owned()?.into()))));
     }
     // It is Linear's own word for the issue, whatever it looks like.
     facts.linear_ticket = facts.subject.clone();
@@ -309,7 +319,8 @@ fn of_session(facts: &mut Facts, session: &Session<'_>, activity: Option<&Activi
     let content = activity.and_then(|activity| activity.content.0.as_ref());
     // What somebody has just said; a session that a comment has opened begins with that.
     let said = content.and_then(|said| said.body.owned());
-    let prompt = said.or_else(|| session.comment.get(|comment| comment.body.owned()));
+    let opened_by = session.comment.get(|comment| comment.body.owned()).filter(|body| !body.starts_with(OPENS_THREAD));
+    let prompt = said.or(opened_by);
     let more = [
         ("agent_session_id", session.id.owned()),
         ("agent_session_status", session.status.owned()),

@@ -47,6 +47,19 @@ impl Secret {
         self.digest.ct_eq(&given).into()
     }
 
+    /// The HMAC-SHA256 of these parts with the key of Standard Webhooks, for whoever sends.
+    pub fn sign_standard(&self, parts: &[&[u8]]) -> [u8; 32] {
+        let mut mac = self.standard.clone();
+        parts.iter().for_each(|part| mac.update(part));
+        mac.finalize().into_bytes().into()
+    }
+
+    /// Whether this is a secret as Standard Webhooks wants one: `whsec_` and the base64 of 24 to 64 bytes.
+    pub fn is_standard(text: &str) -> bool {
+        let key = text.strip_prefix("whsec_").and_then(decode_base64);
+        key.is_some_and(|key| (24..=64).contains(&key.len()))
+    }
+
     /// The HMAC-SHA256 of `bytes`, for whoever sends.
     pub fn sign(&self, bytes: &[u8]) -> [u8; 32] {
         self.keyed.clone().chain_update(bytes).finalize().into_bytes().into()

@@ -369,6 +369,12 @@ fn a_session_of_an_agent_says_who_asks_for_what() {
     ));
     assert_eq!((&prompted.more["prompt"], &prompted.more["signal"]), (&"No, stop.".into(), &"stop".into()));
     assert_eq!(prompted.more["agent_activity_type"], "prompt");
+    let marker = r#""comment":{"body":"This thread is for an agent session with codegen."}"#;
+    let of_app = r#""appUserId":"u","createdAt":"2026-01-05T10:00:00Z""#;
+    let by_linear = read(&format!(r#""action":"created",{of_app},"agentSession":{{{session},{marker}}}"#));
+    assert_eq!(by_linear.more.get("prompt"), None, "Linear has written that");
+    let more = |name: &str| by_linear.more[name].as_str().unwrap();
+    assert_eq!((more("app_user_id"), more("created_at")), ("u", "2026-01-05T10:00:00Z"));
     let delegated = read(&format!(r#""action":"created","agentSession":{{{session}}}"#));
     assert!(!delegated.more.contains_key("prompt") && !delegated.more.contains_key("signal"));
 }

@@ -3,6 +3,7 @@
 
 mod written;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
@@ -21,7 +22,7 @@ use crate::sources;
 use written::Written;
 
 /// The built-in definitions, a file for each workflow with its routes.
-const BUILT_IN: [(&str, &str); 13] = [
+const BUILT_IN: [(&str, &str); 16] = [
     ("pr_validation.toml", include_str!("pr_validation.toml")),
     ("pr_revalidation.toml", include_str!("pr_revalidation.toml")),
     ("pr_merged.toml", include_str!("pr_merged.toml")),
@@ -35,6 +36,9 @@ const BUILT_IN: [(&str, &str); 13] = [
     ("codegen_requirements_updated.toml", include_str!("codegen_requirements_updated.toml")),
     ("codegen_cleanup.toml", include_str!("codegen_cleanup.toml")),
     ("issue_completed.toml", include_str!("issue_completed.toml")),
+    ("linear_agent_session.toml", include_str!("linear_agent_session.toml")),
+    ("linear_agent_task.toml", include_str!("linear_agent_task.toml")),
+    ("linear_agent_stop.toml", include_str!("linear_agent_stop.toml")),
 ];
 
 /// What can be started, and what starts it.
@@ -46,15 +50,19 @@ pub struct Compiled {
 }
 
 impl Compiled {
-    /// The workflows that cannot be started as this process is configured, with the reason.
+    /// The workflows that cannot be started as this process is configured, a line for each reason.
     pub fn unavailable(&self) -> impl Iterator<Item = String> {
-        let reasons = self.rules.workflows.iter().filter_map(|(name, availability)| match availability {
-            Availability::Unavailable { reason } => Some(format!("workflow `{name}` is unavailable: {reason}")),
-            Availability::Available { .. } => None,
-        });
-        let mut sorted: Vec<String> = reasons.collect();
-        sorted.sort();
-        sorted.into_iter()
+        let mut by_reason: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (name, availability) in &self.rules.workflows {
+            if let Availability::Unavailable { reason } = availability {
+                by_reason.entry(reason).or_default().push(name);
+            }
+        }
+        let line = |(reason, mut names): (&str, Vec<&str>)| {
+            names.sort_unstable();
+            format!("{reason}; until then these workflows are unavailable: {}", names.join(", "))
+        };
+        by_reason.into_iter().map(line).collect::<Vec<_>>().into_iter()
     }
 }
 

@@ -74,6 +74,12 @@ impl TestServer {
         Self::start_with(self.directory, toml, self.environment).await
     }
 
+    /// The next server on these data has this variable.
+    pub fn set_variable(&mut self, name: &'static str, value: String) {
+        self.environment.retain(|(known, _)| *known != name);
+        self.environment.push((name, value));
+    }
+
     pub fn tree(&self) -> &pointsman_actors::tree::Tree {
         &self.server.as_ref().unwrap().tree
     }
@@ -115,6 +121,12 @@ impl TestServer {
 
 pub fn plan(directory: &Path, toml: &str) -> boot::Plan {
     boot::plan(&loaded(directory, toml)).unwrap()
+}
+
+/// Why a workflow cannot be started; nothing if it can.
+pub fn unavailable(plan: &boot::Plan, workflow: &str) -> String {
+    let names = |line: &String| line.split([' ', ',']).any(|word| word == workflow);
+    plan.compiled.unavailable().filter(names).collect()
 }
 
 /// A configuration with all four sources on.

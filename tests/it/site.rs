@@ -23,6 +23,7 @@ pub fn environment(sandbox: &Sandbox) -> Vec<(&'static str, String)> {
         ("GITHUB_TOKEN", TOKEN.to_owned()),
         ("LINEAR_API_URL", format!("{}/linear/graphql", sandbox.url())),
         ("LINEAR_API_KEY", KEY.to_owned()),
+        ("LINEAR_OAUTH_URL", format!("{}/linear/oauth/token", sandbox.url())),
         ("SLACK_WEBHOOK_URL", format!("{}{SLACK_PATH}", sandbox.url())),
         ("CLAUDE_CODE_COMMAND", format!("{} --sandbox {}", fake_claude().display(), sandbox.url())),
         ("GITHUB_HANDLER_PR_VALIDATION_DELAY", "20".to_owned()),

@@ -34,6 +34,14 @@ pub struct Observe {
 #[rtype(result = "()")]
 pub struct Reset;
 
+/// The service has said that it will never answer as it is configured.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Disable {
+    /// Its answer, in words.
+    pub reason: String,
+}
+
 /// Asks for the calls of the window: how many there were, and how many of them failed.
 #[derive(Message)]
 #[rtype(result = "(u32, u32)")]
@@ -55,7 +63,17 @@ pub struct Shared {
 }
 
 /// The ways into one breaker.
-pub type Doors = (Door<Observe>, Door<Reset>, Door<Count>);
+#[derive(Clone)]
+pub struct Doors {
+    /// How calls ended.
+    pub observe: Door<Observe>,
+    /// It is well again.
+    pub reset: Door<Reset>,
+    /// It never will be.
+    pub disable: Door<Disable>,
+    /// What was counted.
+    pub count: Door<Count>,
+}
 
 /// The ways into the breakers, by service.
 #[derive(Clone, Default)]
@@ -89,22 +107,28 @@ impl Breakers {
 
     /// Says how a call has ended. A breaker that is gone hears nothing, and opens nothing any more.
     pub async fn observe(&self, service: &str, failed: bool) {
-        if let Some((observe, ..)) = self.doors.get(service) {
-            let _ = observe.ask(Observe { failed }).await;
+        if let Some(doors) = self.doors.get(service) {
+            let _ = doors.observe.ask(Observe { failed }).await;
+        }
+    }
+
+    /// Nobody calls a service any more until its circuit is closed, or it is configured otherwise.
+    pub async fn disable(&self, service: &str, reason: String) {
+        if let Some(doors) = self.doors.get(service) {
+            let _ = doors.disable.ask(Disable { reason }).await;
         }
     }
 
     /// The calls of a service within the window, since its circuit was closed: how many there were, and how many of them
     /// failed. `None` when nobody counts them.
     pub async fn count(&self, service: &str) -> Option<(u32, u32)> {
-        let (.., count) = self.doors.get(service)?;
-        count.ask(Count).await.ok()
+        self.doors.get(service)?.count.ask(Count).await.ok()
     }
 
     /// Closes a circuit; `false` if there is none of this name.
     pub async fn reset(&self, service: &str) -> bool {
         match self.doors.get(service) {
-            Some((_, reset, _)) => reset.ask(Reset).await.is_ok(),
+            Some(doors) => doors.reset.ask(Reset).await.is_ok(),
             None => false,
         }
     }
@@ -113,6 +137,8 @@ impl Breakers {
 /// The actor of a circuit breaker.
 pub struct CircuitBreaker {
     name: String,
+    /// The hash of what is configured of the service, when that may be disabled.
+    configuration: u64,
     circuit: Circuit,
     shared: Shared,
     /// Counts the conditions, so that a timer of an earlier one is recognised.
@@ -120,10 +146,11 @@ pub struct CircuitBreaker {
 }
 
 impl CircuitBreaker {
-    /// The breaker of a service. How its circuit was left is on the board.
-    pub fn new(name: &str, shared: Shared) -> Self {
+    /// The breaker of a service. How its circuit was left is on the board; one that was disabled is so as long as its
+    /// `configuration` has this hash.
+    pub fn new(name: &str, configuration: u64, shared: Shared) -> Self {
         let circuit = Circuit::new(shared.policy, Condition::Closed);
-        Self { name: name.to_owned(), circuit, shared, conditions: 0 }
+        Self { name: name.to_owned(), configuration, circuit, shared, conditions: 0 }
     }
 
     fn changed(&mut self, condition: Condition, reason: &str, ctx: &mut Context<Self>) {
@@ -131,6 +158,13 @@ impl CircuitBreaker {
         match condition {
             Condition::Open { .. } => {
                 tracing::warn!(service = name, reason, "a circuit is open: nobody calls the service")
+            }
+            Condition::Disabled { .. } => {
+                tracing::warn!(
+                    service = name,
+                    reason,
+                    "a circuit is disabled: nobody calls the service until it is reset"
+                )
             }
             Condition::HalfOpen => {
                 tracing::info!(service = name, "a circuit is half open: one call probes the service")
@@ -158,7 +192,7 @@ impl CircuitBreaker {
         match self.circuit.condition() {
             Condition::Open { until } => self.wait_until(until, ctx),
             Condition::HalfOpen => self.tell(ctx),
-            Condition::Closed => self.shared.executors.circuit_moved(&self.name),
+            Condition::Closed | Condition::Disabled { .. } => self.shared.executors.circuit_moved(&self.name),
         }
     }
 
@@ -196,7 +230,14 @@ impl Actor for CircuitBreaker {
         let shown = self.shared.board.all().into_iter().find(|record| record.name == self.name);
         let condition = shown.map_or(Condition::Closed, |record| record.condition);
         self.circuit = Circuit::new(self.shared.policy, condition);
-        self.stand(ctx);
+        match condition {
+            Condition::Disabled { configuration } if configuration != self.configuration => {
+                if let Some(condition) = self.circuit.reset() {
+                    self.changed(condition, "it is configured otherwise", ctx);
+                }
+            }
+            _ => self.stand(ctx),
+        }
     }
 }
 
@@ -223,6 +264,18 @@ impl Handler<Letter<Reset>> for CircuitBreaker {
         let Reset = letter.open();
         if let Some(condition) = self.circuit.reset() {
             self.changed(condition, "an operator closed it", ctx);
+        }
+        MessageResult(())
+    }
+}
+
+impl Handler<Letter<Disable>> for CircuitBreaker {
+    type Result = MessageResult<Letter<Disable>>;
+
+    fn handle(&mut self, letter: Letter<Disable>, ctx: &mut Context<Self>) -> Self::Result {
+        let Disable { reason } = letter.open();
+        if let Some(condition) = self.circuit.disable(self.configuration) {
+            self.changed(condition, &reason, ctx);
         }
         MessageResult(())
     }

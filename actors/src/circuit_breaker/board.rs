@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::circuit::{BreakerRecord, Condition};
 use crate::executor::outages::Outages;
+use crate::executor::port::Passage;
 use crate::time::Timestamp;
 
 /// The circuits of a process. Every clone shows the same.
@@ -46,7 +47,8 @@ impl Board {
         for (name, shown) in &*self.circuits() {
             let is_probed = shown.probing_until.is_some_and(|until| until > now);
             match shown.record.condition {
-                Condition::Closed => {}
+                // Whoever would call a disabled one is told when it asks, and does without.
+                Condition::Closed | Condition::Disabled { .. } => {}
                 Condition::HalfOpen if !is_probed => _ = probed.insert(name.clone()),
                 Condition::Open { .. } | Condition::HalfOpen => _ = out.insert(name.clone()),
             }
@@ -61,6 +63,21 @@ impl Board {
         for service in services {
             if let Some(shown) = circuits.get_mut(*service) {
                 shown.probing_until = Some(until);
+            }
+        }
+    }
+
+    /// Whether a call of this service may be made at `now`, which ends by `until`. Of a half-open one it is the probe.
+    pub fn enter(&self, service: &str, until: Timestamp, now: Timestamp) -> Passage {
+        let mut circuits = self.circuits();
+        let Some(shown) = circuits.get_mut(service) else { return Passage::Passes };
+        match (shown.record.condition, shown.probing_until.filter(|until| *until > now)) {
+            (Condition::Closed, _) => Passage::Passes,
+            (Condition::Disabled { .. }, _) => Passage::Disabled { reason: shown.record.reason.clone() },
+            (Condition::Open { until }, _) | (Condition::HalfOpen, Some(until)) => Passage::Rests { until },
+            (Condition::HalfOpen, None) => {
+                shown.probing_until = Some(until);
+                Passage::Passes
             }
         }
     }
@@ -105,6 +122,26 @@ mod tests {
         board.calls(&["github"], at(60));
         board.ended(&["github"], at(60), at(50));
         assert_eq!(moved(100), Some(50));
+    }
+
+    #[test]
+    fn whoever_asks_one_by_one_is_told_how_each_is() {
+        let board = Board::default();
+        let show = |condition| {
+            board.show(BreakerRecord { name: "ops".into(), condition, since: at(0), reason: "gone".into() });
+        };
+        let enter = |now| board.enter("ops", at(now + 10), at(now));
+        assert_eq!(enter(0), Passage::Passes, "nobody counts its calls");
+        show(Condition::Open { until: at(30) });
+        assert_eq!(enter(1), Passage::Rests { until: at(30) });
+        show(Condition::HalfOpen);
+        assert_eq!((enter(40), enter(41)), (Passage::Passes, Passage::Rests { until: at(50) }));
+        board.ended(&["ops"], at(50), at(45));
+        assert_eq!(enter(46), Passage::Passes);
+        assert_eq!(enter(60), Passage::Passes, "the probe before it did not come back");
+        show(Condition::Disabled { configuration: 1 });
+        assert_eq!(enter(70), Passage::Disabled { reason: "gone".into() });
+        assert!(board.outages(at(70)).of(&["ops"]).is_none(), "nobody waits for it");
     }
 
     #[test]

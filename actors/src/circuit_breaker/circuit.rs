@@ -23,6 +23,12 @@ pub struct Policy {
     pub open_for: Duration,
 }
 
+impl Policy {
+    /// Services are called however often they fail: what is disabled is so all the same.
+    pub const NEVER: Self =
+        Self { threshold: u32::MAX, failure_rate: 1.0, window: Duration::from_secs(60), open_for: Duration::ZERO };
+}
+
 /// How a circuit is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "status", rename_all = "snake_case")]
@@ -36,6 +42,12 @@ pub enum Condition {
     },
     /// One call at a time probes it.
     HalfOpen,
+    /// It has said that it will never answer. Nobody calls it until somebody closes the circuit, or it is configured
+    /// otherwise.
+    Disabled {
+        /// The hash of what is configured of it.
+        configuration: u64,
+    },
 }
 
 impl Condition {
@@ -45,6 +57,7 @@ impl Condition {
             Self::Closed => "closed",
             Self::Open { .. } => "open",
             Self::HalfOpen => "half_open",
+            Self::Disabled { .. } => "disabled",
         }
     }
 }
@@ -100,7 +113,7 @@ impl Circuit {
     pub fn observe(&mut self, failed: bool, now: Timestamp) -> Option<Condition> {
         match self.condition {
             // A call that was under way when it opened says nothing about now.
-            Condition::Open { .. } => None,
+            Condition::Open { .. } | Condition::Disabled { .. } => None,
             Condition::HalfOpen if failed => Some(self.open(now)),
             Condition::HalfOpen => Some(self.close()),
             Condition::Closed => {
@@ -130,6 +143,14 @@ impl Circuit {
         let was_closed = self.condition == Condition::Closed;
         let closed = self.close();
         (!was_closed).then_some(closed)
+    }
+
+    /// It will never answer as it is configured. Gives the new condition, if it is another.
+    pub fn disable(&mut self, configuration: u64) -> Option<Condition> {
+        let disabled = Condition::Disabled { configuration };
+        self.parts.clear();
+        let before = std::mem::replace(&mut self.condition, disabled);
+        (before != disabled).then_some(disabled)
     }
 
     fn open(&mut self, now: Timestamp) -> Condition {
@@ -205,6 +226,17 @@ mod tests {
         assert_eq!(circuit.tick(at(124)), Some(Condition::HalfOpen));
         assert_eq!(circuit.observe(false, at(125)), Some(Condition::Closed));
         assert_eq!(circuit.observe(true, at(126)), None, "what failed before is forgotten");
+    }
+
+    #[test]
+    fn what_is_disabled_is_so_until_somebody_closes_it() {
+        let mut circuit = after(&[-1]);
+        let disabled = Condition::Disabled { configuration: 7 };
+        assert_eq!(circuit.disable(7), Some(disabled));
+        assert_eq!(circuit.disable(7), None);
+        assert_eq!((circuit.observe(false, at(2)), circuit.observe(true, at(2))), (None, None));
+        assert_eq!((circuit.tick(at(1_000)), circuit.condition()), (None, disabled));
+        assert_eq!(circuit.reset(), Some(Condition::Closed));
     }
 
     #[test]

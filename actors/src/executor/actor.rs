@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 use super::attempts::{Attempts, Flight, Job, State, notebook};
 use super::child;
-use super::circuits::Call;
+use super::circuits::{Call, OfAttempt};
 use super::deaths::Suspect;
 use super::decide::{Decision, Execute, Happening, Moment, decide};
 use super::live::{InHand, Live};
@@ -273,10 +273,12 @@ impl Executor {
     }
 
     fn execute(&mut self, run: RunId, execute: Execute, flight: Flight) {
-        let Execute { step, attempt, look, serial, key, with, .. } = execute;
-        let Some(step) = self.live.get(&run).and_then(|live| live.definition.step(&step)) else { return };
+        let Execute { step, attempt, look, serial, key, with, until } = execute;
+        let Some(live) = self.live.get(&run) else { return };
+        let Some(step) = live.definition.step(&step) else { return };
         let Some(action) = self.shared.actions.get(step.action.as_str()) else { return };
         let Ok(doors) = self.shared.executors.of(&self.workflow) else { return };
+        let (breakers, clock) = (self.shared.breakers.clone(), Arc::clone(&self.shared.clock));
         let attempt = Attempt {
             run,
             step: step.name.clone(),
@@ -287,6 +289,8 @@ impl Executor {
             written: step.written.clone(),
             timeout: step.timeout,
             notebook: notebook(self.shared.executors.clone(), self.workflow.clone(), run, serial),
+            earlier: live.progress.earlier(&step.name),
+            circuits: Arc::new(OfAttempt { breakers, clock, until }),
         };
         let job = if look { Job::Look } else { Job::Execute };
         self.attempts.begin(action, (job, attempt), flight, doors.ended);

@@ -9,7 +9,7 @@ use super::actor::Executor;
 use super::decide::{Execute, Happening};
 use super::messages::CircuitMoved;
 use super::outages::observed;
-use super::port::Outcome;
+use super::port::{Circuits, Outcome, Passage, Working};
 use crate::circuit_breaker::actor::Breakers;
 use crate::ids::RunId;
 use crate::mailbox::Letter;
@@ -37,6 +37,36 @@ impl Drop for Call {
         if !self.is_made {
             self.breakers.board.ended(self.services, self.until, self.clock.now());
         }
+    }
+}
+
+/// What an attempt sees of circuits, and tells them.
+pub(super) struct OfAttempt {
+    pub(super) breakers: Breakers,
+    pub(super) clock: SharedClock,
+    /// When it is dropped if it has not ended.
+    pub(super) until: Timestamp,
+}
+
+impl Circuits for OfAttempt {
+    fn enter(&self, service: &str) -> Passage {
+        self.breakers.board.enter(service, self.until, self.clock.now())
+    }
+
+    fn ended(&self, service: &str, failed: Option<bool>) -> Working<()> {
+        let (breakers, now, until) = (self.breakers.clone(), self.clock.now(), self.until);
+        let service = service.to_owned();
+        Box::pin(async move {
+            if let Some(failed) = failed {
+                breakers.observe(&service, failed).await;
+            }
+            breakers.board.ended(&[&service], until, now);
+        })
+    }
+
+    fn disable(&self, service: &str, reason: String) -> Working<()> {
+        let (breakers, service) = (self.breakers.clone(), service.to_owned());
+        Box::pin(async move { breakers.disable(&service, reason).await })
     }
 }
 

@@ -121,7 +121,8 @@ pub struct Failure {
     /// The service that failed, of an action that calls several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<String>,
-    /// Whether nothing was sent because our own limit held it back: that uses up no attempt of a step's budget.
+    /// Whether nothing was done because a limit held it back, one of ours, or of a provider that says until when: that uses
+    /// up no attempt of a step's budget.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unsent: bool,
     /// Whether trying it is what does harm: each attempt fell, or the process died of it.
@@ -147,16 +148,18 @@ impl Failure {
         self
     }
 
-    /// The same, and it was not sent.
+    /// The same, and a limit held it back.
     #[must_use]
     pub fn unsent(mut self) -> Self {
         self.unsent = true;
         self
     }
 
-    /// How many attempts of a step's budget it uses up.
+    /// How many attempts of a step's budget it uses up: none when nothing was sent, or when a provider has done nothing and
+    /// says from when on it will.
     pub fn costs(&self) -> u32 {
-        u32::from(!self.unsent)
+        let is_told_when = self.class == ErrorClass::RateLimit && self.retry_after_ms.is_some() && !self.in_doubt;
+        u32::from(!self.unsent && !is_told_when)
     }
 
     /// The same, and trying it is what does harm.
@@ -190,6 +193,15 @@ mod tests {
         for class in ErrorClass::ALL {
             assert_eq!(serde_json::to_value(class).unwrap(), class.name());
         }
+    }
+
+    #[test]
+    fn whoever_is_told_when_to_come_again_loses_nothing() {
+        let limited = || Failure::new(ErrorClass::RateLimit, "x");
+        let second = Duration::from_secs(1);
+        assert_eq!((limited().costs(), limited().retry_after(second).costs(), limited().unsent().costs()), (1, 0, 0));
+        assert_eq!(limited().retry_after(second).in_doubt().costs(), 1, "it may have been done");
+        assert_eq!(Failure::new(ErrorClass::ServiceUnavailable, "x").retry_after(second).costs(), 1);
     }
 
     #[test]

@@ -75,6 +75,7 @@ impl Next<'_> {
             Ok(Success::Done(output)) => self.done(step, attempt, output.clone(), false),
             Ok(Success::Waiting { keys, output }) => self.bind(step, attempt, keys, output.clone()),
             Ok(Success::Superseded(reason)) => self.superseded(step, attempt, reason),
+            Ok(Success::InDoubt { why, .. }) => self.park(step, attempt, why.clone()),
             Err(failure) => self.look_again(step, attempt, failure),
         }
     }

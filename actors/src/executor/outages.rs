@@ -44,7 +44,7 @@ pub fn culprit<'a>(services: &[&'a str], failure: &'a Failure) -> Option<&'a str
 }
 
 /// What the end of an attempt says of the services that it calls: whether each has failed. Of those that are
-/// left out it says nothing.
+/// left out it says nothing: of those that an action calls in parts of its work it has told them itself.
 pub fn observed(services: &[&str], outcome: &Outcome) -> Vec<(String, bool)> {
     match outcome {
         Ok(_) => services.iter().map(|service| ((*service).to_owned(), false)).collect(),
@@ -55,7 +55,8 @@ pub fn observed(services: &[&str], outcome: &Outcome) -> Vec<(String, bool)> {
                 ErrorClass::RateLimit | ErrorClass::Temporary | ErrorClass::Internal => return Vec::new(),
                 _ => false,
             };
-            culprit(services, failure).map(|service| (service.to_owned(), failed)).into_iter().collect()
+            let culprit = culprit(services, failure).filter(|service| services.contains(service));
+            culprit.map(|service| (service.to_owned(), failed)).into_iter().collect()
         }
     }
 }
@@ -85,6 +86,7 @@ mod tests {
         check(one, Err(failure(ErrorClass::Network)), &[("github", true)]);
         check(both, Err(failure(ErrorClass::Network)), &[]);
         check(both, Err(failure(ErrorClass::Timeout).of("claude")), &[("claude", true)]);
+        check(one, Err(failure(ErrorClass::Network).of("part")), &[]);
         check(one, Err(failure(ErrorClass::NotFound)), &[("github", false)]);
         check(one, Err(failure(ErrorClass::RateLimit)), &[]);
         check(one, Err(failure(ErrorClass::Internal)), &[]);

@@ -26,7 +26,7 @@ pub fn of_falls(before: Tries, failure: Failure) -> Failure {
 impl Next<'_> {
     /// The process died with the attempt in flight, and with no other.
     pub(super) fn died_alone(&mut self, step: &Step, attempt: u32) {
-        if step.on_doubt != OnDoubt::Repeat {
+        if step.on_doubt != OnDoubt::Repeat && !step.resumes {
             return self.recovered(step, attempt);
         }
         self.unblock();

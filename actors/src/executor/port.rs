@@ -13,6 +13,7 @@ use super::failure::{ErrorClass, Failure};
 pub use super::parameter::{Accepts, Misfit, Parameter, Written};
 use crate::event::{Event, EventMeta};
 use crate::ids::RunId;
+use crate::time::Timestamp;
 
 /// What may be done about an attempt of which nobody knows whether its effect happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -134,6 +135,14 @@ pub enum Success {
     Superseded(String),
     /// It was looked for, and has not happened.
     Absent,
+    /// All was done that could be, and of a part of it nobody knows whether it has happened: what follows is the step's
+    /// `on_doubt`. Only of an action that [goes on](Action::resumes) from its notes.
+    InDoubt {
+        /// What later steps see if that is taken as done.
+        output: Json,
+        /// What nobody knows, in words.
+        why: String,
+    },
 }
 
 /// What an attempt ends with.
@@ -164,6 +173,75 @@ pub struct Attempt {
     pub timeout: Duration,
     /// Where it writes down what must be found after a crash.
     pub notebook: Notebook,
+    /// What the attempts before it wrote down.
+    pub earlier: Earlier,
+    /// The circuits of the [parts](Action::parts) of its work.
+    pub circuits: Arc<dyn Circuits>,
+}
+
+/// What the attempts at a step wrote down that was not done since then.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Earlier {
+    /// Their notes, in order.
+    pub notes: Vec<Json>,
+    /// An operator knows so many of them, and has ruled that what is in doubt by them has not happened, or is done again.
+    pub ruled: usize,
+}
+
+/// A service that is called in a part of an action's work only. What cannot be done there does not keep the rest from
+/// being done: the action looks at its circuit itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// The service.
+    pub service: String,
+    /// The hash of what is configured of it: one that was disabled is called again when that is another.
+    pub configuration: u64,
+}
+
+/// Whether a service may be called now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Passage {
+    /// It may.
+    Passes,
+    /// It is given a rest.
+    Rests {
+        /// Until then, or somewhat longer.
+        until: Timestamp,
+    },
+    /// It is called no more.
+    Disabled {
+        /// Why, in words.
+        reason: String,
+    },
+}
+
+/// The circuits of services that an attempt calls one by one.
+pub trait Circuits: Send + Sync {
+    /// Whether this one may be called. Whoever may, calls it and says how that [ended](Self::ended).
+    fn enter(&self, service: &str) -> Passage;
+
+    /// How a call of it has ended: whether it has failed, or that nothing can be said.
+    fn ended(&self, service: &str, failed: Option<bool>) -> Working<()>;
+
+    /// It has said that it will never answer as it is configured.
+    fn disable(&self, service: &str, reason: String) -> Working<()>;
+}
+
+/// Circuits that nobody watches: every call passes.
+pub struct Unwatched;
+
+impl Circuits for Unwatched {
+    fn enter(&self, _: &str) -> Passage {
+        Passage::Passes
+    }
+
+    fn ended(&self, _: &str, _: Option<bool>) -> Working<()> {
+        Box::pin(std::future::ready(()))
+    }
+
+    fn disable(&self, _: &str, _: String) -> Working<()> {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// Makes a note of the attempt durable.
@@ -218,6 +296,19 @@ pub trait Action: Send + Sync + 'static {
     fn look(&self, attempt: Attempt) -> Working<Outcome> {
         let message = format!("`{}` cannot look whether it has happened", attempt.step);
         Box::pin(std::future::ready(Err(Failure::new(ErrorClass::Internal, message))))
+    }
+
+    /// Whether what is interrupted goes on from the [notes](Attempt::earlier) of the attempts before: each part of it that
+    /// has left stands there, and none of them is done again. Then an attempt that was cut off, or whose time was up, is
+    /// made again, also of the class [`EffectClass::Once`], and it is the action that says what is
+    /// [in doubt](Success::InDoubt).
+    fn resumes(&self) -> bool {
+        false
+    }
+
+    /// The services that it calls in parts of its work only, as this process is configured.
+    fn parts(&self) -> Vec<Part> {
+        Vec::new()
     }
 
     /// How long after an attempt its effect can be seen, if it has happened.

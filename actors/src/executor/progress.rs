@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::failure::ErrorClass;
+use super::port::Earlier;
 pub use super::step_state::{Flying, Pause, StepState, Tries};
 pub use super::steps::Steps;
 use crate::run::{Entry, Ruling, RunRecord, RunStatus, Unclear, What};
@@ -23,6 +24,8 @@ pub struct Progress {
     keys: BTreeMap<String, u32>,
     /// Steps of which an attempt may have had its effect that is known of none: done again, they keep their key.
     doubtful: BTreeSet<String>,
+    /// What the attempts at a step wrote down, as long as that is not done.
+    noted: BTreeMap<String, Earlier>,
     /// When the first attempt was made under the key that a step has, of those that are called back.
     asked_at: BTreeMap<String, Timestamp>,
     /// It begins then at the soonest.
@@ -89,6 +92,7 @@ impl Progress {
             generation: 0,
             keys: BTreeMap::new(),
             doubtful: BTreeSet::new(),
+            noted: BTreeMap::new(),
             asked_at: BTreeMap::new(),
             begins_at,
             since: started_at,
@@ -123,6 +127,7 @@ impl Progress {
         self.revision += 1;
         self.blame(&entry.what);
         self.doubt(entry);
+        self.note(&entry.what);
         match &entry.what {
             What::Begun { may_take_ms } => {
                 self.left = Some(Duration::from_millis(*may_take_ms));
@@ -177,6 +182,29 @@ impl Progress {
             }
             _ => {}
         }
+    }
+
+    /// Remembers what attempts wrote down. What has failed goes on from there when it is begun again, also in another
+    /// generation; what is done and is done again begins anew.
+    fn note(&mut self, what: &What) {
+        match what {
+            What::Noted { step, note, .. } => self.noted.entry(step.clone()).or_default().notes.push(note.clone()),
+            What::Succeeded { step, .. }
+            | What::Waiting { step, .. }
+            | What::Skipped { step, .. }
+            | What::Decided { step, ruling: Ruling::Done { .. }, .. } => _ = self.noted.remove(step),
+            What::Decided { step, .. } => {
+                if let Some(noted) = self.noted.get_mut(step) {
+                    noted.ruled = noted.notes.len();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// What the attempts at a step wrote down that is not done.
+    pub fn earlier(&self, step: &str) -> Earlier {
+        self.noted.get(step).cloned().unwrap_or_default()
     }
 
     /// Since when a step may be called back under the key that it has, if it was attempted.

@@ -153,20 +153,36 @@ impl Next<'_> {
                 let message = "the action says that it was looked for, and nobody has looked";
                 self.give_up(step, attempt, Failure::new(ErrorClass::Internal, message));
             }
+            Ok(Success::InDoubt { output, why }) => self.in_part(step, attempt, output, why),
+            Err(failure) if step.resumes => self.failed(step, attempt, failure),
             Err(failure) => match step.on_doubt {
                 OnDoubt::AssumeDone if failure.in_doubt => self.assume_done(step, attempt, &failure.to_string()),
                 OnDoubt::Park if failure.in_doubt => self.park(step, attempt, failure.to_string()),
-                OnDoubt::AssumeDone | OnDoubt::Park | OnDoubt::Repeat => match self.outage_of(step, failure) {
-                    Some(service) => {
-                        let unclear = self.is_unclear(step, failure).then_some(Unclear::Repeat);
-                        self.hold(step, service, Some((attempt, failure.clone())), unclear);
-                    }
-                    None if self.is_unclear(step, failure) => self.look_after(step, attempt, failure.clone()),
-                    None => self.retry(step, attempt, failure.clone()),
-                },
+                OnDoubt::AssumeDone | OnDoubt::Park | OnDoubt::Repeat => self.failed(step, attempt, failure),
             },
         }
         self.go_on(true);
+    }
+
+    /// An attempt has failed, and what is in doubt of it nobody need rule about.
+    fn failed(&mut self, step: &Step, attempt: u32, failure: &Failure) {
+        match self.outage_of(step, failure) {
+            Some(service) => {
+                let unclear = self.is_unclear(step, failure).then_some(Unclear::Repeat);
+                self.hold(step, service, Some((attempt, failure.clone())), unclear);
+            }
+            None if self.is_unclear(step, failure) => self.look_after(step, attempt, failure.clone()),
+            None => self.retry(step, attempt, failure.clone()),
+        }
+    }
+
+    /// Nobody knows whether a part of it has happened, and the rest has.
+    fn in_part(&mut self, step: &Step, attempt: u32, output: &Json, why: &str) {
+        match step.on_doubt {
+            OnDoubt::AssumeDone => self.done(step, attempt, output.clone(), true),
+            OnDoubt::Park => self.park(step, attempt, why.to_owned()),
+            OnDoubt::Repeat => self.retry(step, attempt, Failure::new(ErrorClass::Temporary, why).in_doubt()),
+        }
     }
 
     /// The process ended with the attempt in flight.
@@ -177,9 +193,10 @@ impl Next<'_> {
     }
 
     /// Nobody knows whether the effect of the attempt happened. Its class and the step's `on_doubt`
-    /// decide, and nothing else.
+    /// decide, and nothing else; of what goes on from its notes the next attempt says first what is in doubt.
     pub(super) fn doubt(&mut self, step: &Step, attempt: u32, why: &str) {
         match step.on_doubt {
+            _ if step.resumes => self.interrupt(step, attempt, false),
             OnDoubt::Repeat => self.interrupt(step, attempt, false),
             OnDoubt::AssumeDone => self.assume_done(step, attempt, why),
             OnDoubt::Park => self.park(step, attempt, why.to_owned()),

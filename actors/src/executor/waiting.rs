@@ -107,7 +107,9 @@ impl Next<'_> {
                 let (step, output) = (step.name.clone(), output.clone());
                 self.write(What::Succeeded { step, attempt, output, assumed: false, event });
             }
-            Ok(Success::Superseded(_) | Success::Absent) => self.ended(step, attempt, outcome),
+            Ok(Success::Superseded(_) | Success::Absent | Success::InDoubt { .. }) => {
+                self.ended(step, attempt, outcome)
+            }
             // Of a run that has ended so: doing it again could do something twice.
             Err(failure) if failure.in_doubt => self.park(step, attempt, failure.to_string()),
             Err(failure) => self.retry(step, attempt, failure.clone()),

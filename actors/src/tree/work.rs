@@ -1,6 +1,6 @@
 //! The part of the tree that lives on the work thread: what drives runs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio::sync::Notify;
@@ -10,8 +10,9 @@ use super::{Ports, TABLE};
 use crate::auditor::actor::{Auditor, Findings, Tools};
 use crate::catch_up::actor::{self as catch_up, CatchUp};
 use crate::catch_up::watched::Watches;
-use crate::circuit_breaker::actor::{self as circuit_breaker, Breakers, CircuitBreaker};
+use crate::circuit_breaker::actor::{self as circuit_breaker, Breakers, CircuitBreaker, Doors};
 use crate::circuit_breaker::board::Board;
+use crate::circuit_breaker::circuit::{Condition, Policy};
 use crate::dead_letter::actor::{self as dead_letter, DeadLetterDoors, DeadLetters};
 use crate::dispatcher::actor::{Dispatcher, Lost};
 use crate::event_log::actor::LogDoor;
@@ -165,11 +166,15 @@ impl StartWork {
         DeadLetterDoors { one: mailbox.door(), many: mailbox.door(), dismiss: mailbox.door() }
     }
 
-    /// One for each service that an action calls.
+    /// One for each service that an action calls, with the hash of what is configured of it. When no circuit is to open
+    /// there are those only that may be disabled.
     fn start_breakers(&self, row: &'static Row) -> Breakers {
         let Ports { circuits, actions, clock, .. } = &self.ports;
-        let Some(policy) = *circuits else { return Breakers::default() };
-        let services: BTreeSet<&str> = actions.values().flat_map(|action| action.info().services).copied().collect();
+        let services = actions.values().filter(|_| circuits.is_some()).flat_map(|action| action.info().services);
+        let mut services: BTreeMap<String, u64> = services.map(|service| ((*service).to_owned(), 0)).collect();
+        let parts = actions.values().flat_map(|action| action.parts());
+        services.extend(parts.map(|part| (part.service, part.configuration)));
+        let policy = circuits.unwrap_or(Policy::NEVER);
         let (board, executors) = (self.board.clone(), self.executors.clone());
         let told = Arc::clone(&self.supervisor.on_given_up);
         let forget = (board.clone(), executors.clone());
@@ -187,10 +192,11 @@ impl StartWork {
             executors,
             clock: Arc::clone(clock),
         };
-        let start = |service: &str| {
-            let breaker = CircuitBreaker::new(service, shared.clone());
-            let mailbox = supervisor.supervise(row, service, breaker);
-            (service.to_owned(), (mailbox.door(), mailbox.door(), mailbox.door()))
+        let start = |(service, configuration): (String, u64)| {
+            let breaker = CircuitBreaker::new(&service, configuration, shared.clone());
+            let mailbox = supervisor.supervise(row, &service, breaker);
+            let (observe, reset, disable, count) = (mailbox.door(), mailbox.door(), mailbox.door(), mailbox.door());
+            (service, Doors { observe, reset, disable, count })
         };
         Breakers::new(services.into_iter().map(start).collect(), board)
     }
@@ -219,10 +225,10 @@ impl StartWork {
 /// How circuits were left.
 pub(super) async fn board(ports: &Ports) -> Result<Board, StoreError> {
     let board = Board::default();
-    if ports.circuits.is_none() {
-        return Ok(board);
-    }
-    ports.store.breakers().await?.into_iter().for_each(|record| board.show(record));
+    // Those that opened when circuits still did stop nobody any more.
+    let counts = |condition| ports.circuits.is_some() || matches!(condition, Condition::Disabled { .. });
+    let left = ports.store.breakers().await?.into_iter().filter(|record| counts(record.condition));
+    left.for_each(|record| board.show(record));
     Ok(board)
 }
 

@@ -51,6 +51,13 @@ impl Does<'_> {
         }
     }
 
+    fn resumes(&self) -> bool {
+        match self {
+            Self::Engine(_) => false,
+            Self::Action(action) => action.resumes(),
+        }
+    }
+
     fn settles(&self) -> Duration {
         match self {
             Self::Engine(_) => Duration::ZERO,
@@ -257,6 +264,7 @@ impl<'a> Compiler<'a> {
         let on_failure = spec.on_failure.clone();
         let (class, services, settles) = (effect.class, action.info().services, action.settles());
         let dispensable = if spec.optional { self.lacks(spec, &written) } else { None };
+        let resumes = action.resumes();
         Some(Step {
             name: spec.name.clone(),
             action: spec.action.clone(),
@@ -264,6 +272,7 @@ impl<'a> Compiler<'a> {
             retry,
             class,
             on_doubt,
+            resumes,
             settles,
             needs,
             on_failure,

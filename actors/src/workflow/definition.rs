@@ -120,6 +120,8 @@ pub struct Step {
     pub class: EffectClass,
     /// What happens in doubt.
     pub on_doubt: OnDoubt,
+    /// Whether an attempt that was cut off is made again and goes on from what was noted.
+    pub resumes: bool,
     /// How long after an attempt its effect can be seen, if it is to be looked for.
     pub settles: Duration,
     /// The steps that come right before it.

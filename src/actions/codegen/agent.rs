@@ -24,6 +24,9 @@ pub const MODEL: Parameter = Parameter { name: "model", accepts: Accepts::Option
 pub const AGENT_TYPE: Parameter =
     Parameter { name: "agent_type", accepts: Accepts::OneOf(&AGENT_TYPES), default: Some("") };
 
+/// What the agent run is for, such as a ticket: others can be looked for by that. Empty for nothing.
+pub const SUBJECT: Parameter = Parameter { name: "subject", accepts: Accepts::OptionalText, default: Some("") };
+
 /// The agents that Codegen has.
 static AGENT_TYPES: [&str; 3] = ["", "codegen", "claude_code"];
 
@@ -101,7 +104,7 @@ fn failed(run_id: u64, status: &str, said: &str, web_url: Option<&str>) -> Failu
     Failure::new(ErrorClass::RunFailed, format!("the agent run {run_id} ended as {status}: {said}{at}"))
 }
 
-fn shown(run: &AgentRun) -> Json {
+pub(super) fn shown(run: &AgentRun) -> Json {
     serde_json::to_value(run).unwrap_or_default()
 }
 

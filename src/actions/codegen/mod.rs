@@ -2,5 +2,7 @@
 //! asked, whichever is first.
 
 pub mod agent;
+pub mod await_codegen;
+pub mod begin_codegen;
 pub mod trigger_codegen;
 pub mod trigger_codegen_fix;

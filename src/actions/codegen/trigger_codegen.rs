@@ -11,15 +11,21 @@ use pointsman_actors::executor::port::{
 };
 use serde_json::Value as Json;
 
-use super::agent::{self, AGENT_TYPE, MODEL, NOT_CONFIGURED, REPOSITORY, SERVICES, WAITS};
+use super::agent::{self, AGENT_TYPE, MODEL, NOT_CONFIGURED, REPOSITORY, SERVICES, SUBJECT, WAITS};
 use crate::actions::with::With;
-use crate::integrations::codegen::{Codegen, NewRun};
+use crate::integrations::codegen::{AgentRun, Codegen, NewRun};
 
 static INFO: ActionInfo = ActionInfo {
     name: "trigger_codegen",
     class: EffectClass::Probe,
     on_doubt: OnDoubt::Repeat,
-    parameters: &[Parameter { name: "prompt", accepts: Accepts::Text, default: None }, REPOSITORY, MODEL, AGENT_TYPE],
+    parameters: &[
+        Parameter { name: "prompt", accepts: Accepts::Text, default: None },
+        REPOSITORY,
+        SUBJECT,
+        MODEL,
+        AGENT_TYPE,
+    ],
     timeout: None,
     waits: Some(WAITS),
     services: SERVICES,
@@ -50,8 +56,9 @@ impl Action for TriggerCodegen {
         let codegen = self.codegen.clone();
         Box::pin(async move {
             let codegen = codegen.ok_or_else(agent::not_configured)?;
-            let prompt = With(&attempt.with).text("prompt")?;
-            create(&codegen, prompt, None, &attempt).await
+            let with = With(&attempt.with);
+            let (prompt, subject) = (with.text("prompt")?, with.text_or_empty("subject")?);
+            create(&codegen, prompt, subject, &attempt).await.map(|run| agent::begun(&run))
         })
     }
 
@@ -74,19 +81,19 @@ impl Action for TriggerCodegen {
     }
 }
 
-/// Begins a new run, for a subject if it has one.
+/// Begins a new run, for a subject unless that is empty.
 pub(super) async fn create(
     codegen: &Codegen,
     prompt: String,
-    subject: Option<String>,
+    subject: String,
     attempt: &Attempt,
-) -> Result<Success, Failure> {
+) -> Result<AgentRun, Failure> {
     let with = With(&attempt.with);
     let repo_id = codegen.repository(&with.text("repository")?).await?;
     let chosen = |text: String| Some(text).filter(|text| !text.is_empty());
     let (model, agent_type) = (chosen(with.text_or_empty("model")?), chosen(with.text_or_empty("agent_type")?));
-    let run = codegen.create(&NewRun { prompt, repo_id, model, agent_type, subject }, &attempt.key).await?;
-    Ok(agent::begun(&run))
+    let run = NewRun { prompt, repo_id, model, agent_type, subject: chosen(subject) };
+    codegen.create(&run, &attempt.key).await
 }
 
 /// Looks for the run that a former attempt may have begun.

@@ -72,7 +72,7 @@ impl Action for TriggerCodegenFix {
                 Some(run_id) => Ok(agent::begun(&codegen.resume(run_id, &prompt, &attempt.key).await?)),
                 None => {
                     bounded(&codegen, &subject, with.number("at_most")?).await?;
-                    create(&codegen, prompt, Some(subject), &attempt).await
+                    create(&codegen, prompt, subject, &attempt).await.map(|run| agent::begun(&run))
                 }
             }
         })

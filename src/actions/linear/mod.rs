@@ -21,7 +21,8 @@ use crate::integrations::linear::Linear;
 const LINEAR: &str = "linear";
 
 /// Why nothing can be done without Linear.
-const NOT_CONFIGURED: &str = "Linear is not configured; set LINEAR_API_KEY";
+const NOT_CONFIGURED: &str =
+    "Linear is not configured; set LINEAR_API_KEY, or LINEAR_CLIENT_ID and LINEAR_CLIENT_SECRET";
 
 /// The ticket, taken from the run's input unless the step says otherwise: its id, or `ENG-45`.
 const ISSUE: Parameter = Parameter { name: "issue", accepts: Accepts::Text, default: Some("{{ input.issue }}") };

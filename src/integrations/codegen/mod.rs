@@ -5,7 +5,6 @@
 //! The token goes into one header and nowhere else.
 
 pub mod agent_run;
-mod pace;
 mod refusal;
 
 use std::collections::BTreeMap;
@@ -20,9 +19,9 @@ use reqwest::{Client, Method};
 use serde_json::{Map, Value as Json, json};
 
 use super::http::{self, Answer};
+use super::pace::Pace;
 use crate::config::settings::SecretText;
 pub use agent_run::{AgentRun, Standing};
-use pace::Pace;
 use refusal::refused;
 
 /// Documented: 10 agent runs may be created, or resumed, a minute.
@@ -47,7 +46,7 @@ const KEY: &str = "pointsman_key";
 /// The field that holds what a run works on.
 const SUBJECT: &str = "pointsman_subject";
 
-/// Pages of runs among which those of a subject are counted: what is older has nothing to do with what goes on now.
+/// Pages of runs among which those of a subject are looked for: what is older has nothing to do with what goes on now.
 const COUNTED_PAGES: usize = 3;
 
 /// What the configuration says of Codegen.
@@ -167,16 +166,30 @@ impl Codegen {
 
     /// How many of the newest agent runs were begun for `subject`.
     pub async fn count(&self, subject: &str) -> Result<u64, Failure> {
-        let is_its = |run: &&Json| run.pointer(&format!("/metadata/{SUBJECT}")).and_then(Json::as_str) == Some(subject);
         let mut found = 0;
         for page in 0..COUNTED_PAGES {
             let (runs, is_last) = self.page("/agent/runs", page).await?;
-            found += runs.iter().filter(is_its).count() as u64;
+            found += runs.iter().filter(|run| is_for(run, subject)).count() as u64;
             if is_last {
                 break;
             }
         }
         Ok(found)
+    }
+
+    /// The newest agent run for `subject` that is at work, if there is one.
+    pub async fn at_work(&self, subject: &str) -> Result<Option<AgentRun>, Failure> {
+        for page in 0..COUNTED_PAGES {
+            let (runs, is_last) = self.page("/agent/runs", page).await?;
+            let mut its = runs.iter().filter(|run| is_for(run, subject)).filter_map(AgentRun::read);
+            if let Some(found) = its.find(|run| run.standing() == Standing::AtWork) {
+                return Ok(Some(found));
+            }
+            if is_last {
+                break;
+            }
+        }
+        Ok(None)
     }
 
     /// The number that Codegen gives a repository, by its full name.
@@ -251,6 +264,11 @@ impl Codegen {
         }
         json_of(&what, &method, &answer)
     }
+}
+
+/// Whether an agent run, as a list shows it, was begun for `subject`.
+fn is_for(run: &Json, subject: &str) -> bool {
+    run.pointer(&format!("/metadata/{SUBJECT}")).and_then(Json::as_str) == Some(subject)
 }
 
 fn json_of(what: &str, method: &Method, answer: &Answer) -> Result<Json, Failure> {

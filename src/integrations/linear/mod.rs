@@ -6,25 +6,29 @@
 
 pub mod documents;
 pub mod issue;
+mod kept;
 pub mod limits;
+pub mod oauth;
 pub mod refusal;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use pointsman_actors::executor::failure::{ErrorClass, Failure};
 use pointsman_actors::time::SharedClock;
-use reqwest::Client;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::{Client, RequestBuilder};
 use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 
-use super::http;
+use super::http::{self, Answer};
 use crate::config::settings::SecretText;
 use documents::Document;
 use issue::{Issue, Made, Nodes, Person, Standing, State};
 use limits::Limits;
+use oauth::OAuth;
+pub use oauth::OAuthSettings;
 
 /// How tokens of OAuth begin; they are carried as RFC 6750 says. Anything else is a personal key, such as
 /// `lin_api_…`, and is carried as it is (linear.app/developers, "GraphQL").
@@ -33,11 +37,26 @@ const OAUTH: &str = "lin_oauth_";
 /// Where a pull request is that Linear follows by itself.
 const GITHUB: &str = "https://github.com/";
 
-/// Linear, with a key.
+/// What is shown to Linear.
+#[derive(Clone, Debug)]
+pub enum LinearCredential {
+    /// A personal key, or a token of OAuth that somebody else replaces.
+    Key(SecretText),
+    /// An app of OAuth, whose tokens are got when they are needed.
+    App(OAuthSettings),
+}
+
+/// The same, ready to be shown.
+enum Shown {
+    Key(HeaderValue),
+    App(Arc<OAuth>),
+}
+
+/// Linear, with a key or an app.
 pub struct Linear {
     http: Client,
     url: String,
-    authorization: HeaderValue,
+    shown: Shown,
     clock: SharedClock,
     limits: Mutex<Limits>,
 }
@@ -54,11 +73,12 @@ pub struct Link<'a> {
 
 impl Linear {
     /// The API at `url`.
-    pub fn new(http: Client, url: &str, key: &SecretText, clock: SharedClock) -> Self {
-        let mut authorization =
-            HeaderValue::from_str(&credential(key.expose())).unwrap_or_else(|_| HeaderValue::from_static(""));
-        authorization.set_sensitive(true);
-        Self { http, url: url.to_owned(), authorization, clock, limits: Mutex::default() }
+    pub fn new(http: Client, url: &str, credential: LinearCredential, clock: SharedClock) -> Self {
+        let shown = match credential {
+            LinearCredential::Key(key) => Shown::Key(header(&carried(key.expose()))),
+            LinearCredential::App(app) => Shown::App(Arc::new(OAuth::new(http.clone(), app, Arc::clone(&clock)))),
+        };
+        Self { http, url: url.to_owned(), shown, clock, limits: Mutex::default() }
     }
 
     /// A ticket, by its id or by what people call it.
@@ -161,14 +181,16 @@ impl Linear {
             return Err(Failure::new(ErrorClass::RateLimit, message).retry_after(pause));
         }
         let body = json!({ "query": document.text, "operationName": document.name, "variables": variables });
-        let mut request = self.http.post(&self.url).header(AUTHORIZATION, self.authorization.clone()).json(&body);
+        let mut request = self.http.post(&self.url).json(&body);
         if let Some(key) = key {
             // Linear does not look at it; whoever reads a proxy's log does.
             request = request.header("x-idempotency-key", key);
         }
-        let answer = http::send_as(&what, document.changes, request, http::LARGEST_ANSWER).await?;
+        let (answer, judged) = match &self.shown {
+            Shown::Key(key) => self.ask(document, request.header(AUTHORIZATION, key.clone())).await?,
+            Shown::App(app) => self.ask_as(app, document, &request).await?,
+        };
         let now = self.clock.now();
-        let judged = refusal::judge(document, &answer, now);
         let refused = match &judged {
             Err(Failure { class: ErrorClass::RateLimit, retry_after_ms, .. }) => {
                 retry_after_ms.map(Duration::from_millis)
@@ -179,13 +201,54 @@ impl Linear {
         serde_json::from_value(judged?).map_err(|error| misread(document, &error.to_string()))
     }
 
+    /// Asks as an app. A token that has worked and is refused is replaced once: it was taken back.
+    async fn ask_as(&self, app: &Arc<OAuth>, document: &Document, request: &RequestBuilder) -> Result<Asked, Failure> {
+        for may_replace in [true, false] {
+            let token = app.token().await?;
+            let request = request.try_clone().map(|request| request.header(AUTHORIZATION, token.authorization()));
+            let request = request.ok_or_else(|| Failure::new(ErrorClass::Internal, "a request cannot be repeated"))?;
+            let (answer, judged) = self.ask(document, request).await?;
+            let is_refused = matches!(&judged, Err(Failure { class: ErrorClass::Authentication, .. }));
+            if !is_refused {
+                token.works();
+            } else if app.refused(&token).await && may_replace {
+                continue;
+            }
+            return Ok((answer, judged.map_err(of_app)));
+        }
+        Err(Failure::new(ErrorClass::Authentication, "Linear: the token was refused twice"))
+    }
+
+    async fn ask(&self, document: &Document, request: RequestBuilder) -> Result<Asked, Failure> {
+        let what = format!("Linear, {}", document.name);
+        let answer = http::send_as(&what, document.changes, request, http::LARGEST_ANSWER).await?;
+        let judged = refusal::judge(document, &answer, self.clock.now());
+        Ok((answer, judged))
+    }
+
     fn limits(&self) -> std::sync::MutexGuard<'_, Limits> {
         self.limits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+/// An answer, and what it means.
+type Asked = (Answer, Result<Json, Failure>);
+
+/// What is said of keys is meant of the app.
+fn of_app(failure: Failure) -> Failure {
+    let message = failure.message.replace("the key in LINEAR_API_KEY", "the app of LINEAR_CLIENT_ID");
+    Failure { message, ..failure }
+}
+
+/// A value that no log shows.
+fn header(credential: &str) -> HeaderValue {
+    let mut value = HeaderValue::from_str(credential).unwrap_or_else(|_| HeaderValue::from_static(""));
+    value.set_sensitive(true);
+    value
+}
+
 /// What goes into the header.
-fn credential(key: &str) -> String {
+fn carried(key: &str) -> String {
     if key.starts_with(OAUTH) { format!("Bearer {key}") } else { key.to_owned() }
 }
 
@@ -215,9 +278,9 @@ mod tests {
 
     #[test]
     fn a_personal_key_is_carried_as_it_is_and_a_token_as_a_bearers() {
-        assert_eq!(credential("lin_api_x"), "lin_api_x");
-        assert_eq!(credential("lin_oauth_x"), "Bearer lin_oauth_x");
-        assert_eq!(credential("an-old-key"), "an-old-key");
+        assert_eq!(carried("lin_api_x"), "lin_api_x");
+        assert_eq!(carried("lin_oauth_x"), "Bearer lin_oauth_x");
+        assert_eq!(carried("an-old-key"), "an-old-key");
     }
 
     #[test]

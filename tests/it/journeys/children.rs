@@ -71,7 +71,7 @@ async fn a_child_is_run_to_its_end_and_its_parent_goes_on_with_what_it_gave() {
     let done = site.until(&parent, "succeeded").await;
     assert_eq!(
         words(&done),
-        ["begun", "roll_out waiting", "roll_out succeeded", "last attempted", "last succeeded", "ended"]
+        ["begun", "roll_out waiting", "roll_out succeeded", "last attempted", "last noted", "last succeeded", "ended"]
     );
     let [wait] = site.waits(&format!("run={parent}")).await.try_into().unwrap();
     assert_eq!((wait["resolvedBy"].as_str(), wait["endOf"].as_str()), (Some("run"), Some(child.as_str())));

@@ -164,32 +164,36 @@ async fn breakers_are_listed_with_their_calls_and_closed() {
     let site = Site::start(&format!("[circuit_breaker]\nthreshold = 2\ntimeout = \"1h\"\n{TELLING}")).await;
     let of_slack = async || {
         let listed = site.said(&["breakers", "list"]).await;
-        listed.lines().find(|line| line.starts_with("slack ")).unwrap().to_owned()
+        listed.lines().find(|line| line.starts_with("notification:slack ")).unwrap().to_owned()
     };
-    assert_eq!(of_slack().await, "slack        closed    0 of 0 calls failed  it has never opened");
+    assert_eq!(of_slack().await, "notification:slack   closed    0 of 0 calls failed  it has never opened");
     for _ in 0..2 {
         site.world().plan_once("slack", "POST", "", FaultKind::Refuse(503));
     }
     // Nobody knows whether these were told, and better once than twice.
     site.until(&site.pushed("one").await, "succeeded").await;
-    assert_eq!(of_slack().await, "slack        closed    1 of 1 calls failed  it has never opened");
+    assert_eq!(of_slack().await, "notification:slack   closed    1 of 1 calls failed  it has never opened");
     site.until(&site.pushed("two").await, "succeeded").await;
     let held = site.pushed("three").await;
-    until("it to be held", async || site.run(&held).await["reason"] == "the circuit of `slack` is open").await;
+    until("it to be held", async || site.run(&held).await["reason"] == "the circuit of `notification:slack` is open")
+        .await;
     let open = of_slack().await;
-    assert!(open.starts_with("slack        open ") && open.contains("  until 2"), "{open}");
+    assert!(open.starts_with("notification:slack   open ") && open.contains("  until 2"), "{open}");
     assert!(open.ends_with("  calls fail again and again"), "{open}");
 
     let unknown = site.refused(&["breakers", "reset", "gitlab"]).await;
     assert_eq!(
         unknown,
-        "pointsman: there is no circuit of `gitlab`; there are claude_code, codegen, github, linear, slack\n"
+        "pointsman: there is no circuit of `gitlab`; there are claude_code, codegen, github, linear, notification:slack\n"
     );
-    let reset = site.said(&["breakers", "reset", "slack"]).await;
-    assert!(reset.starts_with("slack        closed ") && reset.ends_with("  an operator closed it\n"), "{reset}");
+    let reset = site.said(&["breakers", "reset", "notification:slack"]).await;
+    assert!(
+        reset.starts_with("notification:slack   closed ") && reset.ends_with("  an operator closed it\n"),
+        "{reset}"
+    );
     site.until(&held, "succeeded").await;
     let listed: Vec<Value> = serde_json::from_str(&site.said(&["breakers", "list", "--json"]).await).unwrap();
-    let slack = listed.iter().find(|breaker| breaker["id"] == "slack").unwrap();
+    let slack = listed.iter().find(|breaker| breaker["id"] == "notification:slack").unwrap();
     assert_eq!((&slack["status"], &slack["calls"], &slack["failures"]), (&json!("closed"), &json!(1), &json!(0)));
 }
 

@@ -145,7 +145,9 @@ async fn a_text_that_looks_like_a_verdict_is_none() {
     site.world().state().claude_next.push(Plan { stdout: Some(said.to_string()), ..Plan::default() });
     let run = validated(&site, "failed").await;
     assert!(run["reason"].as_str().unwrap().contains("there is no structured output"), "{run:#}");
-    assert_eq!((site.world().statuses(REPOSITORY, "a1"), site.world().notifications()), (Vec::new(), Vec::new()));
+    assert_eq!(site.world().statuses(REPOSITORY, "a1").remove(0).state, "error");
+    let told = site.world().notifications();
+    assert!(told.len() == 1 && told[0].starts_with("acme/shop#12 could not be validated: "), "{told:?}");
 }
 
 #[actix::test]

@@ -29,6 +29,7 @@ async fn a_pull_request_of_codegen_is_validated() {
             "update_pr_status attempted",
             "update_pr_status succeeded",
             "send_notification attempted",
+            "send_notification noted",
             "send_notification succeeded",
             "ended",
         ]

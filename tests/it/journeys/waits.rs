@@ -132,7 +132,7 @@ async fn a_run_that_nobody_calls_back_goes_its_other_way_and_a_late_callback_say
     let run = site.push_number(17).await;
     let shown = site.until(&run, "succeeded").await;
     let all = words(&shown);
-    assert_eq!(all[all.len() - 4..], ["generated failed", "last attempted", "last succeeded", "ended"]);
+    assert_eq!(all[all.len() - 5..], ["generated failed", "last attempted", "last noted", "last succeeded", "ended"]);
     assert_eq!(site.world().notifications(), ["begun", "failed: "]);
     let wait = site.waits(&format!("run={run}")).await.remove(0);
     assert_eq!((wait["status"].as_str(), wait["resolvedBy"].as_str()), (Some("resolved"), Some("timeout")));

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! GET  /_control/ledger   every call
-//! GET  /_control/state    {"pulls": […], "statuses": […], "notifications": […]}
+//! GET  /_control/state    {"pulls": […], "statuses": […], "notifications": […], "discord": […], "received": […]}
 //! GET  /_control/linear   what there is in Linear
 //! POST /_control/issues   a ticket of Linear
 //! POST /_control/pulls    a pull request
@@ -53,7 +53,10 @@ pub fn answer(world: &World, request: &Request) -> Reply {
         ("GET", "/state") => {
             let state = world.state();
             let pulls: Vec<_> = state.pulls.values().collect();
-            let shown = json!({"pulls": pulls, "statuses": state.statuses, "notifications": state.notifications});
+            let shown = json!({
+                "pulls": pulls, "statuses": state.statuses, "notifications": state.notifications,
+                "discord": state.discord, "received": state.received,
+            });
             Reply::json(200, shown)
         }
         ("GET", "/linear") => Reply::json(200, json!(world.state().linear)),

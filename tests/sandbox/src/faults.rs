@@ -31,6 +31,8 @@ pub enum FaultKind {
     Refuse(u16),
     /// It is not done: too many calls, come back after so many seconds.
     RateLimit(u64),
+    /// It is not done: GitHub's limit is used up, and is lifted at a second of the clock, so many from now.
+    UsedUp(u64),
     /// It is not done, and the caller is sent elsewhere, where everything is fine.
     Redirect,
     /// It is not done, and the connection breaks.

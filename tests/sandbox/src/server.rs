@@ -9,6 +9,7 @@ use std::net::TcpListener;
 
 use actix_web::dev::ServerHandle;
 use actix_web::http::StatusCode;
+use actix_web::http::header::HeaderName;
 use actix_web::web::{self, Bytes, Data, PayloadConfig};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
 use hmac::{Hmac, KeyInit, Mac};
@@ -17,7 +18,7 @@ use sha2::Sha256;
 
 use crate::faults::{self, FaultKind};
 use crate::world::{Call, Hook, World};
-use crate::{agentapi, anthropic, claude, codegen, control, echo, github, linear, slack};
+use crate::{agentapi, anthropic, claude, codegen, control, discord, echo, github, linear, receiver, slack};
 
 /// A running sandbox.
 pub struct Sandbox {
@@ -153,7 +154,10 @@ async fn serve(request: HttpRequest, body: Bytes, world: Data<World>) -> HttpRes
         service: service.to_owned(),
         method: call.method.clone(),
         path: call.path.clone(),
-        key: ["x-idempotency-key", "idempotency-key"].iter().find_map(|name| call.header(name)).map(str::to_owned),
+        key: ["x-idempotency-key", "idempotency-key", "webhook-id"]
+            .iter()
+            .find_map(|name| call.header(name))
+            .map(str::to_owned),
         headers: call.headers.iter().filter(|(name, _)| !is_credential(service, name)).cloned().collect(),
         body: call.json(),
         status: None,
@@ -223,6 +227,8 @@ fn execute(world: &World, service: &str, call: &Request) -> Reply {
         "blobs" => github::runs::blob(&state, call),
         "codeload" => github::tarballs::download(&state, call),
         "slack" => slack::answer(&mut state, call),
+        "discord" => discord::answer(&mut state, call),
+        "receiver" => receiver::answer(&mut state, call, now() / 1_000),
         "claude" => claude::answer(&mut state, call),
         "anthropic" => anthropic::answer(&mut state, call),
         "agentapi" => agentapi::answer(&mut state, call),
@@ -238,10 +244,19 @@ fn refuse(service: &str, fault: Option<FaultKind>) -> Option<HttpResponse> {
         FaultKind::RateLimit(seconds) if service == "linear" => {
             Some(respond(linear::trouble(429, now() + i64::try_from(seconds).unwrap_or_default() * 1_000)))
         }
+        FaultKind::RateLimit(seconds) if service == "discord" => Some(respond(discord::limited(seconds))),
         FaultKind::RateLimit(seconds) => {
             let mut response = respond(trouble(service, 429));
             let name = actix_web::http::header::RETRY_AFTER;
             response.headers_mut().insert(name, seconds.into());
+            Some(response)
+        }
+        FaultKind::UsedUp(seconds) => {
+            let mut response = respond(github::error(403, "API rate limit exceeded for user"));
+            let reset = now() / 1_000 + i64::try_from(seconds).unwrap_or_default();
+            for (name, value) in [("x-ratelimit-remaining", 0), ("x-ratelimit-reset", reset)] {
+                response.headers_mut().insert(HeaderName::from_static(name), value.into());
+            }
             Some(response)
         }
         FaultKind::DropBefore => Some(broken()),
@@ -266,6 +281,7 @@ fn trouble(service: &str, status: u16) -> Reply {
         ("codegen", _) => codegen::error(status, "by plan"),
         ("anthropic", _) => anthropic::trouble(status),
         ("agentapi", _) => agentapi::problem(status, "by plan", &[]),
+        ("discord", _) => discord::trouble(status),
         (_, 429) => Reply::text(429, "rate_limited"),
         _ => Reply::text(status, "server_error"),
     }

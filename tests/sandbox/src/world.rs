@@ -15,6 +15,7 @@ use crate::codegen::{self, AgentRun, Codegen};
 use crate::faults::{Fault, FaultKind};
 use crate::github::forge::{Branch, Comment, Forge, Review, Run};
 use crate::linear::workspace::Workspace;
+use crate::receiver::Received;
 
 /// How long somebody waits for a call before the test is told that it does not come.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -105,13 +106,14 @@ pub struct Call {
     pub number: u64,
     /// When it came, in milliseconds since the Unix epoch.
     pub at_ms: i64,
-    /// `github` (its files are at `blobs` and `codeload`), `linear`, `codegen`, `slack`, `claude`, `anthropic`, `agentapi` or `echo`.
+    /// `github` (its files are at `blobs` and `codeload`), `linear`, `codegen`, `slack`, `discord`, `receiver`, `claude`,
+    /// `anthropic`, `agentapi` or `echo`.
     pub service: String,
     /// The method.
     pub method: String,
     /// The path without the service's prefix.
     pub path: String,
-    /// What it carried in `x-idempotency-key` or `idempotency-key`.
+    /// What it carried in `x-idempotency-key`, `idempotency-key` or `webhook-id`.
     pub key: Option<String>,
     /// What its headers said; credentials are left out.
     #[serde(default)]
@@ -146,6 +148,18 @@ pub struct State {
     pub linear: Workspace,
     /// Texts that were posted to Slack.
     pub notifications: Vec<String>,
+    /// Whether Slack's channel is archived.
+    pub channel_is_archived: bool,
+    /// Messages that were posted to Discord.
+    pub discord: Vec<Json>,
+    /// Whether Discord's webhook is deleted.
+    pub webhook_is_deleted: bool,
+    /// Signed webhooks that were received.
+    pub received: Vec<Received>,
+    /// Whether their receiver wants no more.
+    pub receiver_is_gone: bool,
+    /// How many messages have mentioned somebody.
+    pub mentions: usize,
     /// What the echo has made, with the key that each was asked for with.
     pub things: Vec<Option<String>>,
     /// Those of them that were taken away again, by number from 1 on.

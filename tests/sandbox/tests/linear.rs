@@ -83,3 +83,30 @@ async fn keys_and_limits_are_looked_at() {
     let (status, _, body) = ask(&sandbox, KEY, ISSUE, json!({"id": "i1"})).await;
     assert_eq!((status, &body["errors"][0]["extensions"]["code"]), (400, &json!("RATELIMITED")));
 }
+
+#[actix_rt::test]
+async fn tokens_are_given_to_the_app_alone_and_each_refresh_token_is_good_once() {
+    let sandbox = sandbox().await;
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let get = async |form: &str| {
+        let request = http.post(format!("{}/linear/oauth/token", sandbox.url()));
+        let request = request.header("content-type", "application/x-www-form-urlencoded").body(form.to_owned());
+        let answer = request.send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
+    };
+    let app = "client_id=sandbox-client&client_secret=sandbox+client%2Fsecret";
+    let check = async |form: &str, status: u16, error: &str| {
+        let (found, body) = get(form).await;
+        assert_eq!((found, body["error"].as_str().unwrap_or_default()), (status, error), "{body}");
+    };
+    check("grant_type=client_credentials&client_id=sandbox-client&client_secret=x", 401, "invalid_client").await;
+    check(&format!("grant_type=client_credentials&{app}"), 400, "invalid_scope").await;
+    check(&format!("grant_type=password&{app}"), 400, "unsupported_grant_type").await;
+    let refresh = format!("grant_type=refresh_token&refresh_token=lin_refresh_0&{app}");
+    let (_, given) = get(&refresh).await;
+    check(&refresh, 400, "invalid_grant").await;
+    let bearer = format!("Bearer {}", given["access_token"].as_str().unwrap());
+    assert_eq!(ask(&sandbox, &bearer, ISSUE, json!({"id": "ENG-1"})).await.0, 200);
+    sandbox.world().state().linear.app.tokens[0].1 = 0;
+    assert_eq!(ask(&sandbox, &bearer, ISSUE, json!({"id": "ENG-1"})).await.0, 401, "it has ended");
+}

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
 use pointsman_sandbox::world::Hook;
-use pointsman_sandbox::{FaultKind, PullRequest, SLACK_PATH, Sandbox, TOKEN};
+use pointsman_sandbox::{DISCORD_PATH, FaultKind, PullRequest, SLACK_PATH, Sandbox, TOKEN, receiver};
 use serde_json::{Value, json};
 
 async fn sandbox() -> (Sandbox, reqwest::Client) {
@@ -240,4 +240,46 @@ async fn github_is_strict_about_reviews_branches_and_checks() {
     check("DELETE", "git/refs/heads%2Fours", json!({}), (422, "Reference does not exist")).await;
     check("GET", "installation", json!({}), (401, "JSON web token")).await;
     assert_eq!((sandbox.world().reviews().len(), sandbox.world().comments().len()), (1, 0));
+}
+
+#[actix_rt::test]
+async fn discord_is_strict() {
+    let (sandbox, http) = sandbox().await;
+    let post = async |path: &str, body: Value| {
+        let answer = http.post(format!("{}{path}", sandbox.url())).json(&body).send().await.unwrap();
+        let status = answer.status().as_u16();
+        let said: Value = answer.json().await.unwrap_or_default();
+        (status, said["code"].as_u64())
+    };
+    assert_eq!(post(DISCORD_PATH, json!({"content": "@everyone"})).await, (204, None));
+    assert_eq!(post(DISCORD_PATH, json!({})).await, (400, Some(50_035)));
+    assert_eq!(post(DISCORD_PATH, json!({"content": "x".repeat(2_001)})).await, (400, Some(50_035)));
+    assert_eq!(post(DISCORD_PATH, json!({"content": "x", "blocks": []})).await, (400, Some(50_035)));
+    let long = json!({"embeds": [{"description": "x".repeat(4_097)}]});
+    assert_eq!(post(DISCORD_PATH, long).await, (400, Some(50_035)));
+    assert_eq!(post("/discord/api/webhooks/7/other", json!({"content": "x"})).await, (404, Some(10_015)));
+    let state = sandbox.world().state();
+    assert_eq!((state.discord.len(), state.mentions), (1, 1));
+}
+
+#[actix_rt::test]
+async fn only_what_is_signed_is_received() {
+    let (sandbox, http) = sandbox().await;
+    let post = async |headers: &[(&str, &str)]| {
+        let request = http.post(format!("{}{}", sandbox.url(), receiver::PATH)).body("{}");
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let answer = request.send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    let refused = |why: &str| (401, why.to_owned());
+    let (id, old) = (("webhook-id", "m"), ("webhook-timestamp", "1614265330"));
+    let signature = ("webhook-signature", "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+    #[allow(clippy::disallowed_methods, reason = "the receiver looks at the real clock")]
+    let now = chrono::Utc::now().timestamp().to_string();
+    assert_eq!(post(&[]).await, refused("there is no id"));
+    assert_eq!(post(&[id]).await, refused("there is no timestamp"));
+    assert_eq!(post(&[id, old]).await, refused("there is no signature"));
+    assert_eq!(post(&[id, old, signature]).await, refused("the timestamp is too far from now"));
+    assert_eq!(post(&[id, ("webhook-timestamp", &now), signature]).await, refused("it is not signed"));
+    assert!(sandbox.world().state().received.is_empty());
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use pointsman::actions as product;
-use pointsman::actions::send_notification::SendNotification;
+use pointsman::actions::send_notification::{Named, SendNotification};
 use pointsman::actions::update_pr_status::UpdatePrStatus;
 use pointsman::actions::validate_pr::ValidatePr;
 use pointsman::config::settings::Settings;
@@ -34,7 +34,7 @@ use pointsman_actors::workflow::catalog::Catalog;
 use crate::deliveries::Delivery as Sent;
 use crate::plan::Moment;
 use crate::rules;
-use crate::services::{Generate, Services};
+use crate::services::{Desk, Generate, Services};
 use crate::store::{Disk, SimStore};
 use crate::watched::watched;
 use crate::workshop::crafts;
@@ -170,11 +170,17 @@ fn actions(world: &World) -> Actions {
     let own: Vec<Arc<dyn Action>> = vec![
         Arc::new(ValidatePr::new(Some(Arc::clone(&services)), Arc::clone(&services))),
         Arc::new(UpdatePrStatus::new(Some(Arc::clone(&services)))),
-        Arc::new(SendNotification::new(Some(Arc::clone(&services)))),
+        Arc::new(SendNotification::new(desks(&services))),
         Arc::new(Generate(Arc::clone(&services))),
     ];
     let own = own.into_iter().chain(crafts(&services));
     watched(unconfigured().values().cloned().chain(own).collect(), world)
+}
+
+/// Where people are told: one place that is always there, and one that may be gone for good.
+fn desks(services: &Arc<Services>) -> Vec<Named<Arc<Desk>>> {
+    let desk = |name, ends| Desk { name, services: Arc::clone(services), ends }.named();
+    vec![desk("ops", false), desk("dev", true)]
 }
 
 fn ports(world: &World, disk: &Disk, after_death: bool) -> Ports {
@@ -232,7 +238,10 @@ fn ports(world: &World, disk: &Disk, after_death: bool) -> Ports {
 
 /// Whether anything that happens here starts runs of this workflow.
 fn has_work(workflow: &str) -> bool {
-    !workflow.starts_with("codegen_") && !["pr_merged", "workflow_failure", "issue_completed"].contains(&workflow)
+    let is_of = |kind: &str| workflow.starts_with(kind);
+    !is_of("codegen_")
+        && !is_of("linear_agent_")
+        && !["pr_merged", "workflow_failure", "issue_completed"].contains(&workflow)
 }
 
 impl Process {

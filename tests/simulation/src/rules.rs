@@ -10,6 +10,7 @@ use pointsman_actors::receiver::actor::Receipt;
 use pointsman_actors::run::{RunStatus, StoredRun, What};
 use pointsman_actors::store::{EventQuery, RunQuery, Store, WaitQuery};
 use pointsman_actors::time::Timestamp;
+use serde_json::Value as Json;
 
 use crate::deliveries::{Head, PullPlan, Says};
 use crate::families;
@@ -163,10 +164,25 @@ fn run(world: &World, stored: &StoredRun) -> Result<(), String> {
                     return Err(format!("{step} ended at {} and was to last until {until}", entry.at));
                 }
             }
-            What::Succeeded { step, .. } => done.push(step),
+            What::Succeeded { step, output, .. } => {
+                done.push(step);
+                posted(world, record.id, step, output)?;
+            }
             What::Delayed { step, until } => _ = delays.insert(step, *until),
             What::Restarted { steps, .. } => done.retain(|step| !steps.iter().any(|again| again == step)),
             _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// What a step says was sent was posted, in each place.
+fn posted(world: &World, run: RunId, step: &str, output: &Json) -> Result<(), String> {
+    let targets = output.get("targets").and_then(Json::as_object).into_iter().flatten();
+    for (target, _) in targets.filter(|(_, word)| *word == "sent") {
+        let of_step = format!("{target}/{run}/{step}");
+        if !world.state().ledger.posts.keys().any(|key| key.starts_with(&of_step)) {
+            return Err(format!("{step} says that it was sent to {target}, and nobody got it"));
         }
     }
     Ok(())

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pointsman::actions::ports::{Channel, Judge, PullRequests};
+use pointsman::actions::send_notification::Named;
 use pointsman::integrations::claude_code::Question;
 use pointsman::integrations::github::{Diff, Pull, Status};
+use pointsman::integrations::notifications::{Message, Undelivered};
 use pointsman::integrations::verdict::{Issue, Judgement, Verdict};
 use pointsman_actors::executor::failure::{ErrorClass, Failure};
 use pointsman_actors::executor::port::{
@@ -241,19 +243,49 @@ impl Action for Generate {
     }
 }
 
-impl Channel for Services {
-    async fn post(&self, _: &str, key: &str) -> Result<(), Failure> {
+/// Where people read. What is posted there stands in the ledger below its name.
+pub struct Desk {
+    /// Its name.
+    pub name: &'static str,
+    /// Where it is.
+    pub services: Arc<Services>,
+    /// Whether it is gone for good when it is not found.
+    pub ends: bool,
+}
+
+impl Desk {
+    /// The same on every process.
+    pub fn named(self) -> Named<Arc<Self>> {
+        Named { name: self.name.to_owned(), is_default: true, configuration: 1, channel: Arc::new(self) }
+    }
+}
+
+impl Channel for Desk {
+    async fn post(&self, message: &Message, limit: Duration) -> Result<(), Undelivered> {
+        let posting = tokio::time::timeout(limit, self.services.post(self.name, &message.key));
+        match posting.await {
+            Ok(Err(failure)) if self.ends && failure.class == ErrorClass::NotFound => {
+                Err(Undelivered::Gone("it is gone".to_owned()))
+            }
+            Ok(posted) => Ok(posted?),
+            Err(_) => Err(Failure::new(ErrorClass::Timeout, "nobody answered").in_doubt().into()),
+        }
+    }
+}
+
+impl Services {
+    async fn post(&self, desk: &str, key: &str) -> Result<(), Failure> {
         let world = &self.0;
         let posted = || {
-            world.tell(format_args!("posted by {key}"));
+            world.tell(format_args!("posted at {desk} by {key}"));
             let times = {
                 let mut state = world.state();
-                let times = state.ledger.posts.entry(key.to_owned()).or_default();
+                let times = state.ledger.posts.entry(format!("{desk}/{key}")).or_default();
                 *times += 1;
                 *times
             };
             if times > 1 {
-                world.wrong(format!("{key} was posted {times} times"));
+                world.wrong(format!("{key} was posted {times} times at {desk}"));
             }
         };
         self.call("slack", ("post", 800), true, posted).await

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use pointsman_actors::event::Event;
 use pointsman_actors::executor::port::{
-    Action, ActionInfo, Actions, Answer, Attempt, Effect, Inquiry, Misfit, Outcome, Polling, Working, Written,
+    Action, ActionInfo, Actions, Answer, Attempt, Effect, Inquiry, Misfit, Outcome, Part, Polling, Working, Written,
 };
 use pointsman_actors::ids::RunId;
 use pointsman_actors::run::{Entry, What};
@@ -83,6 +83,14 @@ impl Action for Watched {
 
     fn look(&self, attempt: Attempt) -> Working<Outcome> {
         self.work(attempt, true)
+    }
+
+    fn resumes(&self) -> bool {
+        self.action.resumes()
+    }
+
+    fn parts(&self) -> Vec<Part> {
+        self.action.parts()
     }
 
     fn settles(&self) -> Duration {

@@ -90,7 +90,7 @@ pub struct State {
 pub struct Ledger {
     /// Commit statuses: when, repository, commit, state.
     pub statuses: Vec<(Duration, String, String, String)>,
-    /// How often each key was posted.
+    /// How often each key was posted in each place.
     pub posts: BTreeMap<String, u32>,
     /// What the workshop has made.
     pub shelf: Shelf,

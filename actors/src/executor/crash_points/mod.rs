@@ -5,6 +5,7 @@
 //! Points lie between a decision and its flush, between flush and effect, between an effect and the arrival
 //! of its outcome, and between an intake and whoever is told of it.
 
+mod parts;
 mod process;
 mod stories;
 mod world;

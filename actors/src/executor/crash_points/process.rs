@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::stories::{EVENT, Input, SOURCE};
+use super::parts;
+use super::stories::{EVENT, Input, SOURCE, is_in_parts};
 use super::world::{Crash, World};
 use crate::dispatcher::queue::{Order, Queue, Report, Stand, Ticket};
 use crate::dispatcher::ready::Ready;
@@ -309,6 +310,12 @@ impl Process {
                 .filter(|(other, progress)| **other != number && progress.in_flight().next().is_some());
             let limit = if definition.concurrency.is_some() { 0 } else { 1 };
             assert!(beside.count() <= limit, "{}: too many at work", world.story.name);
+            let step = definition.step(&execute.step).map(|step| step.action.as_str());
+            if step.is_some_and(is_in_parts) {
+                let outcome = parts::work(self, world, number, &execute)?;
+                self.flying.push((world.now.plus(Duration::from_millis(10)), number, execute.serial, outcome));
+                continue;
+            }
             let outcome = if execute.look {
                 world.look(number, execute.serial, (&execute.step, &execute.key))
             } else {

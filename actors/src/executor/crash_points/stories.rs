@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::parts::PASSES;
 use crate::executor::command::Command;
 use crate::executor::failure::ErrorClass;
 use crate::executor::port::{
@@ -22,10 +23,19 @@ impl Action for Nothing {
         unreachable!("the provider of this file answers")
     }
 
+    fn resumes(&self) -> bool {
+        is_in_parts(self.0.name)
+    }
+
     fn polling(&self) -> Option<Polling> {
         let polling = Polling { first: Duration::from_secs(10), most: Duration::from_secs(20) };
         (self.0.name == "hire").then_some(polling)
     }
+}
+
+/// Whether an action is done part by part, and goes on from its notes.
+pub fn is_in_parts(action: &str) -> bool {
+    matches!(action, "share" | "deal")
 }
 
 const fn action(name: &'static str, class: EffectClass, on_doubt: OnDoubt) -> ActionInfo {
@@ -42,8 +52,8 @@ pub const SOURCE: &str = "codegen";
 pub const EVENT: &str = "generation";
 
 /// One for each effect class, and two of what must never happen twice; then four that are called back, the last
-/// of which can be asked as well.
-pub static ACTIONS: [ActionInfo; 10] = [
+/// of which can be asked as well; then two that are done part by part.
+pub static ACTIONS: [ActionInfo; 12] = [
     action("look", EffectClass::Pure, OnDoubt::Repeat),
     action("set", EffectClass::Idempotent, OnDoubt::Repeat),
     action("put", EffectClass::Keyed, OnDoubt::Repeat),
@@ -54,6 +64,8 @@ pub static ACTIONS: [ActionInfo; 10] = [
     trigger("begin", EffectClass::Probe, OnDoubt::Repeat),
     trigger("launch", EffectClass::Once, OnDoubt::Park),
     trigger("hire", EffectClass::Probe, OnDoubt::Repeat),
+    action("share", EffectClass::Once, OnDoubt::AssumeDone),
+    action("deal", EffectClass::Once, OnDoubt::Park),
 ];
 
 /// What the provider does with a call.
@@ -74,6 +86,8 @@ pub enum Plan {
     CallsBackUnanswered(i64),
     /// Only what it has begun since a restart calls back.
     CallsBackSinceRestart(i64),
+    /// A part is refused for good until its run is restarted.
+    FineSinceRestart,
     /// What it has begun ends after so many milliseconds, and only whoever asks hears of it.
     Ends(i64),
     /// The same, and it ends badly.
@@ -167,6 +181,25 @@ pub const DEBOUNCED: &str = r#"
 debounce = { key = "k", quiet = "5s" }
 concurrency = { group = "g", key = "k", on_newer = "cancel", order_by = "input.order" }
 steps = [{ name = "a", action = "look" }, { name = "b", action = "tell" }]"#;
+
+pub const SHARED: &str = r#"steps = [{ name = "a", action = "set" }, { name = "b", action = "share", retry = { max_attempts = 3, base_delay = "1s", jitter = 0.0 } }, { name = "c", action = "tell" }]"#;
+pub const DEALT: &str = r#"steps = [{ name = "b", action = "deal" }, { name = "c", action = "tell" }]"#;
+
+/// Steps that are done part by part.
+fn in_parts() -> Vec<Canonical> {
+    use RunStatus::Succeeded;
+    let story = |name, workflow, plans, ends| Canonical { name, workflow, child: None, plans, inputs: once([]), ends };
+    vec![
+        story("shared", SHARED, &[], &[Succeeded]),
+        story("shared with trouble", SHARED, &[("b#y", &[PASSES, PASSES])], &[Succeeded]),
+        story("shared in doubt", SHARED, &[("b#x", &[Plan::Unanswered]), ("b#y", &[PASSES, Plan::Lost])], &[Succeeded]),
+        story("an operator rules about a part", DEALT, &[("b#x", &[Plan::Lost]), ("b#y", &[PASSES])], &[Succeeded]),
+        Canonical {
+            inputs: once([(60_000, Command::Restart { step: "b".into() })]),
+            ..story("shared and begun again", SHARED, &[("b#y", &[Plan::FineSinceRestart; 9])], &[Succeeded])
+        },
+    ]
+}
 
 /// Runs that are called back, or are not. Times are in milliseconds; an attempt takes ten.
 fn waiting() -> Vec<Canonical> {
@@ -365,6 +398,7 @@ pub fn stories() -> Vec<Canonical> {
         story("in turn", IN_TURN, several(&[(0, 1), (1, 2), (2, 3)]), &[Succeeded, Succeeded, Succeeded]),
     ];
     all.extend(waiting());
+    all.extend(in_parts());
     all.extend(families());
     all.extend([
         Canonical { plans: &[("c", &[GONE; 9])], ..story("undone", UNDONE, once([]), &[Failed]) },

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::parts;
 use super::process::Process;
-use super::stories::{Canonical, Input, Plan, SEEN_AFTER, actions};
+use super::stories::{Canonical, Input, Plan, SEEN_AFTER, actions, is_in_parts};
 use crate::executor::child;
 use crate::executor::decide::Happening;
 use crate::executor::failure::{ErrorClass, Failure};
@@ -123,8 +124,7 @@ impl<'a> World<'a> {
         let recorded = matches!(journal.get(serial as usize), Some(Entry { what: What::Attempted { step: of, key: with, .. }, .. }) if of == step && with == key);
         assert!(recorded, "{}: a call of {step} without its attempt in the flushed journal", self.story.name);
         let before = self.calls.iter().filter(|call| call.step == step && call.run == run).count();
-        let plans = self.story.plans.iter().find(|(of, _)| *of == step).map_or(&[][..], |(_, plans)| plans);
-        let plan = plans.get(before).copied().unwrap_or(Plan::Fine);
+        let plan = self.plan_of(step, before);
         let executed = !matches!(plan, Plan::Refused(_) | Plan::Lost);
         let known = self.calls.iter().any(|call| call.key == key && call.executed);
         self.calls.push(Call { run, step: step.to_owned(), key: key.to_owned(), executed, at: self.now, plan });
@@ -139,6 +139,7 @@ impl<'a> World<'a> {
             Plan::CallsBackSinceRestart(after) => key.ends_with("/1").then_some(after),
             Plan::EndsAndCallsBack(after, later) => Some(after + later),
             Plan::Fine | Plan::Refused(_) | Plan::Unanswered | Plan::Lost | Plan::Kills => None,
+            Plan::FineSinceRestart => None,
             Plan::Ends(_) | Plan::EndsBadly(_) | Plan::EndsUnanswered(_) | Plan::CallsBackWhenAsked(_) => None,
         };
         if let Some(after) = calls_back {
@@ -156,6 +157,12 @@ impl<'a> World<'a> {
             _ if waits => Ok(Success::Waiting { keys: vec![own], output: json!({}) }),
             _ => Ok(Success::Done(json!({ "ok": true }))),
         })
+    }
+
+    /// What the provider does with a call of this step, or of this part of one, when there were so many before.
+    pub fn plan_of(&self, step: &str, before: usize) -> Plan {
+        let plans = self.story.plans.iter().find(|(of, _)| *of == step).map_or(&[][..], |(_, plans)| plans);
+        plans.get(before).copied().unwrap_or(Plan::Fine)
     }
 
     /// Whether what has this key is there. What was done just now cannot be seen yet.
@@ -287,6 +294,12 @@ pub fn check(world: &World<'_>) {
                 _ => {}
             }
         }
+        for entry in journal {
+            let What::Succeeded { step, output, .. } = &entry.what else { continue };
+            if definition.step(step).is_some_and(|step| is_in_parts(&step.action)) {
+                parts::check(world, record.id, step, output);
+            }
+        }
         for step in &definition.steps {
             let Some(undo) = &step.undo else { continue };
             let happened = |name: &str| {
@@ -304,10 +317,9 @@ pub fn check(world: &World<'_>) {
         let not_twice = |step: &&Step| matches!(step.class, EffectClass::Once | EffectClass::Probe);
         for step in definition.steps.iter().chain(undos).filter(not_twice) {
             let of = |call: &&Call| call.run == record.id && call.step == step.name && call.executed;
-            let mut executed: Vec<&str> = world.calls.iter().filter(of).map(|call| call.key.as_str()).collect();
-            let all = executed.len();
-            executed.dedup();
-            assert_eq!(executed.len(), all, "{name} {:?}: `{}` happened twice", world.crashes, step.name);
+            let executed: Vec<&str> = world.calls.iter().filter(of).map(|call| call.key.as_str()).collect();
+            let distinct: BTreeSet<&str> = executed.iter().copied().collect();
+            assert_eq!(distinct.len(), executed.len(), "{name} {:?}: `{}` happened twice", world.crashes, step.name);
         }
         let progress = Progress::of(record, journal);
         let standing = progress.standing(&definition, world.now, &Outages::default());

@@ -3,6 +3,7 @@
 
 mod agents;
 mod pull_requests;
+mod sessions;
 mod task;
 mod tickets;
 
@@ -131,7 +132,7 @@ fn line(call: &Call) -> String {
 }
 
 /// A body without ids of runs and of what is made under their keys.
-fn plain(body: &Value) -> Value {
+pub fn plain(body: &Value) -> Value {
     match body {
         Value::Object(fields) => {
             let known = |name: &str, value: &Value| match value {

@@ -46,9 +46,11 @@ async fn pr_revalidation_does_the_same_for_what_is_pushed() {
     assert_eq!(site.told(), VALIDATED);
 }
 
-const VALIDATED: [&str; 6] = [
+const VALIDATED: [&str; 8] = [
     "github GET /repos/acme/shop/pulls/12",
     "github GET /repos/acme/shop/pulls/12",
+    "github GET /repos/acme/shop/tarball/a1",
+    "codeload GET /acme/shop/legacy.tar.gz/a1?token=x",
     "claude",
     "github GET /repos/acme/shop/pulls/12",
     r#"github POST /repos/acme/shop/statuses/a1 {"context":"pointsman/validation","description":"Passed, score 92 of 100, 0 issues","state":"success","target_url":null}"#,
@@ -72,6 +74,8 @@ async fn a_validation_that_fails_says_so() {
             [
                 "github GET /repos/acme/shop/pulls/12",
                 "github GET /repos/acme/shop/pulls/12",
+                "github GET /repos/acme/shop/tarball/a1",
+                "codeload GET /acme/shop/legacy.tar.gz/a1?token=x",
                 "claude",
                 "github GET /repos/acme/shop/pulls/12",
                 r#"github POST /repos/acme/shop/statuses/a1 {"context":"pointsman/validation","description":"Could not be validated: Claude Code did not answer by the schema: its output, 8 bytes, is not JSON: `Welcome!`","state":"error","target_url":null}"#,
@@ -173,7 +177,10 @@ async fn without_linear_a_merged_branch_is_deleted_all_the_same() {
     let skipped = run["journal"].as_array().unwrap().iter().find(|entry| entry["entry"] == "skipped").unwrap().clone();
     assert_eq!(
         (&skipped["step"], &skipped["reason"]),
-        (&json!("update_linear_issue"), &json!("Linear is not configured; set LINEAR_API_KEY"))
+        (
+            &json!("update_linear_issue"),
+            &json!("Linear is not configured; set LINEAR_API_KEY, or LINEAR_CLIENT_ID and LINEAR_CLIENT_SECRET")
+        )
     );
     assert_eq!(site.world().branches(REPOSITORY), ["main"]);
 }
@@ -197,6 +204,8 @@ async fn codegen_review_reviews_when_it_is_asked_to() {
             "github GET /repos/acme/shop/pulls/12/files?per_page=100",
             "github GET /repos/acme/shop/pulls/12",
             "github GET /repos/acme/shop/pulls/12",
+            "github GET /repos/acme/shop/tarball/a1",
+            "codeload GET /acme/shop/legacy.tar.gz/a1?token=x",
             "claude",
             "github GET /repos/acme/shop/pulls/12",
             r#"github POST /repos/acme/shop/pulls/12/reviews {"body":"Score 92 of 100.\n\n<!-- pointsman:RUN/post_github_review -->","comments":[],"commit_id":"a1","event":"APPROVE"}"#,
@@ -221,6 +230,8 @@ async fn a_review_that_cannot_be_written_is_told_of() {
             "github GET /repos/acme/shop/pulls/12/files?per_page=100",
             "github GET /repos/acme/shop/pulls/12",
             "github GET /repos/acme/shop/pulls/12",
+            "github GET /repos/acme/shop/tarball/a1",
+            "codeload GET /acme/shop/legacy.tar.gz/a1?token=x",
             "claude",
             "github GET /repos/acme/shop/pulls/12",
             r#"github POST /repos/acme/shop/pulls/12/reviews {"body":"Score 92 of 100.\n\n<!-- pointsman:RUN/post_github_review -->","comments":[],"commit_id":"a1","event":"APPROVE"}"#,

@@ -4,6 +4,7 @@
 
 mod answer;
 mod change;
+pub mod oauth;
 pub mod schema;
 mod shape;
 mod variables;
@@ -72,6 +73,9 @@ pub fn place(request: &Request) -> String {
 /// Answers a call; `now` is in milliseconds since the Unix epoch.
 pub fn answer(state: &mut State, request: &Request, now: i64) -> Reply {
     let workspace = &mut state.linear;
+    if request.path == oauth::PATH {
+        return oauth::answer(&mut workspace.app, request, now);
+    }
     let mut complexity = 0.0;
     let reply = match take(workspace, request, now, &mut complexity) {
         Ok(data) => Reply::json(200, json!({ "data": data })),
@@ -104,7 +108,10 @@ fn with_limits(mut reply: Reply, (left, reset): (u32, i64), complexity: f64) -> 
 }
 
 fn take(workspace: &mut Workspace, request: &Request, now: i64, complexity: &mut f64) -> Result<Json, Refusal> {
-    authenticate(request.header("authorization"))?;
+    let authorization = request.header("authorization");
+    if !oauth::is_good(&workspace.app, authorization, now) {
+        authenticate(authorization)?;
+    }
     let is_json = request.header("content-type").is_some_and(|kind| kind.starts_with("application/json"));
     if request.method != "POST" || request.path != "/graphql" || !is_json {
         return Err(Refusal::invalid("POST a JSON body to /graphql"));

@@ -126,6 +126,34 @@ impl Limit {
     }
 }
 
+/// An app of OAuth, and what it was given.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct App {
+    /// The refresh token that is good; each is good once.
+    pub refresh_token: String,
+    /// Whether it may have tokens for its client credentials.
+    pub allows_client_credentials: bool,
+    /// How long tokens live, in seconds.
+    pub tokens_live: i64,
+    /// Tokens, and until when they are good, in milliseconds since the Unix epoch.
+    pub tokens: Vec<(String, i64)>,
+    /// How tokens were asked for, oldest first: the grant's type, and whether one was given.
+    pub grants: Vec<(String, bool)>,
+}
+
+impl Default for App {
+    fn default() -> Self {
+        let (tokens, grants) = (Vec::new(), Vec::new());
+        Self {
+            refresh_token: super::oauth::REFRESH_TOKEN.to_owned(),
+            allows_client_credentials: true,
+            tokens_live: 86_399,
+            tokens,
+            grants,
+        }
+    }
+}
+
 /// All of it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Workspace {
@@ -147,6 +175,8 @@ pub struct Workspace {
     pub limit: Limit,
     /// Whether GitHub is connected, so that Linear can follow pull requests.
     pub has_github: bool,
+    /// The one app.
+    pub app: App,
 }
 
 impl Default for Workspace {
@@ -177,6 +207,7 @@ impl Default for Workspace {
             activities: Vec::new(),
             limit: Limit { left: MOST_REQUESTS, reset_at_ms: 0 },
             has_github: true,
+            app: App::default(),
         }
     }
 }

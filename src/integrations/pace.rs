@@ -20,21 +20,38 @@ impl Pace {
 
     /// Takes a call at `now`; otherwise how long it is until there may be one.
     pub fn take(&mut self, now: Duration) -> Result<(), Duration> {
-        if let Some(oldest) = self.taken.front().filter(|_| self.taken.len() >= self.most) {
-            let free_at = *oldest + self.within;
-            if now < free_at {
-                return Err(free_at.saturating_sub(now));
-            }
+        self.reserve(now, Duration::ZERO).map(|_| ())
+    }
+
+    /// Takes the next call that there may be, if it may be made within `patience` of `now`, and says when. Otherwise
+    /// nothing is taken, and it says how long it is until then.
+    pub fn reserve(&mut self, now: Duration, patience: Duration) -> Result<Duration, Duration> {
+        let oldest = self.taken.front().filter(|_| self.taken.len() >= self.most);
+        let pause = oldest.map_or(Duration::ZERO, |oldest| (*oldest + self.within).saturating_sub(now));
+        if pause > patience {
+            return Err(pause);
+        }
+        if self.taken.len() >= self.most {
             self.taken.pop_front();
         }
-        self.taken.push_back(now);
-        Ok(())
+        self.taken.push_back(now + pause);
+        Ok(pause)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whoever_waits_has_a_call_of_his_own() {
+        let (mut pace, at) = (Pace::new(2, Duration::from_secs(10)), Duration::from_secs);
+        assert_eq!([pace.reserve(at(0), at(5)), pace.reserve(at(4), at(5))], [Ok(at(0)); 2]);
+        assert_eq!(pace.reserve(at(4), at(5)), Err(at(6)));
+        assert_eq!(pace.reserve(at(6), at(5)), Ok(at(4)), "it is made at 10");
+        assert_eq!(pace.reserve(at(11), at(5)), Ok(at(3)), "and this at 14");
+        assert_eq!(pace.reserve(at(11), at(5)), Err(at(9)), "the one at 10 counts until 20");
+    }
 
     #[test]
     fn no_span_of_a_minute_has_more_than_ten() {
