@@ -431,13 +431,9 @@ fn callbacks_carry_the_keys_that_waits_know() {
     );
     assert_eq!((stop.facts.event_type.as_str(), stop.delivery_id.len()), ("stop_failure", 64), "hooks have no id");
     assert_eq!(stop.facts.correlation_keys, ["claude:session:s1"]);
-    let numbered = read(
-        "claude-code",
-        "x-claude-signature",
-        r#"{"event_type":"validation.failed","data":{"validation_id":7,"error":"no space left"}}"#,
-    );
-    assert_eq!(numbered.facts.correlation_keys, ["claude:validation:7"]);
-    assert_eq!(numbered.facts.more["error"], "no space left");
+    let failed = r#"{"event_type":"validation.failed","data":{"validation_id":7,"error":"full"}}"#;
+    let failed = read("claude-code", "x-claude-signature", failed).facts;
+    assert_eq!((failed.correlation_keys[0].as_str(), &failed.more["error"]), ("claude:validation:7", &"full".into()));
     let numbered = read("codegen", "x-codegen-signature", r#"{"data":{"task_id":7,"generation_id":"g"}}"#);
     assert_eq!(numbered.facts.correlation_keys, ["codegen:run:7", "codegen:run:g"]);
     let unnamed = read("codegen", "x-codegen-signature", "{}");

@@ -5,7 +5,7 @@ use pointsman_sandbox::anthropic::Turn;
 use pointsman_sandbox::{Fault, FaultKind};
 use serde_json::{Value, json};
 
-use crate::server::{Answer, SECRET, sign};
+use crate::server::{Answer, SECRET, sign, until};
 use crate::site::{Site, output, real_claude, words};
 
 /// A message, then the end of a session or of a validation, whichever the push names, then another message.
@@ -146,6 +146,12 @@ impl Site {
         self.run_of(&answer).await
     }
 
+    /// It may also wait for its turn to tell somebody something.
+    async fn until_it_waits(&self, run: &str) {
+        let query = format!("run={run}&status=open");
+        until("the run to wait", async || !self.waits(&query).await.is_empty()).await;
+    }
+
     async fn call_back(&self, body: &Value, proof: Proof) -> Answer {
         let body = body.to_string();
         let proof = match proof {
@@ -191,7 +197,7 @@ async fn each_completes_the_run_that_waits_for_it_and_no_other() {
         runs.push(site.run_for(callback).await);
     }
     for run in &runs {
-        site.until(run, "waiting").await;
+        site.until_it_waits(run).await;
     }
     // A hook that says nothing of an end, and the end of another session.
     for other in [hook("SubagentStop", &all[0].id, &json!({})), hook("Stop", "another", &json!({}))] {
@@ -254,7 +260,7 @@ async fn what_comes_too_late_says_so_and_the_next_turn_of_a_session_is_another_e
     for mut callback in callbacks("d").into_iter().take(3) {
         for prompt in ["the first", "the second"] {
             let run = site.run_for(&callback).await;
-            site.until(&run, "waiting").await;
+            site.until_it_waits(&run).await;
             callback.body["prompt_id"] = prompt.into();
             let event = site.heard(&site.call_back(&callback.body, callback.proof).await).await;
             assert_eq!(event["status"], "completed_wait", "{event}");
@@ -308,7 +314,7 @@ async fn the_hooks_of_the_real_one_do_it_and_it_takes_our_answer() {
         fault.into_iter().for_each(|fault| site.world().plan(always(fault)));
         let callback = Callback { kind: "session", id, body: Value::Null, proof: Proof::Token, told };
         let run = site.run_for(&callback).await;
-        site.until(&run, "waiting").await;
+        site.until_it_waits(&run).await;
         let log = directory.path().join(&callback.id);
         let mut command = tokio::process::Command::new(program);
         command.args(["-p", "Say that it is done.", "--output-format", "json", "--session-id", &callback.id]);
