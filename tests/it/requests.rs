@@ -96,7 +96,7 @@ async fn every_request_to_github_is_what_its_description_says() {
     let github = Arc::new(GitHub::new(http::client(), &base, credential, Arc::new(SystemClock::new())));
     call_everything(&github).await;
     let calls: Vec<Call> = world.ledger().into_iter().filter(|call| call.service == "github").collect();
-    let refused: Vec<&Call> = calls.iter().filter(|call| call.status == Some(400)).collect();
+    let refused: Vec<&Call> = calls.iter().filter(|call| call.status == Some(422)).collect();
     assert!(refused.is_empty(), "{refused:#?}");
     let called: BTreeSet<String> =
         calls.into_iter().map(|call| openapi::operation(&call.method, &call.path).unwrap_or(call.path)).collect();

@@ -35,7 +35,8 @@ pub fn answer(state: &mut State, request: &Request, now_ms: i64) -> Reply {
     }
     let problems = openapi::problems(request);
     if !problems.is_empty() {
-        return error(400, &format!("not what GitHub's description says: {}", problems.join("; ")));
+        let status = if openapi::operation(&request.method, &request.path).is_some() { 422 } else { 404 };
+        return error(status, &format!("not what GitHub's description says: {}", problems.join("; ")));
     }
     if let Some(reply) = app::answer(state, request, now_ms) {
         return reply;
