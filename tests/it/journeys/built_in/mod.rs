@@ -2,6 +2,7 @@
 //! when a step fails.
 
 mod agents;
+mod lacking;
 mod pull_requests;
 mod sessions;
 mod task;
