@@ -1,5 +1,6 @@
 //! A ticket that Codegen has, from the webhook to the pull request that its ticket follows.
 
+use pointsman_sandbox::FaultKind;
 use serde_json::{Value, json};
 
 use super::{FOR_GOOD, connected};
@@ -153,6 +154,7 @@ async fn a_callback_may_come_before_the_answer() {
     let site = connected(&[]).await;
     site.put_ticket("Todo", DESCRIPTION);
     site.world().state().codegen.plan.calls_back = true;
+    site.world().plan_once("codegen", "POST", "/agent/run", FaultKind::CallbackFirst);
     let answer = send(&site, ticket("create", json!({}))).await;
     is_done_once(&site, &site.run_of(&answer).await).await;
 }
