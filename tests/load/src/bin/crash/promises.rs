@@ -196,12 +196,20 @@ fn timers_never_early(evidence: &Evidence, looks: &mut Looks) {
     }
 }
 
+/// Whether a failure uses up an attempt: none that was held back by a limit of ours, or whose provider has done nothing and
+/// said when to come again.
+fn costs(entry: Entry<'_>) -> bool {
+    let said = |pointer: &str| entry.value(pointer).cloned().unwrap_or_default();
+    let is_told_when = said("/error/class") == "rate_limit" && !said("/error/retry_after_ms").is_null();
+    said("/error/unsent") != true && !(is_told_when && said("/error/in_doubt") != true)
+}
+
 fn within_budget(evidence: &Evidence, looks: &mut Looks) {
     for run in &evidence.runs {
         let mut failures: BTreeMap<&str, usize> = BTreeMap::new();
         for entry in entries(run) {
             match entry.what() {
-                "failed" if !entry.step().starts_with("undo/") => {
+                "failed" if !entry.step().starts_with("undo/") && costs(entry) => {
                     let failures = failures.entry(entry.step()).or_default();
                     *failures += 1;
                     let (run, step) = (id(run), entry.step());

@@ -130,6 +130,12 @@ fn a_budget_that_is_overdrawn_is_seen() {
     let failures = |count: u32| -> Vec<Value> { (0..count).map(|at| entry(at, "failed", "a", json!({}))).collect() };
     breaks(&of("retries", &failures(4)), &[]);
     breaks(&of("retries", &failures(5)), &[("retries stay within their budget", 1)]);
+    let told_when =
+        |at| entry(at, "failed", "a", json!({ "error": { "class": "rate_limit", "retry_after_ms": 1_000 } }));
+    breaks(&of("retries", &(0..9).map(told_when).collect::<Vec<_>>()), &[]);
+    let in_doubt = json!({ "error": { "class": "rate_limit", "retry_after_ms": 1_000, "in_doubt": true } });
+    let in_doubt: Vec<Value> = (0..5).map(|at| entry(at, "failed", "a", in_doubt.clone())).collect();
+    breaks(&of("retries", &in_doubt), &[("retries stay within their budget", 1)]);
 }
 
 /// A run that has waited until a second has passed, its wait resolved in this way, and its callback at that time.
