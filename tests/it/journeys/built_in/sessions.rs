@@ -85,7 +85,7 @@ impl Site {
     }
 }
 
-const PROMPT: &str = "Work on the ticket ENG-45, Cache the token (https://linear.app/acme/issue/ENG-45). Open one pull request, from the branch `ada/eng-45`, with ENG-45 in its title.\n\nThe token is fetched each time.\n\nrepo: acme/shop\n\n## Acceptance criteria\n\n- [ ] It is fetched once an hour";
+const PROMPT: &str = "Work on the ticket ENG-45, Cache the token (https://linear.app/acme/issue/ENG-45). Open one pull request, from a branch that begins with `codegen/`, with ENG-45 in its title.\n\nThe token is fetched each time.\n\nrepo: acme/shop\n\n## Acceptance criteria\n\n- [ ] It is fetched once an hour";
 
 #[actix::test]
 async fn a_session_is_answered_at_once_and_ends_with_a_pull_request() {
@@ -112,7 +112,7 @@ async fn a_session_is_answered_at_once_and_ends_with_a_pull_request() {
             r#"linear AgentSessionUpdate {"id":"session-1","input":{"plan":[{"content":"Read ENG-45","status":"completed"},{"content":"Have Codegen work on it","status":"inProgress"},{"content":"Open a pull request","status":"pending"}]}}"#,
             "codegen GET /v1/organizations/323/agent/runs?skip=0&limit=100",
             "codegen GET /v1/organizations/323/repos?skip=0&limit=100",
-            r#"codegen POST /v1/organizations/323/agent/run {"metadata":{"pointsman_key":"RUN/begin_codegen","pointsman_subject":"ENG-45"},"prompt":"Work on the ticket ENG-45, Cache the token (https://linear.app/acme/issue/ENG-45). Open one pull request, from the branch `ada/eng-45`, with ENG-45 in its title.\n\nThe token is fetched each time.\n\nrepo: acme/shop\n\n## Acceptance criteria\n\n- [ ] It is fetched once an hour","repo_id":1}"#,
+            r#"codegen POST /v1/organizations/323/agent/run {"metadata":{"pointsman_key":"RUN/begin_codegen","pointsman_subject":"ENG-45"},"prompt":"Work on the ticket ENG-45, Cache the token (https://linear.app/acme/issue/ENG-45). Open one pull request, from a branch that begins with `codegen/`, with ENG-45 in its title.\n\nThe token is fetched each time.\n\nrepo: acme/shop\n\n## Acceptance criteria\n\n- [ ] It is fetched once an hour","repo_id":1}"#,
             r#"linear AgentSessionUpdate {"id":"session-1","input":{"externalUrls":[{"label":"Codegen","url":"https://codegen.com/agent/trace/1"}]}}"#,
             "codegen GET /v1/organizations/323/agent/run/1",
             "github GET /repos/acme/shop/pulls/1",

@@ -37,7 +37,7 @@ async fn codegen_assigned_says_that_it_begins_and_the_task_does() {
         told,
         [
             "codegen GET /v1/organizations/323/repos?skip=0&limit=100",
-            r#"codegen POST /v1/organizations/323/agent/run {"metadata":{"pointsman_key":"RUN/trigger_codegen","pointsman_subject":"ENG-45"},"prompt":"Work on the ticket ENG-45, Cache the token (https://linear.app/acme/issue/ENG-45). Open one pull request, from the branch `ada/eng-45`, with ENG-45 in its title.\n\nThe token is fetched each time.\n\nrepo: acme/shop\n\n## Acceptance criteria\n\n- [ ] It is fetched once an hour","repo_id":1}"#,
+            r#"codegen POST /v1/organizations/323/agent/run {"metadata":{"pointsman_key":"RUN/trigger_codegen","pointsman_subject":"ENG-45"},"prompt":"Work on the ticket ENG-45, Cache the token (https://linear.app/acme/issue/ENG-45). Open one pull request, from a branch that begins with `codegen/`, with ENG-45 in its title.\n\nThe token is fetched each time.\n\nrepo: acme/shop\n\n## Acceptance criteria\n\n- [ ] It is fetched once an hour","repo_id":1}"#,
             r#"linear CommentCreate {"input":{"body":"Codegen begins with this.","id":"ID","issueId":"issue-45","parentId":null}}"#,
             r#"linear Issue {"id":"issue-45"}"#,
             r#"linear IssueStates {"id":"issue-45","type":"started"}"#,
@@ -170,7 +170,7 @@ async fn codegen_requirements_updated_begins_anew_with_what_is_asked_for_now() {
         [
             r#"linear Issue {"id":"issue-45"}"#,
             r#"linear IssueStates {"id":"issue-45","type":"started"}"#,
-            r#"codegen POST /v1/organizations/323/agent/run {"metadata":{"pointsman_key":"RUN/trigger_codegen","pointsman_subject":"ENG-45"},"prompt":"Work on the ticket ENG-45, Cache the token (https://linear.app/acme/issue/ENG-45). Open one pull request, from the branch `ada/eng-45`, with ENG-45 in its title.\n\nThe token is fetched each time.\n\nrepo: acme/shop\n\n## Acceptance criteria\n\n- [ ] It is fetched once an hour\n- [ ] It is never logged","repo_id":1}"#,
+            r#"codegen POST /v1/organizations/323/agent/run {"metadata":{"pointsman_key":"RUN/trigger_codegen","pointsman_subject":"ENG-45"},"prompt":"Work on the ticket ENG-45, Cache the token (https://linear.app/acme/issue/ENG-45). Open one pull request, from a branch that begins with `codegen/`, with ENG-45 in its title.\n\nThe token is fetched each time.\n\nrepo: acme/shop\n\n## Acceptance criteria\n\n- [ ] It is fetched once an hour\n- [ ] It is never logged","repo_id":1}"#,
             "github GET /repos/acme/shop/pulls/1",
             r#"linear IssueStates {"id":"issue-45","type":"started"}"#,
             r##"linear AttachmentLinkGitHubPR {"issueId":"issue-45","title":"#1 Cache the token","url":"https://github.com/acme/shop/pull/1"}"##,
@@ -217,7 +217,7 @@ async fn a_change_that_codegen_cannot_follow_is_told_of() {
             r#"linear Issue {"id":"issue-45"}"#,
             r#"linear IssueStates {"id":"issue-45","type":"started"}"#,
             "codegen GET /v1/organizations/323/repos?skip=0&limit=100",
-            r#"codegen POST /v1/organizations/323/agent/run {"metadata":{"pointsman_key":"RUN/trigger_codegen","pointsman_subject":"ENG-45"},"prompt":"Work on the ticket ENG-45, Cache the token (https://linear.app/acme/issue/ENG-45). Open one pull request, from the branch `ada/eng-45`, with ENG-45 in its title.\n\nThe token is fetched each time.\n\nrepo: acme/shop\n\n## Acceptance criteria\n\n- [ ] It is fetched once an hour","repo_id":1}"#,
+            r#"codegen POST /v1/organizations/323/agent/run {"metadata":{"pointsman_key":"RUN/trigger_codegen","pointsman_subject":"ENG-45"},"prompt":"Work on the ticket ENG-45, Cache the token (https://linear.app/acme/issue/ENG-45). Open one pull request, from a branch that begins with `codegen/`, with ENG-45 in its title.\n\nThe token is fetched each time.\n\nrepo: acme/shop\n\n## Acceptance criteria\n\n- [ ] It is fetched once an hour","repo_id":1}"#,
             r#"linear CommentCreate {"input":{"body":"Codegen could not do this: POST /agent/run: 402 by plan; the plan of the organisation allows no further agent run","id":"ID","issueId":"issue-45","parentId":null}}"#,
             "slack: ENG-45 (Cache the token): Codegen could not do it: POST /agent/run: 402 by plan; the plan of the organisation allows no further agent run"
         ]
