@@ -129,6 +129,17 @@ async fn a_ticket_that_names_no_repository_is_told_what_it_lacks() {
 }
 
 #[actix::test]
+async fn no_agent_works_on_a_ticket_that_was_closed_meanwhile() {
+    let site = connected(&[]).await;
+    site.put_ticket("Done", DESCRIPTION);
+    let answer = send(&site, ticket("create", json!({}))).await;
+    site.until(&site.run_of(&answer).await, "succeeded").await;
+    assert_eq!(site.world().agent_runs().len(), 0);
+    let said = site.world().state().linear.comments.last().unwrap().body.clone();
+    assert_eq!(said, "Codegen was not asked, because the ticket is Done.");
+}
+
+#[actix::test]
 async fn a_pull_request_that_cannot_be_opened_is_told_of() {
     let (site, id) = created(&[], DESCRIPTION).await;
     site.until(&id, "waiting").await;
