@@ -158,7 +158,8 @@ impl Failure {
     /// How many attempts of a step's budget it uses up: none when nothing was sent, or when a provider has done nothing and
     /// says from when on it will.
     pub fn costs(&self) -> u32 {
-        let is_told_when = self.class == ErrorClass::RateLimit && self.retry_after_ms.is_some() && !self.in_doubt;
+        let is_told_when =
+            self.class == ErrorClass::RateLimit && self.retry_after_ms.is_some_and(|ms| ms > 0) && !self.in_doubt;
         u32::from(!self.unsent && !is_told_when)
     }
 
@@ -200,6 +201,7 @@ mod tests {
         let limited = || Failure::new(ErrorClass::RateLimit, "x");
         let second = Duration::from_secs(1);
         assert_eq!((limited().costs(), limited().retry_after(second).costs(), limited().unsent().costs()), (1, 0, 0));
+        assert_eq!(limited().retry_after(Duration::ZERO).costs(), 1, "or nothing would ever end it");
         assert_eq!(limited().retry_after(second).in_doubt().costs(), 1, "it may have been done");
         assert_eq!(Failure::new(ErrorClass::ServiceUnavailable, "x").retry_after(second).costs(), 1);
     }

@@ -200,7 +200,7 @@ fn timers_never_early(evidence: &Evidence, looks: &mut Looks) {
 /// said when to come again.
 fn costs(entry: Entry<'_>) -> bool {
     let said = |pointer: &str| entry.value(pointer).cloned().unwrap_or_default();
-    let is_told_when = said("/error/class") == "rate_limit" && !said("/error/retry_after_ms").is_null();
+    let is_told_when = said("/error/class") == "rate_limit" && said("/error/retry_after_ms").as_u64() > Some(0);
     said("/error/unsent") != true && !(is_told_when && said("/error/in_doubt") != true)
 }
 
