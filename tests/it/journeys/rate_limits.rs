@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use pointsman_sandbox::{Call, FaultKind, Sandbox};
 
-use super::repeats::{everything, furnish, workflow};
+use super::repeats::{everything, furnish, is_call, workflow};
 use crate::server::TestServer;
 use crate::site::Site;
 
@@ -44,11 +44,8 @@ async fn is_asked_again((action, with, (service, method, path), fault): &Case) {
     site.world().plan_once(service, method, path, *fault);
     let answer = site.tell("labeled", 12, ("a1", None), "2026-01-05T10:00:00Z").await;
     site.until(&site.run_of(&answer).await, "succeeded").await;
-    let is_its = |call: &Call| {
-        let operation = call.body["operationName"].as_str().map_or_else(String::new, |name| format!("#{name}"));
-        call.service == *service && call.method == *method && (call.path.contains(path) || operation.contains(path))
-    };
-    let calls: Vec<Call> = site.world().ledger().into_iter().filter(is_its).collect();
+    let calls: Vec<Call> =
+        site.world().ledger().into_iter().filter(|call| is_call(call, (*service, *method, *path))).collect();
     let [refused, again, ..] = &calls[..] else { panic!("{action}: {calls:?}") };
     assert!(!refused.executed && again.executed, "{action}: {calls:?}");
     assert!(again.at_ms >= refused.at_ms + 1_000, "{action}, {fault:?}: it was asked again too early: {calls:?}");

@@ -120,6 +120,12 @@ async fn as_after_once(story: &Story) -> Option<String> {
     None
 }
 
+/// Whether a call is of this service and method, with this part in its path or, after `#`, in its operation of GraphQL.
+pub fn is_call(call: &Call, (service, method, part): (&str, &str, &str)) -> bool {
+    let operation = call.body["operationName"].as_str().map_or_else(String::new, |name| format!("#{name}"));
+    call.service == service && call.method == method && (call.path.contains(part) || operation.contains(part))
+}
+
 /// Tells a story in a world of its own; gives what that is like afterwards, how often the call was made, and the run.
 async fn tell(story: &Story, mishap: Mishap, end: &str) -> (Value, usize, Value) {
     let (data, sandbox) = (tempfile::tempdir().unwrap(), Sandbox::start(0).await.unwrap());
@@ -137,10 +143,7 @@ async fn tell(story: &Story, mishap: Mishap, end: &str) -> (Value, usize, Value)
     let server = Program::start(data.path(), &environment).await;
     let body = pull_request("labeled", 12, ("a1", None), "2026-01-05T10:00:00Z").to_string();
     let run = server.run_of("pull_request", "d1", &body).await;
-    let is_its = |call: &Call| {
-        let operation = call.body["operationName"].as_str().map_or_else(String::new, |name| format!("#{name}"));
-        call.service == service && call.method == method && (call.path.contains(path) || operation.contains(path))
-    };
+    let is_its = |call: &Call| is_call(call, story.call);
     let server = if mishap == Mishap::Killed {
         world.wait_for_calls(1, |call| is_its(call) && call.executed).await.unwrap();
         server.kill();
@@ -149,6 +152,8 @@ async fn tell(story: &Story, mishap: Mishap, end: &str) -> (Value, usize, Value)
         server
     };
     let run = server.until(&run, end).await;
+    let is_taken = world.state().faults.iter().all(|fault| fault.times == 0);
+    assert!(is_taken, "{}: nothing has happened to its call {:?}", story.action, story.call);
     (seen(world), world.ledger().iter().filter(|call| is_its(call)).count(), run)
 }
 
