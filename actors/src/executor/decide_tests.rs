@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::*;
-use crate::executor::failure::ErrorClass;
+use crate::executor::failure::{ErrorClass, Failure};
 use crate::executor::port::Success;
 use crate::executor::story::{SLOW, STEPS, Story, failure, steps_of};
 use crate::run::Standing;
@@ -164,10 +164,10 @@ fn waiting_for_a_turn_uses_up_no_time() {
 #[test]
 fn an_attempt_that_would_come_too_late_is_not_waited_for() {
     let mut story = Story::new(STEPS).at_check();
-    story.fails(1, failure(ErrorClass::RateLimit).retry_after(Duration::from_secs(1_800)));
+    story.fails(1, failure(ErrorClass::ServiceUnavailable).retry_after(Duration::from_secs(1_800)));
     assert_eq!(story.status(), RunStatus::TimedOut);
     let reason = story.progress.head(story.now).reason.unwrap();
-    assert!(reason.contains("rate_limit: x; the next attempt would come after its time"), "{reason}");
+    assert!(reason.contains("service_unavailable: x; the next attempt would come after its time"), "{reason}");
 }
 
 #[test]
@@ -300,4 +300,40 @@ steps = [{ name = "check", action = "look", retry = { max_attempts = 1 } }]"#,
     }
     story.fails(4, failure(ErrorClass::RateLimit));
     assert_eq!(story.status(), RunStatus::Failed);
+}
+
+#[test]
+fn a_limit_may_last_longer_than_a_run() {
+    let mut story = Story::new(STEPS).at_check();
+    let left = story.progress.left;
+    story.fails(1, failure(ErrorClass::RateLimit).retry_after(Duration::from_secs(1_800)));
+    assert_eq!(story.status(), RunStatus::Waiting);
+    assert_eq!(story.progress.wake(story.now), Some(story.now.plus(Duration::from_secs(1_800))));
+    assert!(story.after(1_799_999).happens(&Happening::Go).is_none(), "not before it is lifted");
+    assert_eq!(steps_of(&story.after(1).happens(&Happening::Go)), ["check"]);
+    assert_eq!(story.progress.left, left, "to wait for that is not its own time");
+}
+
+#[test]
+fn whoever_refuses_again_and_again_is_left_alone_for_longer() {
+    let mut story = Story::new(
+        r#"steps = [{ name = "check", action = "look", retry = { max_attempts = 2, base_delay = "1s", jitter = 0.0 } }]"#,
+    );
+    story.happens(&Happening::Go);
+    let refused = failure(ErrorClass::RateLimit).retry_after(Duration::from_secs(3));
+    let mut attempt = 0;
+    let mut fails = |story: &mut Story, refusal: Failure, expect: u64| {
+        attempt += 1;
+        story.fails(attempt, refusal);
+        let wake = story.progress.wake(story.now).expect("it waits");
+        assert_eq!(wake.since(story.now), Duration::from_secs(expect), "after attempt {attempt}");
+        story.now = wake;
+        assert!(story.happens(&Happening::Go).is_some());
+    };
+    for expect in [3, 3, 4, 8] {
+        fails(&mut story, refused.clone(), expect);
+    }
+    fails(&mut story, failure(ErrorClass::Network), 1);
+    fails(&mut story, refused.clone(), 3);
+    fails(&mut story, refused.clone().unsent(), 3);
 }

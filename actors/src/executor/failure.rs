@@ -158,9 +158,21 @@ impl Failure {
     /// How many attempts of a step's budget it uses up: none when nothing was sent, or when a provider has done nothing and
     /// says from when on it will.
     pub fn costs(&self) -> u32 {
-        let is_told_when =
-            self.class == ErrorClass::RateLimit && self.retry_after_ms.is_some_and(|ms| ms > 0) && !self.in_doubt;
-        u32::from(!self.unsent && !is_told_when)
+        u32::from(!self.unsent && !self.is_told_when())
+    }
+
+    /// How often in a row a provider has refused a step because of a limit, this being the last of its failures after so
+    /// many.
+    pub fn refusals(&self, before: u32) -> u32 {
+        match (self.unsent, self.is_told_when()) {
+            (true, _) => before,
+            (false, true) => before.saturating_add(1),
+            (false, false) => 0,
+        }
+    }
+
+    fn is_told_when(&self) -> bool {
+        self.class == ErrorClass::RateLimit && self.retry_after_ms.is_some_and(|ms| ms > 0) && !self.in_doubt
     }
 
     /// The same, and trying it is what does harm.

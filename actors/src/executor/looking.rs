@@ -41,7 +41,7 @@ impl Next<'_> {
     /// be made, also when there will be none.
     pub(super) fn look_after(&mut self, step: &Step, attempt: u32, failure: Failure) {
         let failures = self.tries(step).failures + 1;
-        let pause = step.retry.next(failures, &failure, retry::spread(self.run.id, &step.name, attempt));
+        let pause = step.retry.next(failures, 0, &failure, retry::spread(self.run.id, &step.name, attempt));
         let unclear = Some(if pause.is_some() { Unclear::Repeat } else { Unclear::Fail });
         let retry_at = Some(self.now.plus(pause.unwrap_or_default().max(step.settles)));
         self.write(What::Failed { step: step.name.clone(), attempt, error: failure, retry_at, unclear, fatal: false });
@@ -86,8 +86,9 @@ impl Next<'_> {
             let service = service.to_owned();
             return self.hold(step, &service, Some((attempt, failure.clone())), None);
         }
-        let looks = self.tries(step).looks + 1;
-        match step.retry.next(looks, failure, retry::spread(self.run.id, &step.name, looks)) {
+        let tries = self.tries(step);
+        let (looks, refusals) = (tries.looks + failure.costs(), failure.refusals(tries.refusals));
+        match step.retry.next(looks, refusals, failure, retry::spread(self.run.id, &step.name, looks + refusals)) {
             Some(pause) => {
                 let (retry_at, unclear) = (Some(self.now.plus(pause)), self.unclear(step));
                 let error = Failure { in_doubt: false, ..failure.clone() };

@@ -130,6 +130,18 @@ fn what_nobody_could_see_an_operator_must_say() {
 }
 
 #[test]
+fn a_limit_that_holds_back_the_look_leaves_nothing_to_an_operator() {
+    let mut story = unclear();
+    let refused = failure(ErrorClass::RateLimit).retry_after(Duration::from_secs(60));
+    for _ in 0..5 {
+        let look = looks(story.after(60_000));
+        story.happens(&Happening::Ended(look.serial, Err(refused.clone())));
+        assert_eq!(story.status(), RunStatus::Waiting);
+    }
+    looks(story.after(60_000));
+}
+
+#[test]
 fn an_outage_holds_the_look_and_does_not_forget_it() {
     let mut story = unclear();
     story.outages = ["codegen".to_owned()].into_iter().collect();

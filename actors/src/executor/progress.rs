@@ -263,9 +263,13 @@ impl Progress {
                 let falls = before.falls + u32::from(error.class == ErrorClass::Internal);
                 let tries = match before.unclear {
                     // It was a look that failed.
-                    Some(_) if is_flying => Tries { looks: before.looks + 1, deaths: 0, unclear, ..before },
+                    Some(_) if is_flying => {
+                        let (looks, refusals) = (before.looks + error.costs(), error.refusals(before.refusals));
+                        Tries { looks, refusals, deaths: 0, unclear, ..before }
+                    }
                     _ => Tries {
                         failures: before.failures + error.costs(),
+                        refusals: error.refusals(before.refusals),
                         falls,
                         deaths: 0,
                         wait,
@@ -274,7 +278,8 @@ impl Progress {
                         ..before
                     },
                 };
-                let retry = |until| StepState::Pausing { until, pause: Pause::Retry, tries };
+                let pause = if error.costs() > 0 { Pause::Retry } else { Pause::Limit };
+                let retry = |until| StepState::Pausing { until, pause, tries };
                 (step, retry_at.map_or_else(|| StepState::Failed(error.clone()), retry))
             }
             What::Interrupted { step, alone, look_at, .. } => {

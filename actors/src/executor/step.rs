@@ -234,10 +234,11 @@ impl Next<'_> {
     pub(super) fn retry(&mut self, step: &Step, attempt: u32, failure: Failure) {
         let tries = self.tries(step);
         let spread = retry::spread(self.run.id, &step.name, attempt);
-        match step.retry.next(tries.failures + failure.costs(), &failure, spread) {
+        let failures = tries.failures + failure.costs();
+        match step.retry.next(failures, failure.refusals(tries.refusals), &failure, spread) {
             // A run that is to end ends now.
             Some(_) if self.progress.leaving.is_some() => self.give_up(step, attempt, failure),
-            Some(pause) if self.comes_too_late(pause) && step.on_failure == OnFailure::Fail => {
+            Some(pause) if self.comes_too_late(&failure, pause) && step.on_failure == OnFailure::Fail => {
                 let reason = format!("step `{}`: {failure}; the next attempt would come after its time", step.name);
                 self.needs_no_callback(&step.name);
                 self.write(What::Failed {
@@ -250,7 +251,7 @@ impl Next<'_> {
                 });
                 self.end(RunStatus::TimedOut, Some(reason));
             }
-            Some(pause) if self.comes_too_late(pause) => self.give_up(step, attempt, failure),
+            Some(pause) if self.comes_too_late(&failure, pause) => self.give_up(step, attempt, failure),
             Some(pause) => {
                 let retry_at = Some(self.now.plus(pause));
                 self.write(What::Failed {
@@ -266,8 +267,8 @@ impl Next<'_> {
         }
     }
 
-    fn comes_too_late(&self, pause: Duration) -> bool {
-        self.progress.left_at(self.now).is_some_and(|left| left <= pause)
+    fn comes_too_late(&self, failure: &Failure, pause: Duration) -> bool {
+        failure.costs() > 0 && self.progress.left_at(self.now).is_some_and(|left| left <= pause)
     }
 
     /// The step has failed for good; what becomes of the run is the definition's word.

@@ -14,6 +14,8 @@ pub struct Tries {
     pub attempts: u32,
     /// Those that failed. A death of the process fails none.
     pub failures: u32,
+    /// Those in a row that a provider has refused because of a limit, and has said for how long.
+    pub refusals: u32,
     /// Looks in a row that failed, for the last of them.
     pub looks: u32,
     /// Those that failed because the action fell.
@@ -119,6 +121,8 @@ pub enum Pause {
     Delay,
     /// The next attempt at a step that failed.
     Retry,
+    /// A limit to be lifted that has held the step back.
+    Limit,
 }
 
 impl StepState {
@@ -191,6 +195,8 @@ impl StepState {
     pub(super) fn active_until(&self, paused: bool) -> Option<Timestamp> {
         match self {
             Self::Attempting(flying) => Some(flying.until),
+            // No run can help how long a limit lasts, as with a service that is not well.
+            Self::Pausing { pause: Pause::Limit, .. } => None,
             Self::Pausing { until, .. } | Self::Waiting { until, .. } if !paused => Some(*until),
             _ => None,
         }

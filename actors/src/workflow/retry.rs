@@ -35,8 +35,9 @@ pub struct RetryPolicy {
 
 impl RetryPolicy {
     /// The pause before the next attempt after so many failures, this being the last; `None` when there
-    /// is no next one.
-    pub fn next(&self, failures: u32, failure: &Failure, spread: f64) -> Option<Duration> {
+    /// is no next one. Whoever has refused so often in a row because of a limit is left alone for longer each time,
+    /// whatever it says.
+    pub fn next(&self, failures: u32, refusals: u32, failure: &Failure, spread: f64) -> Option<Duration> {
         let worth = match &self.on {
             Some(classes) => classes.contains(&failure.class),
             None => failure.class.is_retryable(),
@@ -44,7 +45,7 @@ impl RetryPolicy {
         if !worth || failures >= self.max_attempts {
             return None;
         }
-        let pause = self.pause(failures, spread);
+        let pause = self.pause(failures.saturating_add(refusals), spread);
         let asked = failure.retry_after_ms.map(Duration::from_millis);
         Some(asked.map_or(pause, |asked| asked.min(LONGEST_RETRY_AFTER).max(pause)))
     }
@@ -100,7 +101,7 @@ mod tests {
     fn pauses_grow_up_to_the_longest_and_end_with_the_budget() {
         let failure = Failure::new(ErrorClass::Network, "x");
         let check = |failures, expect: Option<u64>| {
-            let pause = policy().next(failures, &failure, 0.5);
+            let pause = policy().next(failures, 0, &failure, 0.5);
             assert_eq!(pause, expect.map(Duration::from_millis), "{failures}");
         };
         check(1, Some(1_000));
@@ -111,20 +112,20 @@ mod tests {
 
     #[test]
     fn what_cannot_get_better_is_not_tried_again() {
-        let next = |class| policy().next(1, &Failure::new(class, "x"), 0.5).is_some();
+        let next = |class| policy().next(1, 0, &Failure::new(class, "x"), 0.5).is_some();
         for class in ErrorClass::ALL {
             assert_eq!(next(class), class.is_retryable(), "{class}");
         }
         let only = RetryPolicy { on: Some(vec![ErrorClass::NotFound]), ..policy() };
-        assert!(only.next(1, &Failure::new(ErrorClass::NotFound, "x"), 0.5).is_some());
-        assert!(only.next(1, &Failure::new(ErrorClass::Network, "x"), 0.5).is_none());
+        assert!(only.next(1, 0, &Failure::new(ErrorClass::NotFound, "x"), 0.5).is_some());
+        assert!(only.next(1, 0, &Failure::new(ErrorClass::Network, "x"), 0.5).is_none());
     }
 
     #[test]
     fn a_provider_is_obeyed_within_reason() {
         let asked = |seconds| {
             let failure = Failure::new(ErrorClass::RateLimit, "x").retry_after(Duration::from_secs(seconds));
-            policy().next(1, &failure, 0.5).unwrap().as_secs()
+            policy().next(1, 0, &failure, 0.5).unwrap().as_secs()
         };
         assert_eq!([asked(0), asked(60), asked(1_000_000)], [1, 60, 3_600]);
     }
@@ -132,8 +133,8 @@ mod tests {
     #[test]
     fn the_spread_is_around_the_pause_and_never_below_the_base() {
         let failure = Failure::new(ErrorClass::Network, "x");
-        let at = |spread| policy().next(2, &failure, spread).unwrap().as_millis();
+        let at = |spread| policy().next(2, 0, &failure, spread).unwrap().as_millis();
         assert_eq!([at(0.0), at(1.0)], [1_900, 2_100]);
-        assert_eq!(policy().next(1, &failure, 0.0).unwrap(), Duration::from_secs(1));
+        assert_eq!(policy().next(1, 0, &failure, 0.0).unwrap(), Duration::from_secs(1));
     }
 }

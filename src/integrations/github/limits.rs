@@ -80,6 +80,7 @@ mod tests {
         check(answer(429, &[]), Some(60));
         check(answer(429, &[("retry-after", "999999")]), Some(3_600));
         check(answer(403, &[]), None);
+        check(answer(403, &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1")]), Some(1));
         check(answer(200, &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1")]), None);
     }
 

@@ -14,6 +14,9 @@ use crate::integrations::http::Answer;
 /// What GitHub asks clients to wait for when it limits them and does not say how long.
 const SLOW_DOWN: Duration = Duration::from_secs(60);
 
+/// Whoever refuses because nothing is left says by that alone that the limit is not lifted yet, whatever our clock says.
+const NOT_YET: Duration = Duration::from_secs(1);
+
 /// What a refusal means, and whether it may pass; `now` is in seconds since the Unix epoch.
 pub fn refused(what: &str, method: &Method, answer: &Answer, now: i64) -> Failure {
     let said = message_of(&answer.body);
@@ -50,8 +53,9 @@ pub(super) fn limited(answer: &Answer, now: i64) -> Option<Duration> {
         return None;
     }
     let after = number(&answer.headers, RETRY_AFTER.as_str()).map(seconds);
+    let until_lifted = || used_up(&answer.headers, now).map(|pause| pause.max(NOT_YET));
     let is_limit = || answer.status == 429 || message_of(&answer.body).contains("secondary rate limit");
-    after.or_else(|| used_up(&answer.headers, now)).or_else(|| is_limit().then_some(SLOW_DOWN))
+    after.or_else(until_lifted).or_else(|| is_limit().then_some(SLOW_DOWN))
 }
 
 /// How long until the primary limit is lifted, if nothing is left of it.
