@@ -20,6 +20,7 @@ use pointsman_actors::dispatcher::actor::Slots;
 use pointsman_actors::event::SourceName;
 use pointsman_actors::executor::port::Actions;
 use pointsman_actors::ids::RandomIds;
+use pointsman_actors::rate_limiter::limits::Policy as RatePolicy;
 use pointsman_actors::receiver::admission::Limits;
 use pointsman_actors::retention::policy::Policy as RetentionPolicy;
 use pointsman_actors::router::actor::CurrentRules;
@@ -36,7 +37,7 @@ use crate::config::Loaded;
 use crate::config::catch_up::CatchUpSettings;
 use crate::config::settings::{Backend, Settings, WebhookSettings};
 use crate::files::write_whole;
-use crate::http::{self, AdminToken, Edge, Inlet, Readiness};
+use crate::http::{self, AdminToken, Edge, Inlet, Proxies, Readiness};
 use crate::integrations::Integrations;
 use crate::integrations::github::{Hook, WatchedHooks};
 use crate::sources::{self, Secret, SourceSettings};
@@ -58,6 +59,8 @@ pub struct Plan {
     pub read_timeout: Duration,
     /// How long those inside may take when the process ends.
     pub grace_period: Duration,
+    /// The proxies that are believed about whose request they hand on.
+    pub proxies: Proxies,
     /// The webhook paths that are on.
     pub inlets: Vec<Inlet>,
     /// How long duplicates are recognised.
@@ -70,6 +73,8 @@ pub struct Plan {
     pub inbox_window: Duration,
     /// How much may be in flight.
     pub limits: Limits,
+    /// How often whom nobody can verify may come.
+    pub rate_limits: Option<RatePolicy>,
     /// What goes when it is finished.
     pub retention: RetentionPolicy,
     /// How often a pending event is tried to be routed.
@@ -126,11 +131,13 @@ pub fn plan(loaded: &Loaded) -> anyhow::Result<Plan> {
         workers: settings.workers,
         read_timeout: settings.read_timeout,
         grace_period: settings.grace_period,
+        proxies: settings.proxies.clone(),
         inlets: settings.webhooks.iter().filter_map(inlet).collect(),
         windows: Windows { delivery: settings.delivery_window, occurrence: settings.occurrence_window },
         circuits: settings.circuits,
         audit_every: settings.audit_every,
         inbox_window: settings.inbox_window,
+        rate_limits: settings.rate_limits.clone(),
         limits: Limits {
             requests: settings.max_in_flight,
             body_bytes: settings.max_bytes_in_flight,
@@ -214,6 +221,7 @@ pub async fn start(plan: Plan) -> anyhow::Result<Server> {
         audit_every: plan.audit_every,
         inbox_window: plan.inbox_window,
         limits: plan.limits,
+        rate_limits: plan.rate_limits,
         retention: plan.retention,
         patience: plan.patience,
         redrives_per_second: plan.redrives_per_second,
@@ -233,6 +241,7 @@ pub async fn start(plan: Plan) -> anyhow::Result<Server> {
         readiness,
         admin: AdminToken::new(&admin_token(&plan.data_dir, plan.admin_token)?),
         guard_metrics: plan.guard_metrics,
+        proxies: plan.proxies,
         inlets: Arc::new(plan.inlets),
         read_timeout: plan.read_timeout,
         strays: Arc::default(),

@@ -18,6 +18,7 @@ pub mod executor;
 pub mod expression;
 pub mod ids;
 pub mod mailbox;
+pub mod rate_limiter;
 pub mod receiver;
 pub mod refusal;
 pub mod retention;

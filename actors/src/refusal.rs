@@ -18,6 +18,9 @@ pub enum Refusal {
     Overloaded,
     /// Too much waits to be worked on.
     BacklogFull,
+    /// Too many requests came from where this one did that could not be verified, or too many deliveries to its source; when
+    /// it may come again.
+    RateLimited(Duration),
     /// The store cannot write.
     StoreUnavailable,
     /// A component fell while it had this delivery in hand.
@@ -57,6 +60,7 @@ impl Refusal {
             Self::Draining => "draining",
             Self::Overloaded => "overloaded",
             Self::BacklogFull => "backlog_full",
+            Self::RateLimited(_) => "rate_limited",
             Self::StoreUnavailable => "store_unavailable",
             Self::ComponentRestarted => "component_restarted",
             Self::AddressNotAllowed => "address_not_allowed",
@@ -84,6 +88,7 @@ impl Refusal {
             | Self::BacklogFull
             | Self::StoreUnavailable
             | Self::ComponentRestarted => 503,
+            Self::RateLimited(_) => 429,
             Self::AddressNotAllowed => 403,
             Self::BodyTooLarge => 413,
             Self::BodyTooSlow => 408,
@@ -101,7 +106,35 @@ impl Refusal {
         match self {
             Self::Overloaded | Self::ComponentRestarted => Some(Duration::from_secs(1)),
             Self::Draining | Self::BacklogFull | Self::StoreUnavailable => Some(Duration::from_secs(5)),
+            Self::RateLimited(pause) => Some(pause),
             _ => None,
+        }
+    }
+
+    /// Whether nobody had proved to be a sender of ours when it was refused, and it was refused for what it is.
+    pub fn is_unverified(self) -> bool {
+        match self {
+            Self::UnknownSource
+            | Self::MethodNotAllowed
+            | Self::AddressNotAllowed
+            | Self::BodyTooLarge
+            | Self::BodyTooSlow
+            | Self::BodyIncomplete
+            | Self::BadHeader(_)
+            | Self::SignatureMissing
+            | Self::SignatureInvalid
+            | Self::TimestampInvalid
+            | Self::TimestampOutsideTolerance => true,
+            // We could not take it in, or its sender is known.
+            Self::Draining
+            | Self::Overloaded
+            | Self::BacklogFull
+            | Self::RateLimited(_)
+            | Self::StoreUnavailable
+            | Self::ComponentRestarted
+            | Self::WrongContentType
+            | Self::NotJson
+            | Self::BadForm => false,
         }
     }
 
@@ -122,6 +155,7 @@ impl Refusal {
             Self::Draining => "the server is shutting down; send it again",
             Self::Overloaded => "too many deliveries are in flight; send it again",
             Self::BacklogFull => "too many events wait to be worked on; send it again later",
+            Self::RateLimited(_) => "too many requests; send it again when `retry-after` is over",
             Self::StoreUnavailable => "the event log cannot write, nothing was accepted; send it again later",
             Self::ComponentRestarted => "a component fell and was restarted, nothing was accepted; send it again",
             Self::AddressNotAllowed => "this address may not deliver to this source",

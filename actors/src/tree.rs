@@ -3,7 +3,8 @@
 //! ```text
 //! pointsman
 //! ├── catch_up       on the work thread; gets what a provider could not deliver
-//! ├── receiver       on every HTTP worker; asks the three below it, then the log
+//! ├── receiver       on every HTTP worker; asks the four below it, then the log
+//! ├── rate_limiter   on every HTTP worker; says who is held back
 //! ├── validator      on every HTTP worker
 //! ├── deduplicator   on every HTTP worker
 //! ├── router         on every HTTP worker
@@ -23,6 +24,7 @@
 //! drawing and table equal; `/metrics/actors` shows the same table live.
 
 mod ending;
+mod table;
 mod work;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,6 +34,7 @@ use actix_rt::Arbiter;
 use tokio::sync::oneshot;
 
 use self::ending::Ending;
+pub use self::table::{TABLE, row};
 use self::work::{StartWork, Work, board, workflows};
 use crate::auditor::actor::Findings;
 use crate::catch_up::actor::{LookNow as LookForMissed, Plan as CatchUpPlan};
@@ -46,7 +49,10 @@ use crate::event_log::state::LogState;
 use crate::executor::messages::Executors;
 use crate::executor::port::Actions;
 use crate::ids::SharedIds;
-use crate::mailbox::{Basket, Door, NotTaken};
+use crate::mailbox::{Basket, Door, Mailbox, NotTaken};
+use crate::rate_limiter::actor::{Gauge, RateLimiter, RateLimits, Unverified};
+use crate::rate_limiter::gauge::{self, Sight};
+use crate::rate_limiter::limits::Policy as RatePolicy;
 use crate::receiver::actor::{Admit, Downstream, Receive, Receiver, Shared};
 use crate::receiver::admission::{Gate, Limits};
 use crate::receiver::messages::Receivers;
@@ -57,145 +63,10 @@ use crate::router::actor::{CurrentRules, Router};
 use crate::router::backlog::{Retry, RouteBacklog};
 use crate::router::patience::Patience;
 use crate::store::{Store, StoreError, Transition};
-use crate::supervisor::{Escalation, OnGivenUp, RestartPolicy, Roster, Row, Supervisor, Thread};
+use crate::supervisor::{OnGivenUp, Roster, Supervisor};
 use crate::time::SharedClock;
 use crate::validator::actor::{Sources, Validator};
 use crate::workflow::catalog::Catalog;
-
-/// Five falls within a minute: more is not an accident, and restarting would hide it.
-const RESTART: RestartPolicy = RestartPolicy { intensity: 5, window: Duration::from_secs(60) };
-
-/// Deliveries that one HTTP worker may have in its hands; [`Limits::requests`] is the bound over all.
-const PER_WORKER: usize = 4_096;
-
-/// Transitions that may wait for the committer: twice what all workers can have in their hands at the
-/// default limit, so that the gate refuses before the log is full.
-const TO_COMMIT: usize = 8_192;
-
-/// Messages that may wait for an executor, the dispatcher or the timer: a few for each run at work.
-/// Whoever finds no room waits, tells again, or leaves it to storage.
-const PER_EXECUTOR: usize = 16_384;
-
-/// The components, in the order in which they may ask each other.
-pub static TABLE: [Row; 14] = [
-    Row {
-        component: "catch_up",
-        thread: Thread::Work,
-        capacity: 16,
-        restart: RESTART,
-        escalation: Escalation::Park,
-        meaning: "what a provider could not deliver is not asked for before the next start; everything else goes on",
-    },
-    Row {
-        component: "receiver",
-        thread: Thread::HttpWorker,
-        capacity: PER_WORKER,
-        restart: RESTART,
-        escalation: Escalation::Unready,
-        meaning: "this HTTP worker answers 503, and no more deliveries are sent here",
-    },
-    Row {
-        component: "validator",
-        thread: Thread::HttpWorker,
-        capacity: PER_WORKER,
-        restart: RESTART,
-        escalation: Escalation::Unready,
-        meaning: "this HTTP worker answers 503, and no more deliveries are sent here",
-    },
-    Row {
-        component: "deduplicator",
-        thread: Thread::HttpWorker,
-        capacity: PER_WORKER,
-        restart: RESTART,
-        escalation: Escalation::Unready,
-        meaning: "this HTTP worker answers 503, and no more deliveries are sent here",
-    },
-    Row {
-        component: "router",
-        thread: Thread::HttpWorker,
-        capacity: PER_WORKER,
-        restart: RESTART,
-        escalation: Escalation::Park,
-        meaning: "events of this HTTP worker are stored as pending and routed by the backlog",
-    },
-    Row {
-        component: "dead_letter",
-        thread: Thread::Work,
-        capacity: 16,
-        restart: RESTART,
-        escalation: Escalation::Park,
-        meaning: "dead letters are listed, and not redriven before the next start; everything else goes on",
-    },
-    Row {
-        component: "backlog",
-        thread: Thread::Work,
-        capacity: 16,
-        restart: RESTART,
-        escalation: Escalation::Park,
-        meaning: "pending events stay pending until the next start",
-    },
-    Row {
-        component: "executor",
-        thread: Thread::Work,
-        capacity: PER_EXECUTOR,
-        restart: RESTART,
-        escalation: Escalation::Park,
-        meaning: "runs of this workflow stand still until the next start; the other workflows go on",
-    },
-    Row {
-        component: "dispatcher",
-        thread: Thread::Work,
-        capacity: PER_EXECUTOR,
-        restart: RESTART,
-        escalation: Escalation::Halt,
-        meaning: "no run can go on: the process ends, so that whoever supervises it starts it again",
-    },
-    Row {
-        component: "timer",
-        thread: Thread::Work,
-        capacity: PER_EXECUTOR,
-        restart: RESTART,
-        escalation: Escalation::Halt,
-        meaning: "no pause would end: the process ends, so that whoever supervises it starts it again",
-    },
-    Row {
-        component: "circuit_breaker",
-        thread: Thread::Work,
-        capacity: PER_EXECUTOR,
-        restart: RESTART,
-        escalation: Escalation::Park,
-        meaning: "this service is called without a breaker until the next start",
-    },
-    Row {
-        component: "auditor",
-        thread: Thread::Work,
-        capacity: 16,
-        restart: RESTART,
-        escalation: Escalation::Park,
-        meaning: "nobody looks for runs that stand still until the next start; runs go on",
-    },
-    Row {
-        component: "retention",
-        thread: Thread::Work,
-        capacity: 16,
-        restart: RESTART,
-        escalation: Escalation::Park,
-        meaning: "what is old is kept until the next start, so the log grows; everything else goes on",
-    },
-    Row {
-        component: "event_log",
-        thread: Thread::Committer,
-        capacity: TO_COMMIT,
-        restart: RESTART,
-        escalation: Escalation::Halt,
-        meaning: "nothing can be made durable: the process ends, so that whoever supervises it starts it again",
-    },
-];
-
-/// The row of a component.
-pub fn row(component: &str) -> Option<&'static Row> {
-    TABLE.iter().find(|row| row.component == component)
-}
 
 /// What the tree needs from outside.
 #[derive(Clone)]
@@ -220,6 +91,8 @@ pub struct Ports {
     pub inbox_window: Duration,
     /// How much may be in flight.
     pub limits: Limits,
+    /// How often whom nobody could verify may come; without it as often as it likes.
+    pub rate_limits: Option<RatePolicy>,
     /// From one audit of the runs to the next.
     pub audit_every: Duration,
     /// What goes when it is finished.
@@ -247,6 +120,8 @@ pub struct Tree {
     pub roster: Roster,
     /// What is in flight.
     pub gate: Arc<Gate>,
+    /// Who is held back; absent when nobody is.
+    pub rate_limits: Option<RateLimits>,
     /// Whether the log can write.
     pub log_state: Arc<LogState>,
     /// The counts of every source.
@@ -271,6 +146,7 @@ pub struct Tree {
     pub catch_up: Door<LookForMissed>,
     /// How the hooks stand that are caught up with.
     pub watches: Watches,
+    gauge: Gauge,
     receivers: Receivers,
     ports: Ports,
     supervisor: Supervisor,
@@ -311,6 +187,8 @@ pub struct WorkerDoors {
     pub admit: Door<Admit>,
     /// Takes deliveries.
     pub receive: Door<Receive>,
+    /// Told of requests that could not be verified; absent when nobody is held back.
+    pub unverified: Option<Door<Unverified>>,
 }
 
 impl Tree {
@@ -356,9 +234,18 @@ impl Tree {
         let Work { backlog, retry, dead_letters, retention, breakers, findings, catch_up } =
             on_new_thread(&threads, move || start.start()).await?;
         let gate = Gate::new(ports.limits);
+        let sight = Sight {
+            roster: roster.clone(),
+            log_state: Arc::clone(&log_state),
+            tallies: Arc::clone(&tallies),
+            gate: Arc::clone(&gate),
+            store: Arc::clone(&ports.store),
+        };
         Ok(Self {
             roster,
             gate,
+            rate_limits: ports.rate_limits.clone().map(RateLimits::new),
+            gauge: gauge::of(sight),
             log_state,
             tallies,
             log,
@@ -381,7 +268,7 @@ impl Tree {
 
     /// Starts the components of HTTP worker `number`, on whose thread this must be called.
     pub fn start_worker(&self, number: usize) -> WorkerDoors {
-        let [_, receiver, validator, deduplicator, router, ..] = &TABLE;
+        let [_, receiver, rate_limiter, validator, deduplicator, router, ..] = &TABLE;
         let instance = number.to_string();
         let keep = |row| (row, instance.clone());
         let (row, name) = keep(router);
@@ -390,7 +277,13 @@ impl Tree {
         let deduplicator = self.supervisor.supervise(row, name, Deduplicator::new(self.ports.windows));
         let (row, name) = keep(validator);
         let validator = self.supervisor.supervise(row, name, Validator::new(Arc::clone(&self.ports.sources)));
+        let limiter = self.rate_limits.clone().map(|limits| {
+            let (row, name) = keep(rate_limiter);
+            let limiter = RateLimiter::new(limits, Arc::clone(&self.gauge), Arc::clone(&self.ports.clock));
+            self.supervisor.supervise(row, name, limiter)
+        });
         let downstream = Downstream {
+            rate_limiter: limiter.as_ref().map(Mailbox::door),
             validator: validator.door(),
             reader: validator.door(),
             deduplicator: deduplicator.door(),
@@ -401,12 +294,14 @@ impl Tree {
         let (row, name) = keep(receiver);
         let receiver = self.supervisor.supervise(row, name, Receiver::new(downstream, self.shared()));
         self.receivers.enter(receiver.door());
-        WorkerDoors { admit: receiver.door(), receive: receiver.door() }
+        let unverified = limiter.as_ref().map(Mailbox::door);
+        WorkerDoors { admit: receiver.door(), receive: receiver.door(), unverified }
     }
 
     fn shared(&self) -> Shared {
         Shared {
             gate: Arc::clone(&self.gate),
+            rate_limits: self.rate_limits.clone(),
             log_state: Arc::clone(&self.log_state),
             store: Arc::clone(&self.ports.store),
             sources: Arc::clone(&self.ports.sources),

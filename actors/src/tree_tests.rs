@@ -1,6 +1,7 @@
 //! The drawing and the table are one.
 
 use super::*;
+use crate::supervisor::Thread;
 
 /// The names and threads of the drawing at the head of this file, top to bottom.
 fn drawn() -> Vec<(String, String)> {

@@ -14,6 +14,7 @@ pub mod keys;
 mod linear;
 pub mod merged;
 mod notifications;
+mod rate_limits;
 pub mod settings;
 #[cfg(test)]
 mod tests;

@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use pointsman_actors::circuit_breaker::circuit::Policy;
+use pointsman_actors::rate_limiter::limits::Policy as RatePolicy;
 use pointsman_actors::workflow::spec::Defaults;
 use serde_json::Value as Json;
 
 use super::merged::{Merged, Origin, Problem};
 use super::value::Value;
+use crate::http::Proxies;
 use crate::integrations::IntegrationSettings;
 use crate::sources;
 use crate::telemetry;
@@ -67,6 +69,8 @@ pub struct WebhookSettings {
     pub addresses: Vec<IpNet>,
     /// Whether signatures are not asked for.
     pub allow_unsigned: bool,
+    /// Verified deliveries in the window of the rate limiter; no limit when absent.
+    pub max_requests: Option<u32>,
 }
 
 /// All settings that the process uses.
@@ -90,6 +94,8 @@ pub struct Settings {
     pub max_requests_per_address: u64,
     /// Bytes of bodies of one address in flight.
     pub max_bytes_per_address: u64,
+    /// The proxies that are believed about whose request they hand on.
+    pub proxies: Proxies,
     /// Events and runs that may wait.
     pub max_backlog: u64,
     /// The store.
@@ -104,6 +110,8 @@ pub struct Settings {
     pub occurrence_window: Option<Duration>,
     /// The sources that are on.
     pub webhooks: Vec<WebhookSettings>,
+    /// How often whom nobody can verify may come; without it as often as it likes.
+    pub rate_limits: Option<RatePolicy>,
     /// Runs that may be at work at once.
     pub max_concurrent: usize,
     /// Whether repositories and teams take turns.
@@ -191,12 +199,14 @@ impl Checker<'_> {
             max_requests_per_address: self.share("server.max_in_flight").max(1),
             max_bytes_in_flight: bytes,
             max_bytes_per_address: self.share("server.max_bytes_in_flight"),
+            proxies: self.proxies(),
             max_backlog: self.count("event_queue.max_size"),
             backend: self.backend(),
             retention: self.span("event_store.retention"),
             max_events: self.max_events(),
             delivery_window: self.span("event_deduplicator.delivery_window"),
             occurrence_window: fingerprints.then(|| self.span("event_deduplicator.window")),
+            rate_limits: self.rate_limits(&webhooks),
             webhooks,
             max_concurrent: usize::try_from(self.count("workflow.max_concurrent")).unwrap_or(usize::MAX),
             load_balancing: self.flag("event_router.load_balancing"),
@@ -278,13 +288,7 @@ impl Checker<'_> {
         if !(1..=10).contains(&self.count("event_router.default_priority")) {
             self.wrong("event_router.default_priority", "must be within 1 and 10".to_owned());
         }
-        let shares = [
-            "server.max_share_per_address",
-            "rate_limiter.backpressure_threshold",
-            "rate_limiter.slow_down_threshold",
-            "circuit_breaker.failure_rate",
-        ];
-        for path in shares {
+        for path in ["server.max_share_per_address", "circuit_breaker.failure_rate"] {
             if !(0.0..=1.0).contains(&self.ratio(path)) {
                 self.wrong(path, "must be within 0 and 1".to_owned());
             }
@@ -383,6 +387,7 @@ impl Checker<'_> {
             timestamp_tolerance: given.unwrap_or(tolerance),
             addresses: self.addresses(&key("addresses")),
             allow_unsigned,
+            max_requests: self.merged.entry(&key("max_requests")).map(|_| self.number(&key("max_requests")).max(1)),
         })
     }
 

@@ -1,8 +1,11 @@
 //! The form of every answer.
 
+use std::time::Duration;
+
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::http::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
+use pointsman_actors::rate_limiter::limits::Standing;
 use pointsman_actors::refusal::Refusal;
 use pointsman_actors::store::StoreError;
 use pointsman_actors::time::Timestamp;
@@ -56,12 +59,31 @@ pub fn error(status: StatusCode, code: &'static str, message: &str) -> ApiError 
     ApiError { status, code, message: message.to_owned() }
 }
 
+/// A refused delivery, and how its sender stands, if that is counted.
+///
+/// The fields are those of draft-ietf-httpapi-ratelimit-headers-07, which clients know.
+pub fn refused(refused: Refusal, standing: &Standing) -> HttpResponse {
+    let seconds = |span: Duration| span.as_millis().div_ceil(1_000).to_string();
+    let mut response = refusal(refused);
+    for (name, value) in [
+        ("ratelimit-limit", standing.limit.to_string()),
+        ("ratelimit-remaining", standing.remaining.to_string()),
+        ("ratelimit-reset", seconds(standing.resets_in)),
+        ("ratelimit-policy", format!("{};w={}", standing.limit, seconds(standing.window))),
+    ] {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            response.headers_mut().insert(HeaderName::from_static(name), value);
+        }
+    }
+    response
+}
+
 /// A refused delivery.
 pub fn refusal(refusal: Refusal) -> HttpResponse {
     let status = StatusCode::from_u16(refusal.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = HttpResponse::build(status);
     if let Some(after) = refusal.retry_after() {
-        response.insert_header((RETRY_AFTER, after.as_secs().to_string()));
+        response.insert_header((RETRY_AFTER, after.as_millis().div_ceil(1_000).to_string()));
     }
     if refusal == Refusal::MethodNotAllowed {
         response.insert_header((ALLOW, "POST"));

@@ -60,6 +60,10 @@ pub async fn metrics(request: HttpRequest, edge: Data<Edge>) -> Result<HttpRespo
             "damagedRecords": counts.damaged,
             "commits": counts.commits,
         },
+        "rateLimiter": tree.rate_limits.as_ref().map(|limits| json!({
+            "share": limits.share(),
+            "delayed": limits.delayed(),
+        })),
         "auditor": auditor(&tree.findings),
         "catchUp": catch_up(&tree.watches),
         "deadLetters": {

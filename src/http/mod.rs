@@ -6,6 +6,7 @@ mod breakers;
 mod control;
 mod dead_letters;
 mod events;
+mod forwarded;
 mod health;
 mod metrics;
 mod replay;
@@ -14,11 +15,12 @@ mod waits;
 mod webhooks;
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::guard;
 use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::{HttpRequest, guard};
 use ipnet::IpNet;
 use pointsman_actors::event::SourceName;
 use pointsman_actors::receiver::tally::Tally;
@@ -28,6 +30,7 @@ use pointsman_actors::tree::{Tree, WorkerDoors};
 use pointsman_actors::validator::port::Source;
 
 pub use auth::AdminToken;
+pub use forwarded::{ForwardedHeader, Proxies};
 pub use health::Readiness;
 
 /// What one webhook path needs.
@@ -60,6 +63,8 @@ pub struct Shared {
     pub admin: AdminToken,
     /// Whether health and metrics ask for it too.
     pub guard_metrics: bool,
+    /// The proxies that are believed about whose request they hand on.
+    pub proxies: Proxies,
     /// The webhook paths that are on.
     pub inlets: Arc<Vec<Inlet>>,
     /// How long a body may take.
@@ -80,6 +85,11 @@ impl Edge {
     pub fn new(shared: Shared, doors: WorkerDoors) -> Self {
         let by_path = shared.inlets.iter().map(|inlet| (inlet.path.clone(), inlet.clone())).collect();
         Self { shared, doors, by_path }
+    }
+
+    /// Who has sent a request: the address that it came from, or of whom a proxy says it hands it on for.
+    fn sender(&self, request: &HttpRequest) -> Option<IpAddr> {
+        request.peer_addr().map(|peer| self.shared.proxies.sender(peer.ip(), request.headers()))
     }
 
     fn tally(&self, source: &SourceName) -> Option<&Tally> {

@@ -1,7 +1,5 @@
 //! Deliveries: from the request's head to the answer.
 
-use std::net::IpAddr;
-
 use actix_web::error::PayloadError;
 use actix_web::http::header::CONTENT_LENGTH;
 use actix_web::web::{Data, Payload};
@@ -10,6 +8,8 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use pointsman_actors::event::{Delivery, Headers};
 use pointsman_actors::mailbox::NotTaken;
+use pointsman_actors::rate_limiter::actor::Unverified;
+use pointsman_actors::rate_limiter::limits::Ruling;
 use pointsman_actors::receiver::actor::{Admit, Receipt, Receive};
 use pointsman_actors::receiver::admission::Admitted;
 use pointsman_actors::receiver::tally::Outcome;
@@ -41,34 +41,49 @@ pub async fn deliver(request: HttpRequest, payload: Payload, edge: Data<Edge>) -
             }
             accepted(receipt)
         }
-        Err(refusal) => {
-            if let Some(tally) = tally {
-                tally.refuse(refusal);
-            }
-            // Counted exactly in the metrics; a line each would let a flood fill the disk.
-            tracing::debug!(source = %inlet.source.name(), peer = ?peer(&request), refusal = refusal.code(), "delivery refused");
-            answer::refusal(refusal)
-        }
+        Err(refusal) => turn_away(&request, &edge, Some(inlet), refusal).await,
     }
 }
 
+/// Answers a delivery that was refused. Whoever comes too often and proves nothing is told only that, or is answered later.
+async fn turn_away(request: &HttpRequest, edge: &Edge, inlet: Option<&Inlet>, refusal: Refusal) -> HttpResponse {
+    let (peer, source) = (edge.sender(request), inlet.map(|inlet| inlet.source.name()));
+    let counted = match &edge.doors.unverified {
+        Some(limiter) if refusal.is_unverified() => limiter.ask_if_room(Unverified { peer, source: source.cloned() }),
+        _ => Err(NotTaken::Closed),
+    };
+    // A limiter that fell holds nobody back.
+    let answered = match counted {
+        Ok(asked) => asked.await.ok(),
+        Err(_) => None,
+    };
+    let (refusal, standing) = match answered.as_ref().map(|answered| answered.ruling) {
+        Some(Ruling::Refuse(standing)) => (Refusal::RateLimited(standing.resets_in), Some(standing)),
+        Some(Ruling::Answer(standing, _)) => (refusal, Some(standing)),
+        None => (refusal, None),
+    };
+    source.and_then(|source| edge.tally(source)).unwrap_or(&edge.shared.strays).refuse(refusal);
+    // Counted exactly in the metrics; a line each would let a flood fill the disk.
+    tracing::debug!(source = ?source, peer = ?peer, refusal = refusal.code(), "delivery refused");
+    if let Some(later) = answered.and_then(|answered| answered.later) {
+        tokio::time::sleep(later.delay).await;
+    }
+    standing.map_or_else(|| answer::refusal(refusal), |standing| answer::refused(refusal, &standing))
+}
+
 /// A path below `/webhooks/` that no source has.
-pub async fn unknown(edge: Data<Edge>) -> HttpResponse {
-    edge.shared.strays.refuse(Refusal::UnknownSource);
-    answer::refusal(Refusal::UnknownSource)
+pub async fn unknown(request: HttpRequest, edge: Data<Edge>) -> HttpResponse {
+    turn_away(&request, &edge, None, Refusal::UnknownSource).await
 }
 
 /// A webhook path that was not called with POST.
 pub async fn only_post(request: HttpRequest, edge: Data<Edge>) -> HttpResponse {
-    let inlet = edge.by_path.get(request.path());
-    let tally = inlet.and_then(|inlet| edge.tally(inlet.source.name())).unwrap_or(&edge.shared.strays);
-    tally.refuse(Refusal::MethodNotAllowed);
-    answer::refusal(Refusal::MethodNotAllowed)
+    turn_away(&request, &edge, edge.by_path.get(request.path()), Refusal::MethodNotAllowed).await
 }
 
 async fn take(request: &HttpRequest, payload: Payload, edge: &Edge, inlet: &Inlet) -> Result<Receipt, Refusal> {
     let received_at = edge.shared.clock.now();
-    let peer = peer(request);
+    let peer = edge.sender(request);
     if !inlet.addresses.is_empty() && !peer.is_some_and(|peer| inlet.addresses.iter().any(|net| net.contains(&peer))) {
         return Err(Refusal::AddressNotAllowed);
     }
@@ -96,10 +111,6 @@ fn no_room(not_taken: NotTaken) -> Refusal {
         NotTaken::Full => Refusal::Overloaded,
         NotTaken::Closed => Refusal::ComponentRestarted,
     }
-}
-
-fn peer(request: &HttpRequest) -> Option<IpAddr> {
-    request.peer_addr().map(|address| address.ip().to_canonical())
 }
 
 fn announced_length(request: &HttpRequest) -> Result<usize, Refusal> {

@@ -1,7 +1,7 @@
 //! The committer: takes what is ready, has it committed at once, answers everybody.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Supervised, WrapFuture};
 use serde_json::Value as Json;
@@ -102,8 +102,11 @@ impl EventLog {
         self.hold = None;
         let (transitions, askers) = self.take_batch();
         self.last = transitions.len();
-        let commit = self.store.commit(transitions);
-        ctx.spawn(commit.into_actor(self).map(|result, log, ctx| log.answer(result, askers, ctx)));
+        let (commit, began) = (self.store.commit(transitions), Instant::now());
+        ctx.spawn(commit.into_actor(self).map(move |result, log, ctx| {
+            log.state.took(began.elapsed());
+            log.answer(result, askers, ctx);
+        }));
     }
 
     fn take_batch(&mut self) -> (Vec<Transition>, Vec<Asker>) {

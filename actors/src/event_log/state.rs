@@ -1,16 +1,18 @@
 //! Whether the log can write, seen from any thread: admission asks before it lets a body in, and
 //! readiness says it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::store::StoreError;
 
-/// Whether the log can write, and if not, why.
+/// Whether the log can write, and if not, why; and how long it takes.
 #[derive(Debug, Default)]
 pub struct LogState {
     broken: AtomicBool,
     reason: Mutex<String>,
+    lag_micros: AtomicU64,
 }
 
 impl LogState {
@@ -22,6 +24,15 @@ impl LogState {
     /// Why it cannot write; empty when it can.
     pub fn reason(&self) -> String {
         self.reason.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How long the last batch took to become durable.
+    pub fn lag(&self) -> Duration {
+        Duration::from_micros(self.lag_micros.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn took(&self, lag: Duration) {
+        self.lag_micros.store(u64::try_from(lag.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     pub(super) fn cannot_write(&self, error: &StoreError) {

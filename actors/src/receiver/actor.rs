@@ -20,6 +20,8 @@ use crate::event_log::state::LogState;
 use crate::executor::messages::Executors;
 use crate::ids::{EventId, SharedIds};
 use crate::mailbox::{Door, Letter, NotTaken};
+use crate::rate_limiter::actor::{RateLimits, Verified};
+use crate::rate_limiter::limits::Ruling;
 use crate::refusal::Refusal;
 use crate::router::actor::RouteEvent;
 use crate::router::routing::Routed;
@@ -72,6 +74,8 @@ pub struct Receipt {
 /// Where the receiver hands things on to, all of them further down the tree.
 #[derive(Clone)]
 pub struct Downstream {
+    /// Limits for what is verified; absent when there are none.
+    pub rate_limiter: Option<Door<Verified>>,
     /// Proof and reading.
     pub validator: Door<Validate>,
     /// Reading of what needs no proof.
@@ -91,6 +95,8 @@ pub struct Downstream {
 pub struct Shared {
     /// What is in flight.
     pub gate: Arc<Gate>,
+    /// Who is held back; absent when nobody is.
+    pub rate_limits: Option<RateLimits>,
     /// Whether the log can write.
     pub log_state: Arc<LogState>,
     /// For its durable counts only.
@@ -134,10 +140,14 @@ impl Receiver {
     }
 
     fn enter(&self, peer: Option<IpAddr>, announced: u64) -> Result<Admitted, Refusal> {
-        let counts = self.shared.store.counts();
-        let backlog = counts.pending + counts.queued;
-        let outside = Outside { store_broken: !self.shared.log_state.is_writable(), backlog };
-        self.shared.gate.enter(peer, announced, &outside)
+        let Shared { gate, log_state, store, rate_limits, clock, .. } = &self.shared;
+        let outside = Outside::of(log_state, &**store);
+        let is_unheard =
+            |limits: &RateLimits| peer.is_some_and(|peer| limits.is_unheard(peer, || gate.used(&outside), clock.now()));
+        if rate_limits.as_ref().is_some_and(is_unheard) {
+            return Err(Refusal::Overloaded);
+        }
+        gate.enter(peer, announced, &outside)
     }
 }
 
@@ -190,7 +200,20 @@ impl Handler<Letter<ReceiveVouched>> for Receiver {
 impl Path {
     async fn take(&self, delivery: Delivery) -> Result<Receipt, Refusal> {
         let authentic = self.downstream.validator.ask(Validate(delivery)).await.map_err(fell)??;
+        self.limit(&authentic.delivery.source).await?;
         self.make_durable(authentic).await
+    }
+
+    /// What an operator has limited is held back; when the limiter falls nothing is.
+    async fn limit(&self, source: &SourceName) -> Result<(), Refusal> {
+        if !self.shared.rate_limits.as_ref().is_some_and(|limits| limits.are_for(source)) {
+            return Ok(());
+        }
+        let Some(limiter) = &self.downstream.rate_limiter else { return Ok(()) };
+        match limiter.ask(Verified(source.clone())).await {
+            Ok(Some(Ruling::Refuse(standing))) => Err(Refusal::RateLimited(standing.resets_in)),
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 
     async fn take_vouched(&self, delivery: Delivery) -> Result<Receipt, Refusal> {

@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::event_log::state::LogState;
 use crate::refusal::Refusal;
+use crate::store::Store;
 
 /// How much may be in flight at once, over all HTTP workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,6 +131,15 @@ impl Gate {
         Ok(admitted)
     }
 
+    /// How much of what may be in flight or wait is used, from 0 to 1: the fullest of all counts.
+    #[allow(clippy::cast_precision_loss, reason = "a share")]
+    pub fn used(&self, outside: &Outside) -> f64 {
+        let Limits { requests, body_bytes, backlog, .. } = self.limits;
+        let uses =
+            [(self.requests(), requests), (self.body_bytes(), body_bytes), (outside.backlog, backlog)].into_iter();
+        uses.map(|(used, most)| used as f64 / most.max(1) as f64).fold(0.0, f64::max).min(1.0)
+    }
+
     fn load(&self, peer: Option<IpAddr>, outside: &Outside) -> Load {
         let addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
         Load {
@@ -149,6 +160,14 @@ pub struct Outside {
     pub store_broken: bool,
     /// Events that wait to be routed and runs that wait to be started.
     pub backlog: u64,
+}
+
+impl Outside {
+    /// As it is now.
+    pub fn of(log: &LogState, store: &dyn Store) -> Self {
+        let counts = store.counts();
+        Self { store_broken: !log.is_writable(), backlog: counts.pending + counts.queued }
+    }
 }
 
 impl Admitted {

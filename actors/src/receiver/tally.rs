@@ -106,11 +106,17 @@ impl Latency {
         self.total_micros.fetch_add(micros, Ordering::Relaxed);
     }
 
+    /// How many there were, and how many microseconds they took together.
+    pub fn totals(&self) -> (u64, u64) {
+        let count = self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed)).sum();
+        (count, self.total_micros.load(Ordering::Relaxed))
+    }
+
     /// The mean, in milliseconds.
     #[allow(clippy::cast_precision_loss, reason = "a mean to show")]
     pub fn mean_ms(&self) -> f64 {
-        let count: u64 = self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed)).sum();
-        if count == 0 { 0.0 } else { self.total_micros.load(Ordering::Relaxed) as f64 / count as f64 / 1000.0 }
+        let (count, micros) = self.totals();
+        if count == 0 { 0.0 } else { micros as f64 / count as f64 / 1000.0 }
     }
 
     /// An upper bound of the given quantile (0 to 1), in milliseconds: the end of its bucket.

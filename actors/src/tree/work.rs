@@ -68,6 +68,7 @@ impl StartWork {
             _,
             _,
             _,
+            _,
             dead_letter,
             backlog,
             executor,

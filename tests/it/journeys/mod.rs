@@ -1,5 +1,6 @@
 //! A story each.
 
+mod addresses;
 mod agentapi;
 mod auditor;
 mod bad_input;
@@ -28,6 +29,7 @@ mod operators;
 mod parallel;
 mod process;
 mod pull_request_code;
+mod rate_limiter;
 mod rate_limits;
 mod real_claude;
 mod repeats;

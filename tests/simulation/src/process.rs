@@ -220,6 +220,7 @@ fn ports(world: &World, disk: &Disk, after_death: bool) -> Ports {
             address_bytes: 1 << 20,
             backlog: 1_000,
         },
+        rate_limits: None,
         audit_every: AUDIT_EVERY,
         retention: RetentionPolicy { keep: 30 * day, most: None },
         patience: Patience { attempts: 10 },

@@ -229,6 +229,7 @@ impl Stage {
                 address_bytes: 1 << 20,
                 backlog: 1_000,
             },
+            rate_limits: None,
             audit_every: Duration::from_secs(60),
             retention: RetentionPolicy { keep: 30 * day, most: None },
             patience: Patience { attempts: 10 },

@@ -1,0 +1,8 @@
+//! Holds back traffic that nobody could verify, and verified traffic where an operator limits it.
+
+pub mod actor;
+pub mod adaptive;
+pub mod gauge;
+pub mod limits;
+mod network;
+mod window;
