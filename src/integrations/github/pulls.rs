@@ -1,6 +1,7 @@
 //! Pull requests: as they are, those of a branch, what they change, and new ones.
 
 use pointsman_actors::executor::failure::{ErrorClass, Failure};
+use pointsman_actors::time::Timestamp;
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
@@ -42,6 +43,8 @@ pub struct Pull {
     pub draft: bool,
     /// Its page.
     pub html_url: String,
+    /// When it was opened.
+    pub created_at: Option<Timestamp>,
 }
 
 /// A pull request to be opened.
@@ -157,6 +160,8 @@ struct Shown {
     #[serde(default)]
     html_url: String,
     #[serde(default)]
+    created_at: Option<String>,
+    #[serde(default)]
     user: Option<User>,
     head: End,
     base: End,
@@ -197,6 +202,7 @@ impl From<Shown> for Pull {
             merged: shown.merged || shown.merged_at.is_some(),
             draft: shown.draft,
             html_url: shown.html_url,
+            created_at: shown.created_at.as_deref().and_then(Timestamp::from_rfc3339),
         }
     }
 }

@@ -285,6 +285,7 @@ async fn what_codegen_refuses_is_said_with_the_remedy() {
 #[actix::test]
 async fn a_fix_goes_on_with_the_agent_that_is_known() {
     let site = site(FIX, SOON, Plan::default()).await;
+    site.put_pull(5, "a1", "+fn new() {}\n");
     let first = push(&site, "`cargo test` fails in src/lib.rs", "").await;
     let run = site.until(&first, "succeeded").await;
     assert_eq!(output(&run, "fix")["run_id"], 1);
@@ -301,6 +302,7 @@ async fn a_fix_goes_on_with_the_agent_that_is_known() {
 #[actix::test]
 async fn of_an_agent_that_went_on_it_is_seen_whether_it_did_or_asked_whoever_knows() {
     let site = site(FIX, NEVER, endless()).await;
+    site.put_pull(5, "a1", "+fn new() {}\n");
     let first = push(&site, "one", "").await;
     site.until(&first, "waiting").await;
     site.world().plan_once("codegen", "POST", "/agent/run/resume", FaultKind::DropAfter);

@@ -217,7 +217,9 @@ pub fn furnish(world: &World) {
     state.codegen.repositories = vec![REPOSITORY.to_owned()];
     let (repository, status, prompts) = (REPOSITORY.to_owned(), "ACTIVE".to_owned(), vec!["Begun.".to_owned()]);
     let (metadata, result, pull, asked, plan) = (Value::Null, None, None, 0, Plan::default());
-    state.codegen.runs.push(AgentRun { id: 1, prompts, repository, metadata, status, result, pull, asked, plan });
+    let created_at = "2026-01-05 10:00:00".to_owned();
+    let run = AgentRun { id: 1, prompts, repository, metadata, created_at, status, result, pull, asked, plan };
+    state.codegen.runs.push(run);
 }
 
 /// What anybody can see of a world. Of statuses GitHub shows the last one for each context.

@@ -1,12 +1,13 @@
 //! Agents that Codegen sets to work on a pull request: because its checks failed, or because somebody asks.
 
 use pointsman_sandbox::PullRequest;
+use pointsman_sandbox::codegen::{AgentRun, Plan};
 use pointsman_sandbox::github::forge::{Job, Run};
 use serde_json::{Value, json};
 
 use super::{FOR_GOOD, connected, example};
 use crate::journeys::codegen::call_back;
-use crate::site::{REPOSITORY, Site, pull};
+use crate::site::{REPOSITORY, Site, pull, words};
 
 /// A run of GitHub Actions for this head has failed, with this in its log.
 fn put_failed_run(site: &Site, log: &str) {
@@ -67,9 +68,10 @@ async fn workflow_failure_has_codegen_mend_its_own_pull_request() {
             "github GET /repos/acme/shop/actions/runs/77/jobs?filter=latest&per_page=100",
             "github GET /repos/acme/shop/actions/jobs/1/logs",
             "blobs GET /acme/shop/1?sig=x",
+            "github GET /repos/acme/shop/pulls/12",
             "codegen GET /v1/organizations/323/agent/runs?skip=0&limit=100",
             "codegen GET /v1/organizations/323/repos?skip=0&limit=100",
-            r#"codegen POST /v1/organizations/323/agent/run {"metadata":{"pointsman_key":"RUN/trigger_codegen_fix","pointsman_subject":"acme/shop#12"},"prompt":"Work on the pull request acme/shop#12, with commits to its branch; open no other one. A check of it has failed: mend what made it fail. Change nothing that has no part in that.\n\nWhat is known:\n\nCI (https://github.com/acme/shop/actions/runs/77), classified as test.\nFailed: tests (Run tests)\n\nJob tests, step Run tests:\n    test result: FAILED. 3 passed; 1 failed\n\n","repo_id":1}"#,
+            r#"codegen POST /v1/organizations/323/agent/run {"metadata":{"pointsman_key":"RUN/trigger_codegen_fix","pointsman_purpose":"mend","pointsman_subject":"acme/shop#12"},"prompt":"Work on the pull request acme/shop#12, with commits to its branch; open no other one. A check of it has failed: mend what made it fail. Change nothing that has no part in that.\n\nWhat is known:\n\nCI (https://github.com/acme/shop/actions/runs/77), classified as test.\nFailed: tests (Run tests)\n\nJob tests, step Run tests:\n    test result: FAILED. 3 passed; 1 failed\n\n","repo_id":1}"#,
             "slack: acme/shop#12: CI failed (test). Failed: tests (Run tests). Codegen has worked on it: https://codegen.com/agent/trace/1"
         ]
     );
@@ -111,6 +113,48 @@ async fn agents_are_not_set_to_work_for_ever() {
         site.until(&id, "succeeded").await;
     }
     assert_eq!(site.world().agent_runs().len(), 3);
+}
+
+/// An agent run that has ended, and was begun for this.
+fn ended_agent_run(id: u64, subject: &str, purpose: &str) -> AgentRun {
+    AgentRun {
+        id,
+        prompts: vec!["Do it.".into()],
+        repository: REPOSITORY.into(),
+        metadata: json!({"pointsman_key": format!("run_{id}/x"), "pointsman_subject": subject, "pointsman_purpose": purpose}),
+        created_at: "2026-01-06 10:00:00".into(),
+        status: "COMPLETE".into(),
+        result: None,
+        pull: None,
+        asked: 0,
+        plan: Plan::default(),
+    }
+}
+
+#[actix::test]
+async fn what_else_codegen_was_asked_for_is_no_try_to_mend() {
+    let site = with_failed_run(FAILED).await;
+    site.world().state().codegen.runs = (1..=9).map(|id| ended_agent_run(id, "acme/shop#12", "ask")).collect();
+    let answer = site.github("workflow_run", &failed(json!({}))).await;
+    site.until(&site.run_of(&answer).await, "waiting").await;
+    assert_eq!(site.world().agent_runs().len(), 10);
+}
+
+#[actix::test]
+async fn tries_are_remembered_however_much_codegen_does_meanwhile() {
+    let site = with_failed_run(FAILED).await;
+    let mended = (1..=3).map(|id| ended_agent_run(id, "acme/shop#12", "mend"));
+    let others = (4..=503).map(|id| ended_agent_run(id, "acme/web#1", "mend"));
+    // What is older than the pull request has nothing to do with it.
+    let before =
+        (0..200).map(|id| AgentRun { created_at: "2025-12-01 10:00:00".into(), ..ended_agent_run(id, "", "") });
+    site.world().state().codegen.runs = before.chain(mended).chain(others).collect();
+    let answer = site.github("workflow_run", &failed(json!({}))).await;
+    let run = site.until(&site.run_of(&answer).await, "failed").await;
+    assert!(run["reason"].as_str().unwrap().contains("3 agent runs were begun for acme/shop#12"), "{run:#}");
+    let pages: Vec<String> = site.told().into_iter().filter(|line| line.contains("/agent/runs?")).collect();
+    let page = |skip| format!("codegen GET /v1/organizations/323/agent/runs?skip={skip}&limit=100");
+    assert_eq!(pages, [0, 100, 200, 300, 400, 500].map(page));
 }
 
 #[actix::test]
@@ -206,6 +250,8 @@ async fn codegen_mention_has_done_what_is_asked_and_answers() {
     assert_eq!(
         site.told(),
         [
+            "github GET /repos/acme/shop/pulls/12",
+            "codegen GET /v1/organizations/323/agent/runs?skip=0&limit=100",
             "codegen GET /v1/organizations/323/repos?skip=0&limit=100",
             r#"codegen POST /v1/organizations/323/agent/run {"metadata":{"pointsman_key":"RUN/trigger_codegen_fix","pointsman_subject":"acme/shop#12"},"prompt":"Work on the pull request acme/shop#12, with commits to its branch; open no other one. ada asks you for something in a comment: do that. Change nothing that has no part in that.\n\nWhat is known:\n\nThe comment (https://github.com/acme/shop/pull/12#issuecomment-1) says:\n\n@codegen rename `new` to `build`\n","repo_id":1}"#,
             r#"github POST /repos/acme/shop/issues/12/comments {"body":"Codegen has done what ada [asked](https://github.com/acme/shop/pull/12#issuecomment-1): https://codegen.com/agent/trace/1\n\n<!-- pointsman:RUN/github_comment -->"}"#,
@@ -231,12 +277,69 @@ async fn what_codegen_cannot_do_is_answered_too() {
     assert_eq!(
         site.told(),
         [
+            "github GET /repos/acme/shop/pulls/12",
+            "codegen GET /v1/organizations/323/agent/runs?skip=0&limit=100",
             "codegen GET /v1/organizations/323/repos?skip=0&limit=100",
             r#"codegen POST /v1/organizations/323/agent/run {"metadata":{"pointsman_key":"RUN/trigger_codegen_fix","pointsman_subject":"acme/shop#12"},"prompt":"Work on the pull request acme/shop#12, with commits to its branch; open no other one. ada asks you for something in a comment: do that. Change nothing that has no part in that.\n\nWhat is known:\n\nThe comment (https://github.com/acme/shop/pull/12#issuecomment-1) says:\n\n@codegen rename `new`\n","repo_id":1}"#,
             r#"github POST /repos/acme/shop/issues/12/comments {"body":"Codegen could not do what ada [asked](https://github.com/acme/shop/pull/12#issuecomment-1): the agent run 1 ended as FAILED: Ask codegen otherwise.; https://codegen.com/agent/trace/1\n\n<!-- pointsman:RUN/github_comment -->"}"#,
             "slack: acme/shop#12: Codegen could not do what ada asked"
         ]
     );
+}
+
+#[actix::test]
+async fn where_codegen_cannot_push_none_is_set_to_work_and_the_answer_says_why() {
+    let check = async |place: PullRequest, says: &str| {
+        let site = connected(&[]).await;
+        site.world().put_pull(place);
+        let answer = site.github("issue_comment", &comment("@codegen rename `new`", json!({}))).await;
+        site.until(&site.run_of(&answer).await, "failed").await;
+        let asked = "[asked](https://github.com/acme/shop/pull/12#issuecomment-1)";
+        let comment = json!({"body": format!(
+            "Codegen could not do what ada {asked}: {says}\n\n<!-- pointsman:RUN/github_comment -->"
+        )});
+        assert_eq!(
+            site.told(),
+            [
+                "github GET /repos/acme/shop/pulls/12",
+                &format!("github POST /repos/acme/shop/issues/12/comments {comment}"),
+                "slack: acme/shop#12: Codegen could not do what ada asked"
+            ]
+        );
+    };
+    let open = pull(12, "a1", "+fn new() {}\n");
+    let closed = "acme/shop#12 is merged; no agent works on it any more";
+    check(PullRequest { state: "closed".into(), merged: true, ..open.clone() }, closed).await;
+    let fork = "acme/shop#12 comes from mallory/shop, and Codegen pushes to branches of acme/shop only";
+    check(PullRequest { head_repository: Some("mallory/shop".into()), ..open }, fork).await;
+}
+
+/// Also one that none of our runs has begun for it: it has opened the pull request, and may still push to it.
+#[actix::test]
+async fn no_agent_works_beside_another_one() {
+    let site = connected(&[]).await;
+    site.world().put_pull(pull(12, "a1", "+fn new() {}\n"));
+    let plan = Plan { after_polls: None, ..Plan::default() };
+    let (status, created_at) = ("ACTIVE".to_owned(), String::new());
+    let other = AgentRun { status, created_at, pull: Some(12), plan, ..ended_agent_run(1, "ENG-45", "") };
+    site.world().state().codegen.runs = vec![other];
+    let answer = site.github("issue_comment", &comment("@codegen rename `new`", json!({}))).await;
+    let id = site.run_of(&answer).await;
+    let run = site.until(&id, "waiting").await;
+    assert_eq!(site.world().agent_runs().len(), 1);
+    let waits = run["journal"].as_array().unwrap().last().unwrap();
+    assert_eq!((&waits["keys"], &waits["output"]["waits_for"]["run_id"]), (&json!(["codegen:run:1"]), &json!(1)));
+    // However it ends, it is not in the way any more.
+    site.world().end_agent_run(1, "FAILED", "I cannot do it.");
+    call_back(&site, 1).await;
+    crate::server::until("the other agent to be begun", async || site.world().agent_runs().len() == 2).await;
+    site.until(&id, "waiting").await;
+    site.world().end_agent_run(2, "COMPLETE", "It is done.");
+    call_back(&site, 2).await;
+    let run = site.until(&id, "succeeded").await;
+    let fix: Vec<String> = words(&run).into_iter().filter(|word| word.starts_with("trigger")).collect();
+    let expect = ["attempted", "waiting", "failed", "attempted", "waiting", "succeeded"];
+    assert_eq!(fix, expect.map(|word| format!("trigger_codegen_fix {word}")));
 }
 
 #[actix::test]
