@@ -155,6 +155,7 @@ pub const KEYS: &[Key] = &[
     key("github_handler.auto_update_linear", &["GITHUB_HANDLER_AUTO_UPDATE_LINEAR"], Flag, "true", "whether tickets follow their pull requests"),
     key("github_handler.auto_fix", &["GITHUB_HANDLER_AUTO_FIX"], Flag, "true", "whether Codegen mends its pull requests when their checks fail; off when Codegen's own check suites do"),
     key("github_handler.pr_validation_delay", &["GITHUB_HANDLER_PR_VALIDATION_DELAY"], Span(Millis), "\"5s\"", "pause before a validation"),
+    key("github_handler.failure_delay", &["GITHUB_HANDLER_FAILURE_DELAY"], Span(Millis), "\"30s\"", "pause before it is looked at what failed for a pull request of Codegen, so that what fails together is seen together"),
     key("github_handler.push_delay", &["GITHUB_HANDLER_PUSH_DELAY"], Span(Millis), "\"30s\"", "how long no further push must have come before one of Codegen is told of"),
     key("linear_handler.auto_codegen", &["LINEAR_HANDLER_AUTO_CODEGEN"], Flag, "true", "whether assigned tickets start Codegen"),
     key("linear_handler.auto_update_github", &["LINEAR_HANDLER_AUTO_UPDATE_GITHUB"], Flag, "true", "whether pull requests follow their tickets"),

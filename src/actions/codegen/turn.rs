@@ -6,6 +6,7 @@
 
 use pointsman_actors::executor::failure::{ErrorClass, Failure};
 
+use crate::actions::pull_request::short;
 use crate::integrations::codegen::{AgentRun, Listed};
 use crate::integrations::github::Pull;
 
@@ -112,10 +113,6 @@ impl Plan {
 
 fn refused(message: String) -> Failure {
     Failure::new(ErrorClass::Validation, message)
-}
-
-fn short(sha: &str) -> String {
-    sha.chars().take(7).collect()
 }
 
 #[cfg(test)]

@@ -101,11 +101,11 @@ impl GitHub {
         self.pulls(repository, &format!("state=open&base={}", part(branch)?)).await
     }
 
-    /// The numbers of the pull requests with a commit; a run of a fork does not name its own.
-    pub async fn pulls_with(&self, repository: &str, sha: &str) -> Result<Vec<u64>, Failure> {
+    /// The pull requests with a commit; a run of a fork does not name its own.
+    pub async fn pulls_with(&self, repository: &str, sha: &str) -> Result<Vec<Pull>, Failure> {
         let path = format!("/repos/{}/commits/{}/pulls?per_page=100", repository_path(repository)?, part(sha)?);
         let (items, _) = self.list(&path, PULL_PAGES).await?;
-        items.into_iter().map(|item| read::<Shown>(&path, item).map(|pull| pull.number)).collect()
+        items.into_iter().map(|item| read::<Shown>(&path, item).map(Into::into)).collect()
     }
 
     async fn pulls(&self, repository: &str, query: &str) -> Result<Vec<Pull>, Failure> {

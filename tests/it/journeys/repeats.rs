@@ -209,7 +209,8 @@ pub fn furnish(world: &World) {
     }
     let job = Job { id: 1, conclusion: "failure".into(), log: Some("x".into()), ..Job::default() };
     let (status, conclusion) = ("completed".to_owned(), Some("failure".to_owned()));
-    world.put_run(REPOSITORY, 77, Run { head_sha: "a1".into(), status, conclusion, attempt: 1, jobs: vec![job] });
+    let run = Run { head_sha: "a1".into(), status, conclusion, attempt: 1, jobs: vec![job], ..Run::default() };
+    world.put_run(REPOSITORY, 77, run);
     let mut state = world.state();
     let [id, identifier, title, todo] = ["issue-45", "ENG-45", "Cache the token", "Todo"].map(str::to_owned);
     state.linear.put_issue(Issue { id, identifier, title, state: todo, ..Issue::default() });
