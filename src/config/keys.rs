@@ -175,6 +175,7 @@ pub const KEYS: &[Key] = &[
     key("logging.errors", &["LOG_ERRORS"], Flag, "true", "accepted for compatibility; errors are always logged"),
     key("logging.performance", &["LOG_PERFORMANCE"], Flag, "true", "accepted for compatibility"),
     key("integrations.github.api_url", &["GITHUB_API_URL"], Text, "\"https://api.github.com\"", "GitHub's API; for an own server https://HOST/api/v3"),
+    key("integrations.github.write_interval", &["GITHUB_WRITE_INTERVAL"], Span(Written), "\"1s\"", "how far apart what changes something there goes; GitHub asks for a second"),
     key("integrations.github.token", &["GITHUB_TOKEN"], Secret, "", "token for statuses, checks, comments and reviews"),
     key("integrations.github.app_id", &["GITHUB_APP_ID"], Text, "", "client id or number of a GitHub App; it is used instead of the token, also when both are set, and makes check runs"),
     key("integrations.github.app_key", &["GITHUB_APP_PRIVATE_KEY"], Secret, "", "its private key, in PEM; the ends of lines may be written as \\n"),

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::web::Bytes;
 use pointsman::integrations::github::{
@@ -98,7 +99,7 @@ async fn every_request_to_github_is_what_its_description_says() {
     );
     let credential = Credential::app(AppCredential { id: ID.into(), key: AppKey::read(KEY).unwrap() });
     let base = format!("{}/github", sandbox.url());
-    let github = Arc::new(GitHub::new(http::client(), &base, credential, Arc::new(SystemClock::new())));
+    let github = Arc::new(GitHub::new(http::client(), &base, credential, Arc::new(SystemClock::new()), Duration::ZERO));
     call_everything(&github).await;
     let calls: Vec<Call> = world.ledger().into_iter().filter(|call| call.service == "github").collect();
     let refused: Vec<&Call> = calls.iter().filter(|call| call.status == Some(422)).collect();
