@@ -62,9 +62,9 @@ impl Listed {
         })
     }
 
-    /// Whether it was begun for `subject`.
+    /// Whether it was begun for `subject`. People write names of repositories in letters of either case.
     pub fn is_for(&self, subject: &str) -> bool {
-        self.about.subject.as_deref() == Some(subject)
+        self.about.subject.as_deref().is_some_and(|its| its.eq_ignore_ascii_case(subject))
     }
 
     /// Whether it has opened this pull request.
@@ -127,10 +127,12 @@ mod tests {
     fn a_run_has_opened_what_it_names_by_address() {
         let pulls =
             json!([{ "url": "https://github.com/Acme/shop/pull/12" }, { "url": "https://github.com/acme/web/pull/3" }]);
-        let run = json!({ "id": 1, "github_pull_requests": pulls });
+        let metadata = json!({ "pointsman_subject": "Acme/shop#7" });
+        let run = json!({ "id": 1, "github_pull_requests": pulls, "metadata": metadata });
         let run = Listed::read(&run, Timestamp::from_millis(0)).unwrap();
         let opened = |repository: &str, number| run.has_opened(repository, number);
         assert!(opened("acme/shop", 12) && opened("acme/web", 3));
+        assert!(run.is_for("acme/shop#7") && !run.is_for("acme/shop#12"));
         assert!(!opened("acme/shop", 1) && !opened("acme/shop", 3) && !opened("e/shop", 12));
     }
 }
