@@ -28,9 +28,9 @@ pub fn all(integrations: &Integrations) -> Actions {
         integrations.clone();
     let mut all: Vec<Arc<dyn Action>> = vec![
         Arc::new(validate_pr::ValidatePr::new(github.clone(), claude_code)),
-        Arc::new(update_pr_status::UpdatePrStatus::new(github)),
+        Arc::new(update_pr_status::UpdatePrStatus::new(github.clone())),
         Arc::new(codegen::trigger_codegen::TriggerCodegen::new(codegen.clone())),
-        Arc::new(codegen::trigger_codegen_fix::TriggerCodegenFix::new(codegen.clone())),
+        Arc::new(codegen::trigger_codegen_fix::TriggerCodegenFix::new(codegen.clone(), github)),
         Arc::new(codegen::begin_codegen::BeginCodegen::new(codegen.clone())),
         Arc::new(codegen::await_codegen::AwaitCodegen::new(codegen)),
         Arc::new(send_notification::SendNotification::to(&notifications)),

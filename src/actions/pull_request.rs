@@ -57,7 +57,6 @@ impl Head {
         if pull.head_sha.eq_ignore_ascii_case(&self.sha) {
             return Ok(Standing::Current(Box::new(pull)));
         }
-        let short = |sha: &str| sha.chars().take(7).collect::<String>();
         Ok(Standing::Old(format!(
             "the head of {}#{} is now {}, not {}",
             self.repository,
@@ -66,6 +65,11 @@ impl Head {
             short(&self.sha)
         )))
     }
+}
+
+/// A commit as people write it.
+pub fn short(sha: &str) -> String {
+    sha.chars().take(7).collect()
 }
 
 /// A step that needs GitHub where it is not configured.

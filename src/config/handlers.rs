@@ -8,6 +8,7 @@ impl Checker<'_> {
     pub(super) fn pauses(&self) -> Pauses {
         Pauses {
             validation: self.span("github_handler.pr_validation_delay"),
+            failure: self.span("github_handler.failure_delay"),
             push: self.span("github_handler.push_delay"),
             requirements: self.span("linear_handler.requirements_delay"),
         }

@@ -7,6 +7,7 @@ impl Checker<'_> {
     pub(super) fn integrations(&mut self) -> IntegrationSettings {
         IntegrationSettings {
             github_api_url: self.url("integrations.github.api_url").unwrap_or_default().0,
+            github_write_interval: self.span("integrations.github.write_interval"),
             github_app: self.github_app(),
             github_token: self.credential("integrations.github.token"),
             github_catch_up: self.catch_up(),

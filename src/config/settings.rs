@@ -151,6 +151,8 @@ pub struct Settings {
 pub struct Pauses {
     /// Before a validation.
     pub validation: Duration,
+    /// Before it is looked at what failed.
+    pub failure: Duration,
     /// Until no further push has come.
     pub push: Duration,
     /// Until nobody has changed a ticket's text again.

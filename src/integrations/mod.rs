@@ -21,6 +21,7 @@ pub mod web;
 pub mod workplace;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use pointsman_actors::time::SharedClock;
 
@@ -43,6 +44,8 @@ use web::Web;
 pub struct IntegrationSettings {
     /// GitHub's API; `https://HOST/api/v3` for a server of one's own.
     pub github_api_url: String,
+    /// How far apart writes to it go.
+    pub github_write_interval: Duration,
     /// Token for GitHub.
     pub github_token: Option<SecretText>,
     /// What is caught up with.
@@ -112,7 +115,8 @@ impl Integrations {
         let app = settings.github_app.clone().map(Credential::app);
         let github = app.or_else(|| settings.github_token.clone().map(Credential::Token)).map(|credential| {
             let http = http::client();
-            Arc::new(GitHub::new(http, &settings.github_api_url, credential, Arc::clone(&clock)))
+            let apart = settings.github_write_interval;
+            Arc::new(GitHub::new(http, &settings.github_api_url, credential, Arc::clone(&clock), apart))
         });
         let linear = settings.linear.clone().map(|credential| {
             let http = http::client();

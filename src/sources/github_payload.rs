@@ -79,6 +79,7 @@ struct PullRequest<'a> {
     draft: Flag,
     merged: Flag,
     mergeable_state: Text<'a>,
+    author_association: Text<'a>,
     updated_at: Text<'a>,
     user: Object<User<'a>>,
     head: Object<End<'a>>,
@@ -215,6 +216,7 @@ fn of_pull_request(facts: &mut Facts, envelope: &Envelope<'_>, pull: &PullReques
     set_tickets(facts, ticket::tickets(title, body, branch));
     insert(&mut facts.more, "closes_ticket", ticket::closed(title, body, branch));
     facts.more.insert("is_security".to_owned(), is_about_security(&[title, body]).into());
+    insert(&mut facts.more, "author_association", pull.author_association.owned());
     facts.more.insert("conflicts".to_owned(), (pull.mergeable_state.as_str() == "dirty").into());
     facts.author = author;
 }

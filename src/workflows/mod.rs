@@ -141,10 +141,11 @@ fn built_in(loaded: &Loaded) -> anyhow::Result<Written> {
         written.add(&file).map_err(|errors| all_of(errors.iter()))?;
     }
     written.replaceable();
-    let Pauses { validation, push, requirements } = loaded.settings.pauses;
+    let Pauses { validation, failure, push, requirements } = loaded.settings.pauses;
     for (name, workflow) in &mut written.workflows {
         match name.as_str() {
             "pr_validation" | "pr_revalidation" => set_delay(workflow, validation),
+            "workflow_failure" => set_delay(workflow, failure),
             "codegen_push" => set_quiet(workflow, push),
             "codegen_requirements_updated" => set_quiet(workflow, requirements),
             _ => {}

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::web::Bytes;
 use pointsman::integrations::github::{
@@ -54,6 +55,7 @@ async fn call_everything(github: &Arc<GitHub>) {
     github.review(repository, number, &review, key).await.unwrap();
     github.find_review(repository, number, key).await.unwrap();
     github.workflow_run(repository, 77).await.unwrap();
+    github.workflow_runs(repository, "a1").await.unwrap();
     github.jobs(repository, 77).await.unwrap();
     github.job_log(repository, 1).await.unwrap();
     github.rerun_failed_jobs(repository, 77, key).await.unwrap();
@@ -90,10 +92,14 @@ async fn every_request_to_github_is_what_its_description_says() {
     }
     let job = Job { id: 1, conclusion: "failure".into(), log: Some("x".into()), ..Job::default() };
     let (status, conclusion) = ("completed".to_owned(), Some("failure".to_owned()));
-    world.put_run(REPOSITORY, 77, Run { head_sha: "a1".into(), status, conclusion, attempt: 1, jobs: vec![job] });
+    world.put_run(
+        REPOSITORY,
+        77,
+        Run { head_sha: "a1".into(), status, conclusion, attempt: 1, jobs: vec![job], ..Run::default() },
+    );
     let credential = Credential::app(AppCredential { id: ID.into(), key: AppKey::read(KEY).unwrap() });
     let base = format!("{}/github", sandbox.url());
-    let github = Arc::new(GitHub::new(http::client(), &base, credential, Arc::new(SystemClock::new())));
+    let github = Arc::new(GitHub::new(http::client(), &base, credential, Arc::new(SystemClock::new()), Duration::ZERO));
     call_everything(&github).await;
     let calls: Vec<Call> = world.ledger().into_iter().filter(|call| call.service == "github").collect();
     let refused: Vec<&Call> = calls.iter().filter(|call| call.status == Some(422)).collect();
@@ -108,7 +114,7 @@ async fn every_request_to_github_is_what_its_description_says() {
 }
 
 /// What the client can do.
-const OPERATIONS: [&str; 33] = [
+const OPERATIONS: [&str; 34] = [
     "DELETE /repos/{owner}/{repo}/git/refs/{ref}",
     "GET /app/hook/deliveries",
     "GET /app/hook/deliveries/{delivery_id}",
@@ -117,6 +123,7 @@ const OPERATIONS: [&str; 33] = [
     "GET /orgs/{org}/installation",
     "GET /repos/{owner}/{repo}",
     "GET /repos/{owner}/{repo}/actions/jobs/{job_id}/logs",
+    "GET /repos/{owner}/{repo}/actions/runs",
     "GET /repos/{owner}/{repo}/actions/runs/{run_id}",
     "GET /repos/{owner}/{repo}/actions/runs/{run_id}/jobs",
     "GET /repos/{owner}/{repo}/branches/{branch}",

@@ -20,6 +20,7 @@ pub struct Site {
 pub fn environment(sandbox: &Sandbox) -> Vec<(&'static str, String)> {
     vec![
         ("GITHUB_API_URL", format!("{}/github", sandbox.url())),
+        ("GITHUB_WRITE_INTERVAL", "0s".to_owned()),
         ("GITHUB_TOKEN", TOKEN.to_owned()),
         ("LINEAR_API_URL", format!("{}/linear/graphql", sandbox.url())),
         ("LINEAR_API_KEY", KEY.to_owned()),

@@ -8,7 +8,10 @@ use serde_json::Value as Json;
 use crate::integrations::codegen::{AgentRun, Codegen, Standing};
 
 /// The service, as its breaker is called.
-pub const SERVICES: &[&str] = &["codegen"];
+pub const CODEGEN: &str = "codegen";
+
+/// What actions call that ask nobody else.
+pub const SERVICES: &[&str] = &[CODEGEN];
 
 /// What calls a run back.
 pub const WAITS: WaitInfo =

@@ -10,7 +10,7 @@ use pointsman_actors::executor::port::{
 use serde_json::Value as Json;
 
 use super::agent::{self, AGENT_TYPE, MODEL, NOT_CONFIGURED, REPOSITORY, SERVICES, SUBJECT};
-use super::trigger_codegen::create;
+use super::trigger_codegen::{about, create};
 use crate::actions::with::With;
 use crate::integrations::codegen::{AgentRun, Codegen};
 
@@ -76,7 +76,7 @@ async fn begin(codegen: &Codegen, attempt: &Attempt) -> Outcome {
     {
         return Ok(begun(&run, true));
     }
-    create(codegen, prompt, subject, attempt).await.map(|run| begun(&run, false))
+    create(codegen, prompt, about(subject), attempt).await.map(|run| begun(&run, false))
 }
 
 /// What later steps see: the run, and whether somebody else has begun it.

@@ -6,3 +6,4 @@ pub mod await_codegen;
 pub mod begin_codegen;
 pub mod trigger_codegen;
 pub mod trigger_codegen_fix;
+mod turn;

@@ -13,7 +13,7 @@ use serde_json::Value as Json;
 
 use super::agent::{self, AGENT_TYPE, MODEL, NOT_CONFIGURED, REPOSITORY, SERVICES, SUBJECT, WAITS};
 use crate::actions::with::With;
-use crate::integrations::codegen::{AgentRun, Codegen, NewRun};
+use crate::integrations::codegen::{About, AgentRun, Codegen, NewRun};
 
 static INFO: ActionInfo = ActionInfo {
     name: "trigger_codegen",
@@ -58,7 +58,7 @@ impl Action for TriggerCodegen {
             let codegen = codegen.ok_or_else(agent::not_configured)?;
             let with = With(&attempt.with);
             let (prompt, subject) = (with.text("prompt")?, with.text_or_empty("subject")?);
-            create(&codegen, prompt, subject, &attempt).await.map(|run| agent::begun(&run))
+            create(&codegen, prompt, about(subject), &attempt).await.map(|run| agent::begun(&run))
         })
     }
 
@@ -81,18 +81,26 @@ impl Action for TriggerCodegen {
     }
 }
 
-/// Begins a new run, for a subject unless that is empty.
+/// About a subject, unless that is empty.
+pub(super) fn about(subject: String) -> About {
+    About { subject: chosen(subject), ..About::default() }
+}
+
+pub(super) fn chosen(text: String) -> Option<String> {
+    Some(text).filter(|text| !text.is_empty())
+}
+
+/// Begins a new run.
 pub(super) async fn create(
     codegen: &Codegen,
     prompt: String,
-    subject: String,
+    about: About,
     attempt: &Attempt,
 ) -> Result<AgentRun, Failure> {
     let with = With(&attempt.with);
     let repo_id = codegen.repository(&with.text("repository")?).await?;
-    let chosen = |text: String| Some(text).filter(|text| !text.is_empty());
     let (model, agent_type) = (chosen(with.text_or_empty("model")?), chosen(with.text_or_empty("agent_type")?));
-    let run = NewRun { prompt, repo_id, model, agent_type, subject: chosen(subject) };
+    let run = NewRun { prompt, repo_id, model, agent_type, about };
     codegen.create(&run, &attempt.key).await
 }
 

@@ -21,7 +21,7 @@ pub enum Kind {
     Timeout,
     /// What it depends on could not be fetched or resolved.
     Dependency,
-    /// It does not compile.
+    /// It does not compile, or how it is built and checked makes no sense.
     Build,
     /// A test failed.
     Test,
@@ -134,7 +134,8 @@ const LOUD: [&str; 9] =
 pub fn kind(conclusion: &str, steps: &[String], log: &str) -> Kind {
     match conclusion {
         "timed_out" => return Kind::Timeout,
-        "startup_failure" => return Kind::Infrastructure,
+        // Nothing of it was begun, because nobody can make sense of its file: the machine had no part in that.
+        "startup_failure" => return Kind::Build,
         _ => {}
     }
     let log = log.to_lowercase();
@@ -201,7 +202,7 @@ mod tests {
         check("failure", "Run", "write: No space left on device\ntest result: FAILED", Kind::Infrastructure);
         check("failure", "Run", "The job has exceeded the maximum execution time of 6h0m0s", Kind::Timeout);
         check("timed_out", "Run", "", Kind::Timeout);
-        check("startup_failure", "", "", Kind::Infrastructure);
+        check("startup_failure", "", "", Kind::Build);
         check("failure", "Run unit tests", "exit code 1", Kind::Test);
         check("failure", "Lint", "exit code 1", Kind::Lint);
         check("failure", "Deploy", "exit code 1", Kind::Unknown);

@@ -5,6 +5,7 @@
 //! The token goes into one header and nowhere else.
 
 pub mod agent_run;
+mod listed;
 mod refusal;
 
 use std::collections::BTreeMap;
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use pointsman_actors::executor::failure::{ErrorClass, Failure};
 use pointsman_actors::executor::port::Polling;
-use pointsman_actors::time::SharedClock;
+use pointsman_actors::time::{SharedClock, Timestamp};
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Client, Method};
 use serde_json::{Map, Value as Json, json};
@@ -22,6 +23,8 @@ use super::http::{self, Answer};
 use super::pace::Pace;
 use crate::config::settings::SecretText;
 pub use agent_run::{AgentRun, Standing};
+pub use listed::Listed;
+use listed::{HEAD, KEY, PURPOSE, SUBJECT};
 use refusal::refused;
 
 /// Documented: 10 agent runs may be created, or resumed, a minute.
@@ -40,14 +43,8 @@ const MOST_PAGES: usize = 20;
 /// How long the number of a repository is remembered: one that is connected anew has another.
 const REMEMBERED: Duration = Duration::from_secs(3_600);
 
-/// The field of a run's metadata that holds our key.
-const KEY: &str = "pointsman_key";
-
-/// The field that holds what a run works on.
-const SUBJECT: &str = "pointsman_subject";
-
-/// Pages of runs among which those of a subject are looked for: what is older has nothing to do with what goes on now.
-const COUNTED_PAGES: usize = 3;
+/// No agent works for so long. What seems to be at work for longer was left in a state that nobody knows the name of.
+const LONGEST_WORK: Duration = Duration::from_secs(24 * 3_600);
 
 /// What the configuration says of Codegen.
 #[derive(Clone, Debug)]
@@ -89,8 +86,19 @@ pub struct NewRun {
     pub model: Option<String>,
     /// `codegen` or `claude_code`; the organisation's own without it.
     pub agent_type: Option<String>,
-    /// What it works on, by which its like are counted, such as `owner/name#7`.
+    /// What it is about.
+    pub about: About,
+}
+
+/// What an agent run is about, as far as that is said. It stands in the metadata of the run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct About {
+    /// What it works on, by which its like are found, such as `owner/name#7`.
     pub subject: Option<String>,
+    /// What for, by which its like are counted, such as `mend`.
+    pub purpose: Option<String>,
+    /// The commit that it begins with.
+    pub head: Option<String>,
 }
 
 impl Codegen {
@@ -127,7 +135,12 @@ impl Codegen {
         body.insert("repo_id".to_owned(), json!(run.repo_id));
         let chosen = [("model", &run.model), ("agent_type", &run.agent_type)];
         body.extend(chosen.into_iter().filter_map(|(name, value)| Some((name.to_owned(), json!(value.as_ref()?)))));
-        let metadata = [(KEY, Some(key)), (SUBJECT, run.subject.as_deref())];
+        let metadata = [
+            (KEY, Some(key)),
+            (SUBJECT, run.about.subject.as_deref()),
+            (PURPOSE, run.about.purpose.as_deref()),
+            (HEAD, run.about.head.as_deref()),
+        ];
         let metadata: Map<String, Json> =
             metadata.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.into()))).collect();
         body.insert("metadata".to_owned(), metadata.into());
@@ -164,32 +177,29 @@ impl Codegen {
         Err(Failure::new(ErrorClass::Validation, message))
     }
 
-    /// How many of the newest agent runs were begun for `subject`.
-    pub async fn count(&self, subject: &str) -> Result<u64, Failure> {
-        let mut found = 0;
-        for page in 0..COUNTED_PAGES {
-            let (runs, is_last) = self.page("/agent/runs", page).await?;
-            found += runs.iter().filter(|run| is_for(run, subject)).count() as u64;
-            if is_last {
-                break;
-            }
-        }
-        Ok(found)
-    }
-
     /// The newest agent run for `subject` that is at work, if there is one.
     pub async fn at_work(&self, subject: &str) -> Result<Option<AgentRun>, Failure> {
-        for page in 0..COUNTED_PAGES {
+        let mut listed = self.listed(None).await?.into_iter();
+        Ok(listed.find(|listed| listed.is_for(subject) && listed.is_at_work).map(|listed| listed.run))
+    }
+
+    /// The agent runs that may be at work, and those that were begun since then, newest first; of more than two thousand the
+    /// newest. One that does not say when it was begun is among them.
+    pub async fn listed(&self, since: Option<Timestamp>) -> Result<Vec<Listed>, Failure> {
+        let now = self.clock.now();
+        let at_work = now.minus(LONGEST_WORK);
+        let since = since.map_or(at_work, |since| since.min(at_work));
+        let mut all = Vec::new();
+        for page in 0..MOST_PAGES {
             let (runs, is_last) = self.page("/agent/runs", page).await?;
-            let mut its = runs.iter().filter(|run| is_for(run, subject)).filter_map(AgentRun::read);
-            if let Some(found) = its.find(|run| run.standing() == Standing::AtWork) {
-                return Ok(Some(found));
-            }
-            if is_last {
+            let read: Vec<Listed> = runs.iter().filter_map(|run| Listed::read(run, now)).collect();
+            let is_enough = is_last || read.iter().any(|listed| !listed.is_since(since));
+            all.extend(read.into_iter().filter(|listed| listed.is_since(since)));
+            if is_enough {
                 break;
             }
         }
-        Ok(None)
+        Ok(all)
     }
 
     /// The number that Codegen gives a repository, by its full name.
@@ -264,11 +274,6 @@ impl Codegen {
         }
         json_of(&what, &method, &answer)
     }
-}
-
-/// Whether an agent run, as a list shows it, was begun for `subject`.
-fn is_for(run: &Json, subject: &str) -> bool {
-    run.pointer(&format!("/metadata/{SUBJECT}")).and_then(Json::as_str) == Some(subject)
 }
 
 fn json_of(what: &str, method: &Method, answer: &Answer) -> Result<Json, Failure> {

@@ -160,9 +160,14 @@ impl GitHub {
         Err(refused(&call.what(), &call.method, &answer, self.clock.now().seconds()))
     }
 
-    /// Asks, whatever is answered. Writes go one after the other, and nothing goes while GitHub limits us.
+    /// Asks, whatever is answered. Writes go one after the other and apart, and nothing goes while GitHub limits us.
     pub(super) async fn ask(&self, call: &Call<'_>) -> Result<Answer, Failure> {
-        let _turn = if call.method.is_safe() { None } else { Some(self.writing.lock().await) };
+        // Kept until it is answered.
+        let mut kept = None;
+        if !call.method.is_safe() {
+            let turn = kept.insert(self.writes.turn(&call.what(), || self.clock.elapsed()).await?);
+            tokio::time::sleep(turn.pause).await;
+        }
         let (account, authorization) = self.authorization(call).await?;
         let answer = self.ask_as(call, account, &authorization).await?;
         match &self.credential {

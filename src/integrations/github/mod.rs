@@ -19,8 +19,10 @@ pub mod refusal;
 mod reviews;
 mod runs;
 mod tarball;
+mod writes;
 
 use std::sync::Mutex;
+use std::time::Duration;
 
 use pointsman_actors::executor::failure::{ErrorClass, Failure};
 use pointsman_actors::time::SharedClock;
@@ -43,6 +45,7 @@ pub use refs::{Branch, Repository};
 pub use reviews::{LineComment, NewReview, Review};
 pub use runs::{Job, JobStep, Log, WorkflowRun};
 pub use tarball::{Code, Extent};
+use writes::Writes;
 
 /// Longest description of a status; a longer one is a 422.
 const LONGEST_DESCRIPTION: usize = 140;
@@ -61,8 +64,7 @@ pub struct GitHub {
     clock: SharedClock,
     limits: Mutex<Limits>,
     cache: Mutex<Cache>,
-    /// Held by the one write that is under way: GitHub asks for them one after the other.
-    writing: tokio::sync::Mutex<()>,
+    writes: Writes,
 }
 
 /// A commit status to be set.
@@ -79,11 +81,11 @@ pub struct Status {
 }
 
 impl GitHub {
-    /// The API at `base`, through a client that follows no redirect.
-    pub fn new(http: Client, base: &str, credential: Credential, clock: SharedClock) -> Self {
-        let (limits, cache, writing) = (Mutex::default(), Mutex::default(), tokio::sync::Mutex::default());
+    /// The API at `base`, through a client that follows no redirect; writes go `apart` from each other.
+    pub fn new(http: Client, base: &str, credential: Credential, clock: SharedClock, apart: Duration) -> Self {
+        let (limits, cache, writes) = (Mutex::default(), Mutex::default(), Writes::new(apart));
         let base = base.trim_end_matches('/').to_owned();
-        Self { http, base, credential, clock, limits, cache, writing }
+        Self { http, base, credential, clock, limits, cache, writes }
     }
 
     /// Sets a commit status. Setting it again is as setting it once: GitHub shows the last of a context.

@@ -1,6 +1,7 @@
 //! Pull requests: as they are, those of a branch, what they change, and new ones.
 
 use pointsman_actors::executor::failure::{ErrorClass, Failure};
+use pointsman_actors::time::Timestamp;
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
@@ -42,6 +43,8 @@ pub struct Pull {
     pub draft: bool,
     /// Its page.
     pub html_url: String,
+    /// When it was opened.
+    pub created_at: Option<Timestamp>,
 }
 
 /// A pull request to be opened.
@@ -98,11 +101,11 @@ impl GitHub {
         self.pulls(repository, &format!("state=open&base={}", part(branch)?)).await
     }
 
-    /// The numbers of the pull requests with a commit; a run of a fork does not name its own.
-    pub async fn pulls_with(&self, repository: &str, sha: &str) -> Result<Vec<u64>, Failure> {
+    /// The pull requests with a commit; a run of a fork does not name its own.
+    pub async fn pulls_with(&self, repository: &str, sha: &str) -> Result<Vec<Pull>, Failure> {
         let path = format!("/repos/{}/commits/{}/pulls?per_page=100", repository_path(repository)?, part(sha)?);
         let (items, _) = self.list(&path, PULL_PAGES).await?;
-        items.into_iter().map(|item| read::<Shown>(&path, item).map(|pull| pull.number)).collect()
+        items.into_iter().map(|item| read::<Shown>(&path, item).map(Into::into)).collect()
     }
 
     async fn pulls(&self, repository: &str, query: &str) -> Result<Vec<Pull>, Failure> {
@@ -157,6 +160,8 @@ struct Shown {
     #[serde(default)]
     html_url: String,
     #[serde(default)]
+    created_at: Option<String>,
+    #[serde(default)]
     user: Option<User>,
     head: End,
     base: End,
@@ -197,6 +202,7 @@ impl From<Shown> for Pull {
             merged: shown.merged || shown.merged_at.is_some(),
             draft: shown.draft,
             html_url: shown.html_url,
+            created_at: shown.created_at.as_deref().and_then(Timestamp::from_rfc3339),
         }
     }
 }

@@ -7,11 +7,14 @@ use serde_json::Value as Json;
 
 use super::GitHub;
 use super::call::Call;
-use super::paths::repository_path;
+use super::paths::{part, repository_path};
 use super::pulls::read;
 
 /// Pages of jobs that are read, of a hundred each: a matrix has at most 256.
 const JOB_PAGES: usize = 10;
+
+/// Pages of runs that are read, of a hundred each: a commit has a few for each workflow.
+const RUN_PAGES: usize = 3;
 
 /// Most bytes of a log that are kept: what matters of a failure stands at its end.
 const LARGEST_LOG: usize = 512 << 10;
@@ -19,9 +22,17 @@ const LARGEST_LOG: usize = 512 << 10;
 /// A run.
 #[derive(Clone, Debug, Deserialize)]
 pub struct WorkflowRun {
+    /// Its number.
+    pub id: u64,
     /// Name of the workflow.
     #[serde(default)]
     pub name: Option<String>,
+    /// Number of the workflow.
+    #[serde(default)]
+    pub workflow_id: Option<u64>,
+    /// What started it, such as `pull_request`.
+    #[serde(default)]
+    pub event: Option<String>,
     /// The commit.
     pub head_sha: String,
     /// Its branch.
@@ -82,6 +93,14 @@ impl GitHub {
     /// A run.
     pub async fn workflow_run(&self, repository: &str, run: u64) -> Result<WorkflowRun, Failure> {
         self.get(&format!("/repos/{}/actions/runs/{run}", repository_path(repository)?)).await
+    }
+
+    /// The runs for a commit, newest first.
+    pub async fn workflow_runs(&self, repository: &str, sha: &str) -> Result<Vec<WorkflowRun>, Failure> {
+        let path = format!("/repos/{}/actions/runs?head_sha={}&per_page=100", repository_path(repository)?, part(sha)?);
+        let runs_of = |mut page: Json| serde_json::from_value(page.get_mut("workflow_runs")?.take()).ok();
+        let (items, _) = self.list_in(&path, RUN_PAGES, runs_of).await?;
+        items.into_iter().map(|item| read(&path, item)).collect()
     }
 
     /// The jobs of the last attempt at a run.

@@ -285,6 +285,7 @@ async fn what_codegen_refuses_is_said_with_the_remedy() {
 #[actix::test]
 async fn a_fix_goes_on_with_the_agent_that_is_known() {
     let site = site(FIX, SOON, Plan::default()).await;
+    site.put_pull(5, "a1", "+fn new() {}\n");
     let first = push(&site, "`cargo test` fails in src/lib.rs", "").await;
     let run = site.until(&first, "succeeded").await;
     assert_eq!(output(&run, "fix")["run_id"], 1);
@@ -299,8 +300,27 @@ async fn a_fix_goes_on_with_the_agent_that_is_known() {
 }
 
 #[actix::test]
+async fn a_fix_waits_for_whoever_is_at_work_also_when_nobody_calls_back() {
+    let site = site(FIX, SOON, endless()).await;
+    site.put_pull(5, "a1", "+fn new() {}\n");
+    let first = push(&site, "one", "").await;
+    site.until(&first, "waiting").await;
+    // That there is nobody else to wait for any more is learned by asking.
+    let second = push(&site, "two", "").await;
+    site.until(&second, "waiting").await;
+    assert_eq!(creates(&site).len(), 1);
+    site.world().end_agent_run(1, "COMPLETE", "It is done.");
+    site.until(&first, "succeeded").await;
+    until("the other agent to be begun", async || site.world().agent_runs().len() == 2).await;
+    site.world().end_agent_run(2, "COMPLETE", "It is done.");
+    let run = site.until(&second, "succeeded").await;
+    assert_eq!(output(&run, "fix")["run_id"], 2);
+}
+
+#[actix::test]
 async fn of_an_agent_that_went_on_it_is_seen_whether_it_did_or_asked_whoever_knows() {
     let site = site(FIX, NEVER, endless()).await;
+    site.put_pull(5, "a1", "+fn new() {}\n");
     let first = push(&site, "one", "").await;
     site.until(&first, "waiting").await;
     site.world().plan_once("codegen", "POST", "/agent/run/resume", FaultKind::DropAfter);

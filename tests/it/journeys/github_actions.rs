@@ -100,6 +100,18 @@ async fn nothing_is_said_of_what_is_not_there() {
     assert!(site.world().comments().is_empty());
 }
 
+#[actix::test]
+async fn writes_go_apart_and_whoever_has_to_wait_for_long_loses_no_attempt() {
+    let toml = workflow(COMMENT).replace("max_attempts = 3", "max_attempts = 1");
+    let site = Site::start_with(&toml, &[("GITHUB_WRITE_INTERVAL", "10m")]).await;
+    run(&site, changed(), "succeeded").await;
+    let held_back = tell(&site, 12, "a1", "waiting").await;
+    let last = held_back["journal"].as_array().unwrap().last().unwrap();
+    assert_eq!((&last["entry"], &last["error"]["class"]), (&json!("failed"), &json!("rate_limit")), "{last}");
+    assert!(last["error"]["retry_after_ms"].as_u64().is_some_and(|pause| pause > 500_000), "{last}");
+    assert_eq!(writes(&site), 1, "the other was not even sent");
+}
+
 const REVIEW: &str = r#"action = "post_github_review"
 [workflows.w.steps.with]
 event = "APPROVE"

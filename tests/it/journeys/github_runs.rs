@@ -24,7 +24,7 @@ fn failed_run() -> Run {
         job(3, "more", "failure", None),
     ];
     let (status, conclusion) = ("completed".to_owned(), Some("failure".to_owned()));
-    Run { head_sha: "a1".into(), status, conclusion, attempt: 1, jobs }
+    Run { head_sha: "a1".into(), status, conclusion, attempt: 1, jobs, ..Run::default() }
 }
 
 const ANALYZE: &str = r#"action = "analyze_workflow_failure"

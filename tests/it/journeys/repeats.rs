@@ -209,7 +209,8 @@ pub fn furnish(world: &World) {
     }
     let job = Job { id: 1, conclusion: "failure".into(), log: Some("x".into()), ..Job::default() };
     let (status, conclusion) = ("completed".to_owned(), Some("failure".to_owned()));
-    world.put_run(REPOSITORY, 77, Run { head_sha: "a1".into(), status, conclusion, attempt: 1, jobs: vec![job] });
+    let run = Run { head_sha: "a1".into(), status, conclusion, attempt: 1, jobs: vec![job], ..Run::default() };
+    world.put_run(REPOSITORY, 77, run);
     let mut state = world.state();
     let [id, identifier, title, todo] = ["issue-45", "ENG-45", "Cache the token", "Todo"].map(str::to_owned);
     state.linear.put_issue(Issue { id, identifier, title, state: todo, ..Issue::default() });
@@ -217,7 +218,9 @@ pub fn furnish(world: &World) {
     state.codegen.repositories = vec![REPOSITORY.to_owned()];
     let (repository, status, prompts) = (REPOSITORY.to_owned(), "ACTIVE".to_owned(), vec!["Begun.".to_owned()]);
     let (metadata, result, pull, asked, plan) = (Value::Null, None, None, 0, Plan::default());
-    state.codegen.runs.push(AgentRun { id: 1, prompts, repository, metadata, status, result, pull, asked, plan });
+    let created_at = "2026-01-05 10:00:00".to_owned();
+    let run = AgentRun { id: 1, prompts, repository, metadata, created_at, status, result, pull, asked, plan };
+    state.codegen.runs.push(run);
 }
 
 /// What anybody can see of a world. Of statuses GitHub shows the last one for each context.

@@ -52,6 +52,8 @@ pub struct AgentRun {
     pub repository: String,
     /// What was stored with it.
     pub metadata: Json,
+    /// When it was begun, as Codegen writes it.
+    pub created_at: String,
     /// How it is.
     pub status: String,
     /// What the agent says in the end.
@@ -138,7 +140,7 @@ pub fn callback(run: &AgentRun) -> Json {
     })
 }
 
-#[allow(clippy::disallowed_methods, reason = "the limit is one of the real clock")]
+#[allow(clippy::disallowed_methods, reason = "limit and age are of the real clock")]
 fn create(state: &mut State, body: &Json) -> Reply {
     let codegen = &mut state.codegen;
     if let Some(wrong) = misfits(body, &["prompt"], &CREATE) {
@@ -151,7 +153,8 @@ fn create(state: &mut State, body: &Json) -> Reply {
             None => return error(404, "No repos found in the organization"),
         },
     };
-    let now = chrono::Utc::now().timestamp_millis();
+    let begun = chrono::Utc::now();
+    let now = begun.timestamp_millis();
     codegen.created_at.retain(|at| now - at < 60_000);
     if codegen.plan.limits && codegen.created_at.len() >= MOST_CREATES {
         return error(429, "Rate limit exceeded");
@@ -164,6 +167,7 @@ fn create(state: &mut State, body: &Json) -> Reply {
         prompts: vec![body["prompt"].as_str().unwrap_or_default().to_owned()],
         repository,
         metadata: body["metadata"].clone(),
+        created_at: begun.format("%Y-%m-%d %H:%M:%S").to_string(),
         status: "ACTIVE".to_owned(),
         result: None,
         pull: None,
@@ -217,7 +221,7 @@ fn shown(run: &AgentRun) -> Json {
         })
     });
     json!({
-        "id": run.id, "organization_id": ORGANIZATION, "status": run.status, "created_at": "2026-01-05 10:00:00",
+        "id": run.id, "organization_id": ORGANIZATION, "status": run.status, "created_at": run.created_at,
         "web_url": format!("https://codegen.com/agent/trace/{}", run.id), "result": run.result, "summary": null,
         "source_type": "API", "github_pull_requests": pull.into_iter().collect::<Vec<_>>(), "metadata": run.metadata,
     })

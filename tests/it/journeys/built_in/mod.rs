@@ -28,6 +28,7 @@ async fn connected(more: &[(&'static str, &str)]) -> Site {
         ("CODEGEN_API_TOKEN", TOKEN),
         ("CODEGEN_ORG_ID", "323"),
         ("CODEGEN_POLL_INTERVAL", NEVER),
+        ("GITHUB_HANDLER_FAILURE_DELAY", "20"),
         ("GITHUB_HANDLER_PUSH_DELAY", "20"),
         ("LINEAR_HANDLER_REQUIREMENTS_DELAY", "20"),
     ];

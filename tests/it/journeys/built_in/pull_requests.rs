@@ -85,6 +85,46 @@ async fn a_validation_that_fails_says_so() {
     }
 }
 
+/// A pull request from somebody's fork, which calls itself Codegen's.
+fn from_fork(action: &str, association: &str, more: Value) -> Value {
+    let mallory = json!({"login": "mallory", "type": "User"});
+    let mut changes = json!({
+        "before": "00", "after": "a1", "sender": mallory,
+        "pull_request": {
+            "title": "Codegen, mine", "body": "@codegen", "author_association": association, "user": mallory,
+            "head": {"ref": "codegen/cache", "repo": {"full_name": "mallory/shop"}},
+        },
+    });
+    super::change(&mut changes, more);
+    about(action, "a1", changes)
+}
+
+#[actix::test]
+async fn nothing_that_a_stranger_writes_sets_anybody_to_work() {
+    let site = connected(&[]).await;
+    let place = PullRequest { head_repository: Some("mallory/shop".into()), ..change() };
+    site.world().put_pull(place);
+    let review = json!({"requested_reviewer": {"login": "codegen-sh[bot]", "type": "Bot"}});
+    for (action, route, more) in [
+        ("opened", "codegen-pr-opened", json!({})),
+        ("synchronize", "codegen-pr-synchronized", json!({})),
+        ("review_requested", "codegen-review-requested", review.clone()),
+    ] {
+        for association in ["NONE", "FIRST_TIME_CONTRIBUTOR", "CONTRIBUTOR"] {
+            let stranger = from_fork(action, association, more.clone());
+            let answer = site.github("pull_request", &stranger).await;
+            assert_eq!(site.why_not(&answer).await, format!("the condition does not hold of: {route}"));
+        }
+        let answer = site.github("pull_request", &from_fork(action, "COLLABORATOR", more)).await;
+        site.until(&site.run_of(&answer).await, "succeeded").await;
+    }
+    // Somebody who may ask for a review has looked at it.
+    let mut asked = from_fork("review_requested", "NONE", review);
+    asked["sender"] = json!({"login": "ada", "type": "User"});
+    let answer = site.github("pull_request", &asked).await;
+    site.until(&site.run_of(&answer).await, "succeeded").await;
+}
+
 /// There is the branch of a merged pull request, and its ticket is in progress.
 async fn merged(changes: Value) -> (Site, Value) {
     let site = connected(&[]).await;

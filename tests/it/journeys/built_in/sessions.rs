@@ -254,6 +254,8 @@ async fn what_is_said_later_changes_the_open_pull_request() {
             r#"linear Issue {"id":"issue-45"}"#,
             "github GET /repos/acme/shop/pulls/12",
             r#"linear AgentSessionUpdate {"id":"session-1","input":{"plan":[{"content":"Read ENG-45","status":"completed"},{"content":"Have Codegen work on it","status":"inProgress"},{"content":"Change pull request #12","status":"pending"}]}}"#,
+            "github GET /repos/acme/shop/pulls/12",
+            "codegen GET /v1/organizations/323/agent/runs?skip=0&limit=100",
             "codegen GET /v1/organizations/323/repos?skip=0&limit=100",
             r#"codegen POST /v1/organizations/323/agent/run {"metadata":{"pointsman_key":"RUN/trigger_codegen_fix","pointsman_subject":"acme/shop#12"},"prompt":"Work on the pull request acme/shop#12, with commits to its branch; open no other one. Somebody asks you for something in a session of its ticket: do that. Change nothing that has no part in that.\n\nWhat is known:\n\nThe pull request is for ENG-45, Cache the token (https://linear.app/acme/issue/ENG-45). What is asked for:\n\nMeasure it, too.\n","repo_id":1}"#,
             r#"linear AgentSessionUpdate {"id":"session-1","input":{"externalUrls":[{"label":"Codegen","url":"https://codegen.com/agent/trace/1"},{"label":"Pull request","url":"https://github.com/acme/shop/pull/12"}],"plan":[{"content":"Read ENG-45","status":"completed"},{"content":"Have Codegen work on it","status":"completed"},{"content":"Change pull request #12","status":"completed"}]}}"#,

@@ -196,6 +196,8 @@ async fn an_open_pull_request_follows_what_is_asked_for_now() {
         [
             r#"linear Issue {"id":"issue-45"}"#,
             "github GET /repos/acme/shop/pulls/12",
+            "github GET /repos/acme/shop/pulls/12",
+            "codegen GET /v1/organizations/323/agent/runs?skip=0&limit=100",
             "codegen GET /v1/organizations/323/repos?skip=0&limit=100",
             r#"codegen POST /v1/organizations/323/agent/run {"metadata":{"pointsman_key":"RUN/trigger_codegen_fix","pointsman_subject":"acme/shop#12"},"prompt":"Work on the pull request acme/shop#12, with commits to its branch; open no other one. What its ticket asks for has changed: have it do that. Change nothing that has no part in that.\n\nWhat is known:\n\nENG-45, Cache the token (https://linear.app/acme/issue/ENG-45), says now:\n\nThe token is fetched each time.\n\nrepo: acme/shop\n\n## Acceptance criteria\n\n- [ ] It is fetched once an hour\n\nhttps://github.com/acme/shop/pull/12\n","repo_id":1}"#,
             r#"linear CommentCreate {"input":{"body":"Codegen has changed [#12](https://github.com/acme/shop/pull/12) after what this asks for now.","id":"ID","issueId":"issue-45","parentId":null}}"#,

@@ -54,6 +54,8 @@ pub struct CheckRun {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Run {
+    /// Name of its workflow; `CI` when it is empty.
+    pub name: String,
     /// The commit.
     pub head_sha: String,
     /// `completed`, `in_progress` or `queued`.

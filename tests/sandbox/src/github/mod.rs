@@ -84,6 +84,7 @@ fn route(state: &mut State, request: &Request, now_ms: i64) -> Reply {
         ("POST", ["pulls", number, "reviews"]) => talk::review(state, &place(number), &request.json()),
         ("GET", ["issues", number, "comments"]) => talk::comments(state, &place(number), request),
         ("POST", ["issues", number, "comments"]) => talk::comment(state, &place(number), &request.json()),
+        ("GET", ["actions", "runs"]) => runs::list(state, &repository, request),
         ("GET", ["actions", "runs", run]) => runs::run(state, &place(run)),
         ("GET", ["actions", "runs", run, "jobs"]) => runs::jobs(state, &place(run)),
         ("GET", ["actions", "jobs", job, "logs"]) => runs::logs(state, &place(job), request),

@@ -118,6 +118,7 @@ pub fn shown(pull: &PullRequest) -> Json {
         "number": pull.number, "state": pull.state, "title": pull.title, "body": pull.body, "draft": pull.draft,
         "merged": pull.merged, "merged_at": pull.merged.then_some("2026-01-05T10:00:00Z"),
         "html_url": format!("https://github.com/{repository}/pull/{}", pull.number),
+        "created_at": "2026-01-05T10:00:00Z",
         "user": {"login": pull.author, "type": "Bot"},
         "head": end(head, &pull.head_ref, &pull.head_sha),
         "base": end(repository, &pull.base_ref, "f95f852bd8fca8fcc58a9a2d6c842781e32a215e"),

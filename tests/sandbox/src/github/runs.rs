@@ -15,15 +15,28 @@ fn find<'a>(state: &'a State, place: &Place) -> Option<&'a Run> {
 /// A run.
 pub fn run(state: &State, place: &Place) -> Reply {
     let Some(run) = find(state, place) else { return error(404, "Not Found") };
-    Reply::json(
-        200,
-        json!({
-            "id": place.number, "name": "CI", "head_sha": run.head_sha, "head_branch": "codegen/change",
-            "status": run.status, "conclusion": run.conclusion, "run_attempt": run.attempt, "event": "pull_request",
-            "html_url": format!("https://github.com/{}/actions/runs/{}", place.repository, place.number),
-            "pull_requests": [],
-        }),
-    )
+    Reply::json(200, whole(&place.repository, place.number, run))
+}
+
+/// The runs for a commit, newest first.
+pub fn list(state: &State, repository: &str, request: &Request) -> Reply {
+    let sha = request.query("head_sha");
+    let fits = |((of, _), run): &(&(String, u64), &Run)| {
+        of == repository && sha.as_ref().is_none_or(|sha| *sha == run.head_sha)
+    };
+    let runs = state.forge.runs.iter().rev().filter(fits);
+    let runs: Vec<Json> = runs.map(|((of, number), run)| whole(of, *number, run)).collect();
+    Reply::json(200, json!({"total_count": runs.len(), "workflow_runs": runs}))
+}
+
+fn whole(repository: &str, number: u64, run: &Run) -> Json {
+    let name = if run.name.is_empty() { "CI" } else { &run.name };
+    let workflow = name.bytes().fold(0, |id, byte| (id * 31 + u64::from(byte)) % 1_000_003);
+    json!({
+        "id": number, "name": name, "workflow_id": workflow, "head_sha": run.head_sha, "head_branch": "codegen/change",
+        "status": run.status, "conclusion": run.conclusion, "run_attempt": run.attempt, "event": "pull_request",
+        "html_url": format!("https://github.com/{repository}/actions/runs/{number}"), "pull_requests": [],
+    })
 }
 
 /// The jobs of its last attempt.

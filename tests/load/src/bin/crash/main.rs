@@ -102,6 +102,7 @@ fn spawn(setting: &Setting<'_>) -> anyhow::Result<Child> {
         .env("CODEGEN_WEBHOOK_SECRET", SECRET)
         .env("POINTSMAN_ADMIN_TOKEN", TOKEN)
         .env("GITHUB_API_URL", format!("{sandbox}/github"))
+        .env("GITHUB_WRITE_INTERVAL", "0s")
         .env("GITHUB_TOKEN", GITHUB_TOKEN)
         .env("SLACK_WEBHOOK_URL", format!("{sandbox}{SLACK_PATH}"))
         .env("CLAUDE_CODE_COMMAND", format!("{} --sandbox {sandbox}", options.claude.display()))

@@ -90,8 +90,9 @@ fn payload(number: u32, sha: &str) -> Value {
         "action": "opened", "number": number,
         "pull_request": {
             "id": number, "number": number, "title": "A change", "updated_at": "2026-01-05T10:00:00Z",
-            "user": {"login": "codegen-sh[bot]"}, "head": {"ref": "codegen/change", "sha": sha},
-            "base": {"ref": "main"},
+            "user": {"login": "codegen-sh[bot]"},
+            "head": {"ref": "codegen/change", "sha": sha, "repo": {"full_name": REPOSITORY}},
+            "base": {"ref": "main", "repo": {"full_name": REPOSITORY}},
         },
         "repository": {"full_name": REPOSITORY},
     })

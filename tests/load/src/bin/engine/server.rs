@@ -54,6 +54,7 @@ impl<'a> Setting<'a> {
             .env("GITHUB_WEBHOOK_SECRET", SECRET)
             .env("GITHUB_TOKEN", "load")
             .env("GITHUB_API_URL", &self.github)
+            .env("GITHUB_WRITE_INTERVAL", "0s")
             .env("EVENT_QUEUE_MAX_SIZE", "10000000")
             .env("WORKFLOW_MAX_CONCURRENT", SLOTS.to_string())
             .env("LOG_LEVEL", "error")
