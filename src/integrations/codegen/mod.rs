@@ -177,11 +177,12 @@ impl Codegen {
         Ok(found)
     }
 
-    /// The newest agent run for `subject` that is at work, if there is one.
-    pub async fn at_work(&self, subject: &str) -> Result<Option<AgentRun>, Failure> {
+    /// The newest agent run for one of `subjects` that is at work, if there is one.
+    pub async fn at_work(&self, subjects: &[String]) -> Result<Option<AgentRun>, Failure> {
         for page in 0..COUNTED_PAGES {
             let (runs, is_last) = self.page("/agent/runs", page).await?;
-            let mut its = runs.iter().filter(|run| is_for(run, subject)).filter_map(AgentRun::read);
+            let is_its = |run: &&Json| subjects.iter().any(|subject| is_for(run, subject));
+            let mut its = runs.iter().filter(is_its).filter_map(AgentRun::read);
             if let Some(found) = its.find(|run| run.standing() == Standing::AtWork) {
                 return Ok(Some(found));
             }
@@ -266,9 +267,10 @@ impl Codegen {
     }
 }
 
-/// Whether an agent run, as a list shows it, was begun for `subject`.
+/// Whether an agent run, as a list shows it, was begun for `subject`. People write names of repositories in letters of either case.
 fn is_for(run: &Json, subject: &str) -> bool {
-    run.pointer(&format!("/metadata/{SUBJECT}")).and_then(Json::as_str) == Some(subject)
+    let its = run.pointer(&format!("/metadata/{SUBJECT}")).and_then(Json::as_str);
+    its.is_some_and(|its| its.eq_ignore_ascii_case(subject))
 }
 
 fn json_of(what: &str, method: &Method, answer: &Answer) -> Result<Json, Failure> {
