@@ -134,6 +134,7 @@ fn a_run_that_ends_for_some_waits_behind_others() {
         assert_eq!(queue.told(skip(3, 3), Standing::Over, 1), []);
         assert_eq!(gone(&queue.told(other(1, 1), Standing::Over, 9)), [run(2)]);
         assert_eq!(told_off(&queue.told(other(4, 1), Standing::Queued, 0)), [run(4)], "a late older one");
+        assert_eq!(queue.told(other(4, 1), Standing::Over, 1), []);
         assert_eq!(told_off(&queue.told(other(5, 5), Standing::Queued, 0)), [run(2)], "a newer one");
     }
 }
