@@ -4,11 +4,18 @@
 //! values are those that Codegen's own terminal client (codegen-sh/codegen, Apache-2.0) tells apart, in either case of
 //! letters.
 
+use std::time::Duration;
+
+use pointsman_actors::time::Timestamp;
 use serde::Serialize;
 use serde_json::Value as Json;
 
 /// Longest result that is kept: what the agent says is for people.
 const LONGEST_RESULT: usize = 10_000;
+
+/// So long after it was begun an agent that others would wait for is taken to be at work. Which states there are is documented
+/// nowhere: one that has stopped in a state that nobody knows must not keep others from beginning for ever.
+const LONGEST_WORK: Duration = Duration::from_secs(6 * 3_600);
 
 /// An agent run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -24,6 +31,9 @@ pub struct AgentRun {
     /// The pull request that it has opened, the last one if there are several.
     #[serde(flatten)]
     pub pull: OpenedPull,
+    /// When it was begun, if Codegen says that in a form that is known.
+    #[serde(skip)]
+    pub begun_at: Option<Timestamp>,
 }
 
 /// A pull request that an agent has opened. Nothing of it is there when none was.
@@ -59,7 +69,14 @@ impl AgentRun {
             web_url: text("web_url"),
             result: result.map(|result| result.chars().take(LONGEST_RESULT).collect()),
             pull: OpenedPull::read(json),
+            begun_at: text("created_at").as_deref().and_then(time_of),
         })
+    }
+
+    /// Whether others can wait for it now.
+    pub fn is_at_work(&self, now: Timestamp) -> bool {
+        let is_recent = self.begun_at.is_none_or(|at| now.since(at) <= LONGEST_WORK);
+        self.standing() == Standing::AtWork && is_recent
     }
 
     /// How it is.
@@ -88,6 +105,12 @@ impl OpenedPull {
     }
 }
 
+/// A time as Codegen writes it: of ISO 8601, with a blank and without a zone where that is UTC.
+fn time_of(text: &str) -> Option<Timestamp> {
+    let text = text.trim().replacen(' ', "T", 1);
+    Timestamp::from_rfc3339(&text).or_else(|| Timestamp::from_rfc3339(&format!("{text}Z")))
+}
+
 /// The number in the address of a pull request.
 pub fn pull_number(url: &str) -> Option<u64> {
     let (_, rest) = url.split_once("/pull/")?;
@@ -114,6 +137,21 @@ mod tests {
         check(&["MAX_ITERATIONS_REACHED", "out_of_tokens", "failed"], Standing::Failed);
         check(&["PENDING", "RUNNING", "ACTIVE", "EVALUATION", "queued", "in_progress", "PAUSED", ""], Standing::AtWork);
         assert_eq!(AgentRun::read(&json!({ "id": 1 })).unwrap().standing(), Standing::AtWork);
+    }
+
+    #[test]
+    fn nobody_waits_for_an_agent_that_was_begun_long_ago() {
+        let now = Timestamp::from_rfc3339("2026-01-05T16:00:00Z").unwrap();
+        let check = |status: &str, created_at: &str, expect: bool| {
+            let run = AgentRun::read(&json!({ "id": 1, "status": status, "created_at": created_at })).unwrap();
+            assert_eq!(run.is_at_work(now), expect, "{status} {created_at}");
+        };
+        for recent in ["2026-01-05 10:00:00", "2026-01-05T15:59:59.123456", "2026-01-05T17:00:00+02:00", "just now"] {
+            check("ACTIVE", recent, true);
+            check("COMPLETE", recent, false);
+        }
+        check("PAUSED", "2026-01-05 09:59:59", false);
+        check("ACTIVE", "2026-01-05T11:59:59+02:00", false);
     }
 
     #[test]

@@ -183,7 +183,7 @@ impl Codegen {
             let (runs, is_last) = self.page("/agent/runs", page).await?;
             let is_its = |run: &&Json| subjects.iter().any(|subject| is_for(run, subject));
             let mut its = runs.iter().filter(is_its).filter_map(AgentRun::read);
-            if let Some(found) = its.find(|run| run.standing() == Standing::AtWork) {
+            if let Some(found) = its.find(|run| run.is_at_work(self.clock.now())) {
                 return Ok(Some(found));
             }
             if is_last {

@@ -216,8 +216,9 @@ pub fn furnish(world: &World) {
     state.linear.open_session("session-1", "issue-45");
     state.codegen.repositories = vec![REPOSITORY.to_owned()];
     let (repository, status, prompts) = (REPOSITORY.to_owned(), "ACTIVE".to_owned(), vec!["Begun.".to_owned()]);
-    let (metadata, result, pull, asked, plan) = (Value::Null, None, None, 0, Plan::default());
-    state.codegen.runs.push(AgentRun { id: 1, prompts, repository, metadata, status, result, pull, asked, plan });
+    let (metadata, result, pull, plan) = (Value::Null, None, None, Plan::default());
+    let run = AgentRun { id: 1, prompts, repository, metadata, status, result, pull, asked: 0, plan, created_at: 0 };
+    state.codegen.runs.push(run);
 }
 
 /// What anybody can see of a world. Of statuses GitHub shows the last one for each context.

@@ -62,6 +62,8 @@ pub struct AgentRun {
     pub asked: u32,
     /// What becomes of it.
     pub plan: Plan,
+    /// When it was begun, in milliseconds since the Unix epoch.
+    pub created_at: i64,
 }
 
 /// What there is.
@@ -169,6 +171,7 @@ fn create(state: &mut State, body: &Json) -> Reply {
         pull: None,
         asked: 0,
         plan,
+        created_at: now,
     };
     let reply = Reply::json(200, shown(&run));
     let (status, result) = (run.plan.status.clone(), run.plan.result.clone());
@@ -216,8 +219,10 @@ fn shown(run: &AgentRun) -> Json {
             "created_at": "2026-01-05 10:00:00", "head_branch_name": branch(run),
         })
     });
+    let created_at = chrono::DateTime::from_timestamp_millis(run.created_at).unwrap_or_default();
     json!({
-        "id": run.id, "organization_id": ORGANIZATION, "status": run.status, "created_at": "2026-01-05 10:00:00",
+        "id": run.id, "organization_id": ORGANIZATION, "status": run.status,
+        "created_at": created_at.format("%Y-%m-%d %H:%M:%S").to_string(),
         "web_url": format!("https://codegen.com/agent/trace/{}", run.id), "result": run.result, "summary": null,
         "source_type": "API", "github_pull_requests": pull.into_iter().collect::<Vec<_>>(), "metadata": run.metadata,
     })

@@ -4,6 +4,7 @@
 use pointsman_sandbox::{Fault, FaultKind, PullRequest};
 use serde_json::{Value, json};
 
+use super::pull_requests::pushed;
 use super::sessions::{created as session_created, last, prompted, said, with_session};
 use super::task::{DESCRIPTION, ticket};
 use super::tickets::{assigned, at_work, changed, moved, state, told_since, unassigned};
@@ -140,6 +141,18 @@ async fn that_we_have_moved_a_ticket_ourselves_begins_nothing() {
 }
 
 #[actix::test]
+async fn that_a_push_of_codegen_has_started_a_ticket_begins_nothing() {
+    let site = connected(&[]).await;
+    site.put_ticket("Todo", DESCRIPTION);
+    let answer = site.github("push", &pushed("refs/heads/codegen/eng-45-cache", json!({}))).await;
+    site.until(&site.run_of(&answer).await, "succeeded").await;
+    let before = site.told().len();
+    let answer = send(&site, moved("In Progress", "started", &crate::journeys::linear::now())).await;
+    site.until(&site.run_of(&answer).await, "succeeded").await;
+    assert_eq!(told_since(&site, before), [r#"linear Issue {"id":"issue-45"}"#]);
+}
+
+#[actix::test]
 async fn no_agent_works_on_a_ticket_that_is_not_codegens_any_more() {
     let site = connected(&[]).await;
     site.put_ticket("In Progress", DESCRIPTION);
@@ -256,6 +269,18 @@ async fn a_ticket_that_is_given_back_takes_over_the_agent_that_is_at_work() {
     call_back(&site, 1).await;
     site.until(&runs[1].1, "succeeded").await;
     assert_eq!(comment(&site), "Codegen has opened [#1](https://github.com/acme/shop/pull/1).");
+}
+
+#[actix::test]
+async fn an_agent_that_seems_to_be_at_work_for_ever_keeps_nobody_from_beginning() {
+    let (site, task) = at_work().await;
+    for run in &mut site.world().state().codegen.runs {
+        (run.status, run.created_at) = ("PAUSED".into(), 0);
+    }
+    let answer = send(&site, changed("11:00")).await;
+    site.until(&task, "superseded").await;
+    site.until(&site.run_of(&answer).await, "waiting").await;
+    assert_eq!(site.world().agent_runs().len(), 2);
 }
 
 #[actix::test]
