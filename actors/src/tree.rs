@@ -24,6 +24,7 @@
 //! drawing and table equal; `/metrics/actors` shows the same table live.
 
 mod ending;
+mod gauge;
 mod table;
 mod work;
 
@@ -34,6 +35,7 @@ use actix_rt::Arbiter;
 use tokio::sync::oneshot;
 
 use self::ending::Ending;
+use self::gauge::Sight;
 pub use self::table::{TABLE, row};
 use self::work::{StartWork, Work, board, workflows};
 use crate::auditor::actor::Findings;
@@ -51,7 +53,6 @@ use crate::executor::port::Actions;
 use crate::ids::SharedIds;
 use crate::mailbox::{Basket, Door, Mailbox, NotTaken};
 use crate::rate_limiter::actor::{Gauge, RateLimiter, RateLimits, Unverified};
-use crate::rate_limiter::gauge::{self, Sight};
 use crate::rate_limiter::limits::Policy as RatePolicy;
 use crate::receiver::actor::{Admit, Downstream, Receive, Receiver, Shared};
 use crate::receiver::admission::{Gate, Limits};

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::loose::{First, Flag, Number, Object, Text};
-use super::{body_hash, contains_ignoring_case, is_about_security, is_codegen, ticket};
+use super::{body_hash, contains_ignoring_case, is_about_security, is_codegen, is_codegens_branch, ticket};
 
 /// What every comment and review of ours holds, so that a repetition is recognised and none of them is taken for
 /// somebody's words.
@@ -208,8 +208,7 @@ fn of_pull_request(facts: &mut Facts, envelope: &Envelope<'_>, pull: &PullReques
         after: facts.head_sha.clone(),
     });
     facts.is_codegen_pr = is_codegen(author.as_deref().unwrap_or_default())
-        || branch.starts_with("codegen/")
-        || branch.starts_with("codegen-")
+        || is_codegens_branch(branch)
         || is_codegen(pull.title.as_str())
         || contains_ignoring_case(pull.body.as_str(), "@codegen");
     let (title, body) = (pull.title.as_str(), pull.body.as_str());

@@ -226,11 +226,10 @@ fn facts(payload: &Payload<'_>) -> Facts {
     }
     if let Some(session) = &payload.agent_session.0 {
         of_session(&mut facts, session, payload.agent_activity.0.as_ref());
-        let of_payload = [("app_user_id", &payload.app_user_id), ("created_at", &payload.created_at)];
-        facts
-            .more
-            .extend(of_payload.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text.owned()?.into()))));
     }
+    // When the event was made: a ticket that is removed keeps the time of its last change.
+    let of_payload = [("app_user_id", &payload.app_user_id), ("created_at", &payload.created_at)];
+    facts.more.extend(of_payload.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text.owned()?.into()))));
     // It is Linear's own word for the issue, whatever it looks like.
     facts.linear_ticket = facts.subject.clone();
     facts.linear_tickets = facts.linear_ticket.iter().cloned().collect();
@@ -267,7 +266,11 @@ fn of_entity(facts: &mut Facts, entity: &Entity<'_>) {
             facts.issue_id = entity.id.owned();
             let is_security = is_about_security(&[entity.title.as_str(), entity.description.as_str()]);
             facts.more.insert("is_security".to_owned(), is_security.into());
-            facts.more.extend(entity.updated_at.owned().map(|at| ("updated_at".to_owned(), at.into())));
+            let more = [
+                ("updated_at", entity.updated_at.owned()),
+                ("delegate_id", entity.delegate.get(|delegate| delegate.id.owned())),
+            ];
+            facts.more.extend(more.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text?.into()))));
         }
         _ => {
             facts.issue_id = entity.issue_id.owned();

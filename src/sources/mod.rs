@@ -12,7 +12,7 @@ mod secret;
 mod signature;
 #[cfg(test)]
 mod tests;
-mod ticket;
+pub mod ticket;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -104,6 +104,11 @@ fn body_hash(body: &[u8]) -> String {
 /// Whether a name, login or e-mail address is Codegen's.
 pub fn is_codegen(name: &str) -> bool {
     contains_ignoring_case(name, "codegen")
+}
+
+/// Whether a branch is Codegen's, by its name.
+pub fn is_codegens_branch(name: &str) -> bool {
+    name.starts_with("codegen/") || name.starts_with("codegen-")
 }
 
 /// Words that say that something is about security. Whole words: an author is no authentication.

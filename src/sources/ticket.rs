@@ -61,6 +61,24 @@ pub fn closed(title: &str, body: &str, branch: &str) -> Option<String> {
     named.or_else(|| body.match_indices('-').find_map(|(dash, _)| closed_at(body, dash)))
 }
 
+/// Whether a pull request is for this ticket, such as `ENG-45`: its title or its branch names it, in letters of either case,
+/// or its body does after a word that says so.
+pub fn is_for(ticket: &str, title: &str, body: &str, branch: &str) -> bool {
+    let closed = || body.match_indices('-').filter_map(|(dash, _)| closed_at(body, dash));
+    names(title, ticket) || names(branch, ticket) || closed().any(|closed| closed.eq_ignore_ascii_case(ticket))
+}
+
+/// Whether the ticket stands in a text as a word.
+fn names(text: &str, ticket: &str) -> bool {
+    // Of ASCII letters alone, so that places in the text stay what they are.
+    let (text, ticket) = (text.to_ascii_lowercase(), ticket.to_ascii_lowercase());
+    let is_word = |at: usize| {
+        let (before, after) = (text.get(..at).unwrap_or_default(), text.get(at + ticket.len()..).unwrap_or_default());
+        !before.ends_with(char::is_alphanumeric) && !after.starts_with(char::is_alphanumeric)
+    };
+    !ticket.is_empty() && text.match_indices(&ticket).any(|(at, _)| is_word(at))
+}
+
 fn closed_at(body: &str, dash: usize) -> Option<String> {
     let ticket = ticket_at(body, dash, false)?;
     let before = body.get(..dash)?.trim_end_matches(|c: char| c.is_ascii_uppercase());
@@ -119,6 +137,25 @@ mod tests {
         check("Fix it", "See ENG-7.\n\nFixes ENG-45", "", Some("ENG-45"));
         check("Fix it", "**Closes: [ENG-45](https://linear.app/acme/issue/ENG-45)**", "", Some("ENG-45"));
         check("Fix it", "prefixes ENG-45, unresolved ENG-46", "", None);
+    }
+
+    #[test]
+    fn a_pull_request_is_for_the_ticket_that_it_names_and_for_no_other() {
+        let check = |title, body, branch, expect| {
+            assert_eq!(is_for("ENG-45", title, body, branch), expect, "{title}|{body}|{branch}");
+        };
+        for title in ["ENG-45: fix", "[eng-45] fix", "Fix Eng-45."] {
+            check(title, "", "", true);
+        }
+        for branch in ["codegen/eng-45-fix", "ada/ENG-45", "eng-45_fix", "codegen-eng-45"] {
+            check("", "", branch, true);
+        }
+        check("Fix it", "Closes: ENG-46\n\nFixes ENG-45", "main", true);
+        check("Fix it", "See ENG-45, which is like it.", "main", false);
+        for other in ["ENG-451: fix", "XENG-45", "ENG-4", "éng-45", "ENG-45é", ""] {
+            check(other, "", other, false);
+        }
+        assert!(!is_for("", "ENG-45: fix", "", ""));
     }
 
     #[test]

@@ -171,7 +171,7 @@ fn is_door(name: &str) -> bool {
             | "recovery.rs"
             | "task.rs"
             | "watch.rs"
-    ) || ["mailbox.rs", "supervisor.rs", "tree.rs", "tree/work.rs", "tree/ending.rs", "time.rs"]
+    ) || ["mailbox.rs", "supervisor.rs", "tree.rs", "tree/work.rs", "tree/ending.rs", "tree/gauge.rs", "time.rs"]
         .iter()
         .any(|door| name == format!("actors/src/{door}"))
 }

@@ -137,12 +137,19 @@ impl Rival<'_> {
             OnNewer::Queue => None,
             OnNewer::Cancel if older.undoes => None,
             OnNewer::Cancel => Some((older.ticket.run, format!("superseded by {}", newer.ticket.run))),
+            OnNewer::Skip if newer.waits_behind(older) => None,
             OnNewer::Skip => {
                 let (first, second) = if older.was_there_before(newer) { (older, newer) } else { (newer, older) };
                 let is_idle = second.standing == Standing::Queued;
                 is_idle.then(|| (second.ticket.run, format!("{} goes on", first.ticket.run)))
             }
         }
+    }
+
+    /// Whether it waits for the other one, which is none of those that it ends for.
+    fn waits_behind(self, other: Self) -> bool {
+        let behind = self.place.skip_behind.as_ref();
+        behind.is_some_and(|workflows| !workflows.contains(&other.ticket.workflow)) && other.was_there_before(self)
     }
 
     /// Whoever has begun was there before one that has not; else the one that was started earlier.

@@ -24,7 +24,7 @@ fn ticket(number: u8, priority: u8) -> Ticket {
 }
 
 fn placed(number: u8, on_newer: OnNewer, order: Json) -> Ticket {
-    let place = Place { group: ("g".into(), "k".into()), limit: 1, on_newer, order };
+    let place = Place { group: ("g".into(), "k".into()), limit: 1, on_newer, skip_behind: None, order };
     Ticket { place: Some(place), ..ticket(number, 5) }
 }
 
@@ -115,6 +115,28 @@ fn a_run_that_is_to_be_skipped_makes_way_for_the_one_that_goes_on() {
     let mut queue = queue(8);
     queue.told(placed(1, OnNewer::Skip, json!(1)), Standing::Busy, 2);
     assert_eq!(told_off(&queue.told(placed(2, OnNewer::Skip, json!(2)), Standing::Queued, 0)), [run(2)]);
+}
+
+#[test]
+fn a_run_that_ends_for_some_waits_behind_others() {
+    let skip = |number: u8, order: i32| {
+        let mut ticket = placed(number, OnNewer::Skip, json!(order));
+        ticket.place.as_mut().unwrap().skip_behind = Some(["w".to_owned()].into());
+        ticket
+    };
+    let other =
+        |number, order: i32| Ticket { workflow: "other".into(), ..placed(number, OnNewer::Cancel, json!(order)) };
+    for standing in [Standing::Queued, Standing::Busy, Standing::Parked] {
+        let mut queue = queue(8);
+        queue.told(other(1, 1), standing, 0);
+        assert_eq!(queue.told(skip(2, 2), Standing::Queued, 0), [], "{standing:?}");
+        assert_eq!(told_off(&queue.told(skip(3, 3), Standing::Queued, 0)), [run(3)], "behind another one of its own");
+        assert_eq!(queue.told(skip(3, 3), Standing::Over, 1), []);
+        assert_eq!(gone(&queue.told(other(1, 1), Standing::Over, 9)), [run(2)]);
+        assert_eq!(told_off(&queue.told(other(4, 1), Standing::Queued, 0)), [run(4)], "a late older one");
+        assert_eq!(queue.told(other(4, 1), Standing::Over, 1), []);
+        assert_eq!(told_off(&queue.told(other(5, 5), Standing::Queued, 0)), [run(2)], "a newer one");
+    }
 }
 
 #[test]

@@ -173,7 +173,13 @@ mod tests {
     fn a_late_older_one_takes_nobodys_place() {
         let ordered = |number, seconds, order: Option<i64>| {
             let order = order.map_or(Json::Null, Json::from);
-            let place = Place { group: ("g".into(), "k".into()), limit: 1, on_newer: OnNewer::Cancel, order };
+            let place = Place {
+                group: ("g".into(), "k".into()),
+                limit: 1,
+                on_newer: OnNewer::Cancel,
+                skip_behind: None,
+                order,
+            };
             Ticket { place: Some(place), ..ticket(number, seconds) }
         };
         let mut settling = Settling::default();

@@ -1,11 +1,12 @@
 //! The committer: takes what is ready, has it committed at once, answers everybody.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Supervised, WrapFuture};
 use serde_json::Value as Json;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::pacing::{self, LONGEST_WAIT, Step};
 use super::state::LogState;

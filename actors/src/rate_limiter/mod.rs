@@ -2,7 +2,6 @@
 
 pub mod actor;
 pub mod adaptive;
-pub mod gauge;
 pub mod limits;
 mod network;
 mod window;

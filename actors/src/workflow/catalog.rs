@@ -26,6 +26,7 @@ impl Catalog {
         let Compiling { done, mut errors, .. } = compiling;
         let compiled = Self(done.into_iter().filter_map(|(name, done)| Some((name, done?))).collect());
         errors.extend(compiled.waits_in_a_circle());
+        errors.extend(specs.iter().flat_map(|(name, spec)| ends_for_nobody(name, spec, &specs)));
         if errors.is_empty() { Ok(compiled) } else { Err(errors) }
     }
 
@@ -105,6 +106,20 @@ impl Catalog {
             None => actions.get(step.action.as_str())?.lacks(&step.written),
         })
     }
+}
+
+/// Names in `skip_behind` that no workflow has.
+fn ends_for_nobody(
+    name: &str,
+    spec: &WorkflowSpec,
+    specs: &BTreeMap<String, WorkflowSpec>,
+) -> impl Iterator<Item = DefinitionError> {
+    let named = spec.concurrency.iter().flat_map(|concurrency| concurrency.skip_behind.iter().flatten());
+    named.filter(|other| !specs.contains_key(*other)).map(|other| DefinitionError {
+        workflow: name.to_owned(),
+        spot: Spot::of_workflow("concurrency.skip_behind"),
+        reason: format!("there is no workflow `{other}`"),
+    })
 }
 
 /// The workflows of a configuration, on the way: what a workflow runs is compiled before it.

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -14,7 +15,7 @@ use super::definition::{
 use super::graph::Graph;
 use super::recipe::Recipe;
 use super::retry::RetryPolicy;
-use super::spec::{ConcurrencySpec, DebounceSpec, MOST_PARALLEL, RetrySpec, StepSpec};
+use super::spec::{ConcurrencySpec, DebounceSpec, MOST_PARALLEL, OnNewer, RetrySpec, StepSpec};
 use super::waits::WAIT_INFO;
 use crate::event::Facts;
 use crate::executor::port::{
@@ -160,6 +161,10 @@ impl<'a> Compiler<'a> {
         if spec.limit == 0 {
             self.wrong(&Spot::of_workflow("concurrency.limit"), "must be at least 1");
         }
+        if spec.skip_behind.is_some() && spec.on_newer != OnNewer::Skip {
+            let reason = "goes with `on_newer = \"skip\"` only: nothing else ends a newer run for an older one";
+            self.wrong(&Spot::of_workflow("concurrency.skip_behind"), reason);
+        }
         let (key, order_by) = {
             let known = |name: &str| self.is_variable(name, &BTreeSet::new());
             let order_by = spec.order_by.as_ref().map(|text| Expression::compile(text, &known)).transpose();
@@ -174,6 +179,7 @@ impl<'a> Compiler<'a> {
             key: key?,
             limit: spec.limit,
             on_newer: spec.on_newer,
+            skip_behind: spec.skip_behind.clone().map(Arc::from),
             order_by: order_by?,
         })
     }

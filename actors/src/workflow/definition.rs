@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use minijinja::value::Serde;
@@ -69,6 +70,7 @@ pub struct Concurrency {
     pub(super) key: Template,
     pub(super) limit: usize,
     pub(super) on_newer: OnNewer,
+    pub(super) skip_behind: Option<Arc<[String]>>,
     pub(super) order_by: Option<Expression>,
 }
 
@@ -101,6 +103,8 @@ pub struct Place {
     pub limit: usize,
     /// What happens when a newer one comes.
     pub on_newer: OnNewer,
+    /// The workflows whose runs it ends for, if not all; behind those of others it waits.
+    pub skip_behind: Option<Arc<[String]>>,
     /// What says which one is newer.
     pub order: Json,
 }
@@ -262,6 +266,7 @@ impl Definition {
             group: (concurrency.group.clone(), key),
             limit: concurrency.limit,
             on_newer: concurrency.on_newer,
+            skip_behind: concurrency.skip_behind.clone(),
             order,
         }))
     }

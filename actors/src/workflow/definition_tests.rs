@@ -277,6 +277,20 @@ fn family(all: &[(&str, &str)]) -> String {
 }
 
 #[test]
+fn a_run_ends_only_for_runs_of_workflows_that_there_are() {
+    let check = |concurrency: &str, expect: &str| {
+        let all = format!("concurrency = {{ group = \"g\", key = \"k\", {concurrency} }}\n{CHILD}");
+        assert_eq!(family(&[("w", &all), ("v", CHILD)]), expect);
+    };
+    check("on_newer = \"skip\", skip_behind = [\"w\", \"v\"]", "");
+    let unknown = "workflow `w`, concurrency.skip_behind: there is no workflow `u`";
+    check("on_newer = \"skip\", skip_behind = [\"v\", \"u\"]", unknown);
+    let only_skip = "workflow `w`, concurrency.skip_behind: goes with `on_newer = \"skip\"` only: nothing else ends a newer \
+                     run for an older one";
+    check("on_newer = \"cancel\", skip_behind = [\"v\"]", only_skip);
+}
+
+#[test]
 fn what_a_workflow_runs_must_be_there_and_be_given_what_it_needs() {
     let check = |parent: &str, child: &str, expect: &str| {
         assert_eq!(family(&[("w", parent), ("v", child)]), expect);

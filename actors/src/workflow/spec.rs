@@ -62,6 +62,9 @@ pub struct ConcurrencySpec {
     /// What happens to the others when a newer one comes.
     #[serde(default)]
     pub on_newer: OnNewer,
+    /// With `skip`: the workflows whose runs it ends for; behind those of others it waits. Without it, all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skip_behind: Option<Vec<String>>,
     /// What says which one is newer; an expression. Without it the later start does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order_by: Option<String>,

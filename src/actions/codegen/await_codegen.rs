@@ -1,13 +1,15 @@
-//! `await_codegen`: is done when an agent run that was begun before has ended. It calls back, or is asked, whichever is first.
-//! What called back before the step was reached is asked for at once. Changes nothing outside.
+//! `await_codegen`: is done when an agent run that was begun before has ended: one that is known by its number, or whichever is at
+//! work on something. It calls back, or is asked, whichever is first. What called back before the step was reached is asked for
+//! at once. Changes nothing outside.
 
 use std::sync::Arc;
 
 use pointsman_actors::event::Event;
 use pointsman_actors::executor::port::{
-    Accepts, Action, ActionInfo, Answer, Attempt, EffectClass, Inquiry, OnDoubt, Outcome, Parameter, Polling, Working,
+    Accepts, Action, ActionInfo, Answer, Attempt, EffectClass, Inquiry, OnDoubt, Outcome, Parameter, Polling, Success,
+    Working,
 };
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 use super::agent::{self, NOT_CONFIGURED, SERVICES, WAITS};
 use crate::actions::with::With;
@@ -17,7 +19,11 @@ static INFO: ActionInfo = ActionInfo {
     name: "await_codegen",
     class: EffectClass::Pure,
     on_doubt: OnDoubt::Repeat,
-    parameters: &[Parameter { name: "run_id", accepts: Accepts::Number, default: None }],
+    parameters: &[
+        Parameter { name: "run_id", accepts: Accepts::OptionalText, default: Some("") },
+        // Without a number: the subjects on which one may be at work. If none is, the step is done at once.
+        Parameter { name: "subjects", accepts: Accepts::ListOf(&Accepts::OptionalText), default: Some("{{ [] }}") },
+    ],
     timeout: None,
     waits: Some(WAITS),
     services: SERVICES,
@@ -47,8 +53,14 @@ impl Action for AwaitCodegen {
     fn execute(&self, attempt: Attempt) -> Working<Outcome> {
         let codegen = self.codegen.clone();
         Box::pin(async move {
-            let codegen = codegen.ok_or_else(agent::not_configured)?;
-            let run = codegen.run(With(&attempt.with).number("run_id")?).await?;
+            let (codegen, with) = (codegen.ok_or_else(agent::not_configured)?, With(&attempt.with));
+            let mut subjects = with.texts("subjects");
+            subjects.retain(|subject| !subject.is_empty());
+            if with.text_or_empty("run_id")?.is_empty() && !subjects.is_empty() {
+                let at_work = codegen.at_work(&subjects).await?;
+                return Ok(at_work.map_or(Success::Done(json!({})), |run| agent::begun(&run)));
+            }
+            let run = codegen.run(with.number("run_id")?).await?;
             agent::ended(&run).unwrap_or_else(|| Ok(agent::begun(&run)))
         })
     }

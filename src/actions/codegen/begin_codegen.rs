@@ -72,7 +72,7 @@ async fn begin(codegen: &Codegen, attempt: &Attempt) -> Outcome {
     let (prompt, subject) = (with.text("prompt")?, with.text_or_empty("subject")?);
     if with.flag("take_over")
         && !subject.is_empty()
-        && let Some(run) = codegen.at_work(&subject).await?
+        && let Some(run) = codegen.at_work(std::slice::from_ref(&subject)).await?
     {
         return Ok(begun(&run, true));
     }

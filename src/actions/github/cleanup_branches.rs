@@ -11,6 +11,7 @@ use super::super::pull_request::{PR_NUMBER, REPOSITORY};
 use super::super::with::With;
 use super::{Client, SERVICES, done};
 use crate::integrations::github::{Branch, GitHub, Pull};
+use crate::sources::is_codegens_branch;
 
 static INFO: ActionInfo = ActionInfo {
     name: "cleanup_branches",
@@ -25,9 +26,6 @@ static INFO: ActionInfo = ActionInfo {
     waits: None,
     services: SERVICES,
 };
-
-/// How the branches begin that Codegen makes.
-const CODEGENS: [&str; 2] = ["codegen/", "codegen-"];
 
 /// The action.
 pub struct CleanupBranches(pub Client);
@@ -92,8 +90,7 @@ fn keeps(repository: &str, pull: &Pull, any_branch: bool) -> Option<String> {
         Some(other) if !other.eq_ignore_ascii_case(repository) => return Some(format!("it is in {other}")),
         Some(_) => {}
     }
-    let is_codegens = CODEGENS.iter().any(|prefix| pull.head_ref.starts_with(prefix));
-    (!any_branch && !is_codegens).then(|| "it is not one of Codegen's".to_owned())
+    (!any_branch && !is_codegens_branch(&pull.head_ref)).then(|| "it is not one of Codegen's".to_owned())
 }
 
 /// Why a branch is not deleted, by what stands at its end.

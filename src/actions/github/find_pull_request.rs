@@ -1,4 +1,5 @@
-//! `find_pull_request`: which of the linked pull requests of a repository is open. Changes nothing outside.
+//! `find_pull_request`: which of the linked pull requests of a repository is open, and is for a ticket. People link to what a
+//! ticket only talks about as well. Changes nothing outside.
 
 use pointsman_actors::executor::failure::{ErrorClass, Failure};
 use pointsman_actors::executor::port::{
@@ -10,6 +11,8 @@ use super::super::with::With;
 use super::create_github_pr::number_in;
 use super::{Client, SERVICES, done};
 use crate::integrations::github::{GitHub, Pull};
+use crate::sources::is_codegens_branch;
+use crate::sources::ticket::is_for;
 
 static INFO: ActionInfo = ActionInfo {
     name: "find_pull_request",
@@ -20,13 +23,17 @@ static INFO: ActionInfo = ActionInfo {
         Parameter { name: "repository", accepts: Accepts::OptionalText, default: Some("{{ input.repository }}") },
         // Links to others are passed over.
         Parameter { name: "urls", accepts: Accepts::ListOf(&Accepts::Text), default: None },
+        // Only a pull request that names it is for it; empty for any.
+        Parameter { name: "ticket", accepts: Accepts::OptionalText, default: Some("") },
+        // These are for it, whatever they name.
+        Parameter { name: "known", accepts: Accepts::ListOf(&Accepts::Text), default: Some("{{ [] }}") },
     ],
     timeout: None,
     waits: None,
     services: SERVICES,
 };
 
-/// Most links that are followed.
+/// Most links that are followed, those that are known first.
 const MOST: usize = 10;
 
 /// The action.
@@ -43,12 +50,37 @@ struct Output {
     head_ref: Option<String>,
     /// Commit at its head.
     head_sha: Option<String>,
+    /// Whether its branch is one of Codegen's, in the repository itself: nobody else's is pushed to.
+    is_codegens: bool,
 }
 
-impl From<Pull> for Output {
-    fn from(pull: Pull) -> Self {
-        let Pull { number, html_url, head_ref, head_sha, .. } = pull;
-        Self { number: Some(number), url: Some(html_url), head_ref: Some(head_ref), head_sha: Some(head_sha) }
+impl Output {
+    fn of(pull: Pull, repository: &str) -> Self {
+        let Pull { number, html_url, head_ref, head_sha, head_repository, .. } = pull;
+        let is_here = head_repository.is_some_and(|head| head.eq_ignore_ascii_case(repository));
+        Self {
+            number: Some(number),
+            url: Some(html_url),
+            is_codegens: is_here && is_codegens_branch(&head_ref),
+            head_ref: Some(head_ref),
+            head_sha: Some(head_sha),
+        }
+    }
+}
+
+/// Which pull requests are looked for.
+struct Wanted {
+    repository: String,
+    ticket: String,
+    known: Vec<u64>,
+}
+
+impl Wanted {
+    fn is(&self, pull: &Pull) -> bool {
+        let Pull { number, title, body, head_ref, state, .. } = pull;
+        let is_its =
+            || self.ticket.is_empty() || self.known.contains(number) || is_for(&self.ticket, title, body, head_ref);
+        state == "open" && is_its()
     }
 }
 
@@ -66,22 +98,66 @@ impl Action for FindPullRequest {
         Box::pin(async move {
             let with = With(&attempt.with);
             let repository = with.text_or_empty("repository")?;
-            let urls = with.texts("urls");
-            let numbers = urls.iter().filter_map(|url| number_in(url, &repository)).take(MOST);
-            done(&open_one(github.get()?, &repository, numbers).await?)
+            let numbers = |name: &str| -> Vec<u64> {
+                with.texts(name).iter().filter_map(|url| number_in(url, &repository)).collect()
+            };
+            let (mut linked, known) = (numbers("urls"), numbers("known"));
+            linked.sort_by_key(|number| !known.contains(number));
+            linked.truncate(MOST);
+            let wanted = Wanted { ticket: with.text_or_empty("ticket")?, known, repository };
+            done(&open_one(github.get()?, &wanted, linked).await?)
         })
     }
 }
 
-async fn open_one(github: &GitHub, repository: &str, numbers: impl Iterator<Item = u64>) -> Result<Output, Failure> {
-    for number in numbers {
-        match github.pull(repository, number).await {
-            Ok(pull) if pull.state == "open" => return Ok(Output::from(pull)),
+/// The first one of Codegen's; else the first.
+async fn open_one(github: &GitHub, wanted: &Wanted, linked: Vec<u64>) -> Result<Output, Failure> {
+    let mut found = None;
+    for number in linked {
+        match github.pull(&wanted.repository, number).await {
+            Ok(pull) if wanted.is(&pull) => match Output::of(pull, &wanted.repository) {
+                codegens @ Output { is_codegens: true, .. } => return Ok(codegens),
+                other => found = found.or(Some(other)),
+            },
             Ok(_) => {}
             // A link may lead nowhere.
             Err(failure) if failure.class == ErrorClass::NotFound => {}
             Err(failure) => return Err(failure),
         }
     }
-    Ok(Output::default())
+    Ok(found.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pull_request_is_found_if_it_is_open_and_for_the_ticket_and_codegens_by_its_branch() {
+        let pull = Pull {
+            number: 7,
+            title: "ENG-45: cache".into(),
+            head_ref: "codegen/cache".into(),
+            head_repository: Some("Acme/Shop".into()),
+            state: "open".into(),
+            ..Pull::default()
+        };
+        let wanted = |ticket: &str, known: &[u64]| Wanted {
+            repository: "acme/shop".into(),
+            ticket: ticket.into(),
+            known: known.to_vec(),
+        };
+        assert!(wanted("ENG-45", &[]).is(&pull) && wanted("", &[]).is(&pull) && wanted("ENG-4", &[7]).is(&pull));
+        assert!(!wanted("ENG-4", &[8]).is(&pull));
+        assert!(!wanted("ENG-45", &[7]).is(&Pull { state: "closed".into(), ..pull.clone() }));
+        let is_codegens = |pull: Pull| Output::of(pull, "acme/shop").is_codegens;
+        assert!(is_codegens(pull.clone()));
+        for other in [
+            Pull { head_ref: "ada/cache".into(), ..pull.clone() },
+            Pull { head_repository: Some("fork/shop".into()), ..pull.clone() },
+            Pull { head_repository: None, ..pull },
+        ] {
+            assert!(!is_codegens(other.clone()), "{other:?}");
+        }
+    }
 }

@@ -9,7 +9,6 @@ use serde::Serialize;
 
 use super::{Door, LINEAR, done};
 use crate::actions::with::With;
-use crate::sources::is_codegen;
 
 static INFO: ActionInfo = ActionInfo {
     name: "linear_user",
@@ -57,7 +56,7 @@ async fn user(door: &Door, attempt: &Attempt) -> Result<Success, Failure> {
     }
     match door.open()?.user(&id).await {
         Ok(person) => {
-            let is_codegen = is_codegen(&person.name) || person.email.as_deref().is_some_and(is_codegen);
+            let is_codegen = person.is_codegen();
             done(&Output { id: Some(person.id), name: Some(person.name), is_codegen })
         }
         Err(failure) if failure.class == ErrorClass::NotFound => done(&Output::default()),

@@ -4,6 +4,7 @@ use pointsman_actors::executor::failure::{ErrorClass, Failure};
 use pointsman_actors::executor::port::{
     Accepts, Action, ActionInfo, Attempt, EffectClass, OnDoubt, Outcome, Parameter, Success, Working,
 };
+use pointsman_actors::time::Timestamp;
 use serde::Serialize;
 
 use super::issue_text::{self, Task};
@@ -17,11 +18,19 @@ static INFO: ActionInfo = ActionInfo {
     name: "parse_linear_requirements",
     class: EffectClass::Pure,
     on_doubt: OnDoubt::Repeat,
-    parameters: &[ISSUE, Parameter { name: "default_repository", accepts: Accepts::OptionalText, default: Some("") }],
+    parameters: &[
+        ISSUE,
+        Parameter { name: "default_repository", accepts: Accepts::OptionalText, default: NOTHING },
+        // The name of the state that it was moved to, and when, as Linear dates it: whether that was a move of ours.
+        Parameter { name: "moved_to", accepts: Accepts::OptionalText, default: NOTHING },
+        Parameter { name: "moved_at", accepts: Accepts::OptionalText, default: NOTHING },
+    ],
     timeout: None,
     waits: None,
     services: &[LINEAR],
 };
+
+const NOTHING: Option<&str> = Some("");
 
 /// Most bytes of a description that later steps see.
 const LONGEST_DESCRIPTION: usize = 64 << 10;
@@ -51,8 +60,11 @@ async fn parse(door: &Door, attempt: &Attempt) -> Result<Success, Failure> {
         let message = format!("with.default_repository: `{default}` is not a repository, such as owner/name");
         return Err(Failure::new(ErrorClass::Validation, message));
     }
-    let issue = door.open()?.issue(&id).await?;
-    done(&Requirements::of(issue, &default))
+    let (linear, moved_to) = (door.open()?, with.text_or_empty("moved_to")?);
+    let moved_at = Timestamp::from_rfc3339(&with.text_or_empty("moved_at")?);
+    let issue = linear.issue(&id).await?;
+    let moved_by_us = moved_at.is_some_and(|at| linear.has_moved(&issue.id, &moved_to, at));
+    done(&Requirements { moved_by_us, ..Requirements::of(issue, &default) })
 }
 
 /// What later steps see.
@@ -86,12 +98,16 @@ struct Requirements {
     hours: Option<f64>,
     /// Addresses of pull requests, from its text and from what is attached.
     pull_requests: Vec<String>,
+    /// Those that we or Codegen have attached: they are for it.
+    known_pull_requests: Vec<String>,
     /// 0 none, 1 urgent, 2 high, 3 medium, 4 low.
     priority: f64,
     /// Name of its state.
     state: String,
     /// Type of its state.
     state_type: String,
+    /// Whether it is completed, canceled or a duplicate.
+    is_over: bool,
     /// Key of its team.
     team: Option<String>,
     /// Name of its project.
@@ -100,6 +116,10 @@ struct Requirements {
     assignee: Option<Person>,
     /// The agent that it is delegated to.
     delegate: Option<Person>,
+    /// Whether one of the two is Codegen.
+    is_codegens: bool,
+    /// Whether the move that the step is about was one of ours.
+    moved_by_us: bool,
 }
 
 impl Requirements {
@@ -109,7 +129,11 @@ impl Requirements {
         let description = issue.description.unwrap_or_default();
         let reading = issue_text::read(&description);
         let text = format!("{}\n{description}", issue.title);
-        let attached: Vec<&str> = issue.attachments.nodes.iter().map(|attached| attached.url.as_str()).collect();
+        let is_codegens = [&issue.assignee, &issue.delegate].into_iter().flatten().any(Person::is_codegen);
+        let attachments = &issue.attachments.nodes;
+        let attached: Vec<&str> = attachments.iter().map(|attached| attached.url.as_str()).collect();
+        let known = attachments.iter().filter(|attached| attached.is_ours()).map(|attached| attached.url.as_str());
+        let known = named::pull_requests(&known.collect::<Vec<_>>().join("\n"));
         Self {
             summary: if reading.summary.is_empty() { issue.title.clone() } else { reading.summary },
             tasks: reading.tasks,
@@ -118,6 +142,10 @@ impl Requirements {
             branch: named::on_its_line(&description, &["branch"]).unwrap_or(issue.branch_name),
             hours: named::hours(&text),
             pull_requests: named::pull_requests(&format!("{text}\n{}", attached.join("\n"))),
+            known_pull_requests: known,
+            moved_by_us: false,
+            is_over: issue.state.is_over(),
+            is_codegens,
             description: bounded::first(description.as_bytes(), LONGEST_DESCRIPTION),
             labels: issue.labels.nodes.into_iter().map(|label| label.name).collect(),
             points: issue.estimate,
@@ -154,7 +182,7 @@ fn repository(issue: &Issue) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::integrations::linear::issue::{Attachment, Named, Nodes};
+    use crate::integrations::linear::issue::{Attachment, Creator, Named, State};
 
     fn issue(description: &str) -> Issue {
         let description = Some(description.to_owned());
@@ -182,10 +210,44 @@ mod tests {
         check(|issue, named| issue.project = Some(named("Web / Mobile")), "", None);
         let mut attached = issue("");
         let url = "https://github.com/a/attached/pull/3".to_owned();
-        attached.attachments = Nodes { nodes: vec![Attachment { id: "x".into(), title: String::new(), url }] };
+        attached.attachments.nodes = vec![Attachment { url, ..Attachment::default() }];
         attached.project = Some(named("a/project"));
         assert_eq!(repository(&attached).as_deref(), Some("a/attached"));
         assert_eq!(Requirements::of(attached, "").pull_requests, ["https://github.com/a/attached/pull/3"]);
+    }
+
+    #[test]
+    fn what_we_or_codegen_have_attached_is_for_the_ticket() {
+        let attached = |number: u8, creator: Option<(&str, bool)>| {
+            let creator = creator.map(|(name, is_me)| Creator { name: name.into(), is_me, ..Creator::default() });
+            Attachment { url: format!("https://github.com/a/b/pull/{number}"), creator, ..Attachment::default() }
+        };
+        let mut issue = issue("");
+        let by = [Some(("Ada", false)), None, Some(("Ada", true)), Some(("Codegen", false))];
+        issue.attachments.nodes = (1..).zip(by).map(|(number, by)| attached(number, by)).collect();
+        let read = Requirements::of(issue, "");
+        assert_eq!(read.pull_requests.len(), 4);
+        assert_eq!(read.known_pull_requests, ["https://github.com/a/b/pull/3", "https://github.com/a/b/pull/4"]);
+    }
+
+    #[test]
+    fn whose_a_ticket_is_and_whether_it_is_over_is_said_as_of_now() {
+        let somebody = |name: &str, email: &str| {
+            Some(Person { id: name.into(), name: name.into(), email: Some(email.to_owned()) })
+        };
+        let ada = || somebody("Ada", "ada@example.com");
+        let check = |assignee, delegate, expect: bool| {
+            let read = Requirements::of(Issue { assignee, delegate, ..issue("") }, "");
+            assert_eq!(read.is_codegens, expect, "{read:?}");
+        };
+        check(ada(), None, false);
+        check(ada(), somebody("Codegen", "x@linear.app"), true);
+        check(somebody("Bot", "bot@codegen.com"), None, true);
+        check(None, somebody("Bot", "bot@codegen.com"), true);
+        for (kind, expect) in [("completed", true), ("canceled", true), ("duplicate", true), ("started", false)] {
+            let state = State { kind: kind.into(), ..State::default() };
+            assert_eq!(Requirements::of(Issue { state, ..issue("") }, "").is_over, expect, "{kind}");
+        }
     }
 
     #[test]

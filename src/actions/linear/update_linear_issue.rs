@@ -32,9 +32,6 @@ static INFO: ActionInfo = ActionInfo {
 /// The types of states that a ticket can be moved to.
 static TYPES: [&str; 6] = ["triage", "backlog", "unstarted", "started", "completed", "canceled"];
 
-/// Those of a ticket that is over.
-const OVER: [&str; 3] = ["completed", "canceled", "duplicate"];
-
 /// The action.
 pub struct UpdateLinearIssue(pub(super) Door);
 
@@ -71,7 +68,7 @@ fn course<'a>(standing: &'a Standing, wanted: &str, force: bool) -> Course<'a> {
     if standing.state.kind == wanted {
         return Course::Stays;
     }
-    if OVER.contains(&standing.state.kind.as_str()) && !force {
+    if standing.state.is_over() && !force {
         return Course::Over;
     }
     let first = standing.team.as_ref().and_then(|team| team.states.nodes.first());
@@ -185,7 +182,7 @@ mod tests {
         check("started", "completed", false, None);
         check("started", "unstarted", false, None);
         check("completed", "completed", true, Some(Course::Stays));
-        for over in OVER {
+        for over in ["completed", "canceled", "duplicate"] {
             check(over, "started", false, Some(Course::Over));
             check(over, "started", true, None);
         }

@@ -177,10 +177,11 @@ impl Codegen {
         Err(Failure::new(ErrorClass::Validation, message))
     }
 
-    /// The newest agent run for `subject` that is at work, if there is one.
-    pub async fn at_work(&self, subject: &str) -> Result<Option<AgentRun>, Failure> {
+    /// The newest agent run for one of `subjects` that is at work, if there is one.
+    pub async fn at_work(&self, subjects: &[String]) -> Result<Option<AgentRun>, Failure> {
+        let is_its = |listed: &Listed| subjects.iter().any(|subject| listed.is_for(subject));
         let mut listed = self.listed(None).await?.into_iter();
-        Ok(listed.find(|listed| listed.is_for(subject) && listed.is_at_work).map(|listed| listed.run))
+        Ok(listed.find(|listed| listed.is_at_work && is_its(listed)).map(|listed| listed.run))
     }
 
     /// The agent runs that may be at work, and those that were begun since then, newest first; of more than two thousand the

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::sources::is_codegen;
+
 /// A ticket.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all(deserialize = "camelCase"))]
@@ -52,6 +54,13 @@ pub struct State {
     pub position: f64,
 }
 
+impl State {
+    /// Whether a ticket that stands there is over.
+    pub fn is_over(&self) -> bool {
+        ["completed", "canceled", "duplicate"].contains(&self.kind.as_str())
+    }
+}
+
 /// Somebody, or an agent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Person {
@@ -59,7 +68,7 @@ pub struct Person {
     pub id: String,
     /// Its name.
     pub name: String,
-    /// Its e-mail address; agents are not asked for one.
+    /// Its e-mail address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
 }
@@ -94,6 +103,36 @@ pub struct Attachment {
     pub title: String,
     /// Where it leads; one ticket has one attachment for an address.
     pub url: String,
+    /// Who has attached it; nobody, if that was an integration.
+    #[serde(default)]
+    pub creator: Option<Creator>,
+}
+
+/// Who has attached something.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all(deserialize = "camelCase"))]
+pub struct Creator {
+    /// The name.
+    pub name: String,
+    /// The e-mail address.
+    pub email: String,
+    /// Whether it is whoever our credential belongs to.
+    pub is_me: bool,
+}
+
+impl Attachment {
+    /// Whether we or Codegen have attached it.
+    pub fn is_ours(&self) -> bool {
+        let is_ours = |by: &Creator| by.is_me || is_codegen(&by.name) || is_codegen(&by.email);
+        self.creator.as_ref().is_some_and(is_ours)
+    }
+}
+
+impl Person {
+    /// Whether it is Codegen, by name or e-mail address.
+    pub fn is_codegen(&self) -> bool {
+        is_codegen(&self.name) || self.email.as_deref().is_some_and(is_codegen)
+    }
 }
 
 /// The first things of a list.

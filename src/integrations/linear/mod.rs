@@ -8,6 +8,7 @@ pub mod documents;
 pub mod issue;
 mod kept;
 pub mod limits;
+mod moves;
 pub mod oauth;
 pub mod refusal;
 
@@ -15,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use pointsman_actors::executor::failure::{ErrorClass, Failure};
-use pointsman_actors::time::SharedClock;
+use pointsman_actors::time::{SharedClock, Timestamp};
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Client, RequestBuilder};
 use serde::de::DeserializeOwned;
@@ -27,6 +28,7 @@ use crate::config::settings::SecretText;
 use documents::Document;
 use issue::{Issue, Made, Nodes, Person, Standing, State};
 use limits::Limits;
+use moves::Moves;
 use oauth::OAuth;
 pub use oauth::OAuthSettings;
 
@@ -59,6 +61,7 @@ pub struct Linear {
     shown: Shown,
     clock: SharedClock,
     limits: Mutex<Limits>,
+    moves: Mutex<Moves>,
 }
 
 /// A link to be attached.
@@ -78,7 +81,7 @@ impl Linear {
             LinearCredential::Key(key) => Shown::Key(header(&carried(key.expose()))),
             LinearCredential::App(app) => Shown::App(Arc::new(OAuth::new(http.clone(), app, Arc::clone(&clock)))),
         };
-        Self { http, url: url.to_owned(), shown, clock, limits: Mutex::default() }
+        Self { http, url: url.to_owned(), shown, clock, limits: Mutex::default(), moves: Mutex::default() }
     }
 
     /// A ticket, by its id or by what people call it.
@@ -105,8 +108,15 @@ impl Linear {
 
     /// Moves a ticket to a state; doing that again is as doing it once.
     pub async fn move_issue(&self, id: &str, state: &State, key: &str) -> Result<(), Failure> {
+        // Linear may tell of it before it answers.
+        self.moves().note(id, &state.name, self.clock.now());
         let change = json!({ "id": id, "input": { "stateId": state.id } });
         self.call::<Json>(&documents::ISSUE_UPDATE, change, Some(key)).await.map(drop)
+    }
+
+    /// Whether it was we who moved a ticket, by its id, to the state of this name then.
+    pub fn has_moved(&self, id: &str, state: &str, at: Timestamp) -> bool {
+        self.moves().has(id, state, at)
     }
 
     /// Writes a comment, or gives the one that was written under the same key.
@@ -228,6 +238,10 @@ impl Linear {
 
     fn limits(&self) -> std::sync::MutexGuard<'_, Limits> {
         self.limits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn moves(&self) -> std::sync::MutexGuard<'_, Moves> {
+        self.moves.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

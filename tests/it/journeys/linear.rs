@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use pointsman_actors::time::Timestamp;
 use pointsman_sandbox::linear::workspace::{Issue, Workspace};
 use pointsman_sandbox::{Call, FaultKind};
 use serde_json::{Value, json};
@@ -54,6 +55,11 @@ pub fn issue(number: u32, state: &str) -> Issue {
 #[allow(clippy::disallowed_methods, reason = "Linear signs with its clock")]
 fn now_millis() -> u64 {
     u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
+}
+
+/// The time, as Linear writes it.
+pub fn now() -> String {
+    Timestamp::from_millis(i64::try_from(now_millis()).unwrap()).to_rfc3339()
 }
 
 /// A signed delivery of Linear; gives the run that it starts.
@@ -311,8 +317,9 @@ async fn what_a_ticket_asks_for_is_read() {
         "acceptance_criteria": ["one call an hour"],
         "repository": "acme/shop", "branch": "ada/eng-45", "labels": ["Bug"], "points": 3.0, "hours": 3.5,
         "pull_requests": ["https://github.com/acme/api/pull/7"], "priority": 0.0, "state": "Todo",
-        "state_type": "unstarted", "team": "ENG", "project": "Speed", "assignee": null,
-        "delegate": {"id": "user-codegen", "name": "Codegen"},
+        "state_type": "unstarted", "is_over": false, "team": "ENG", "project": "Speed", "assignee": null,
+        "delegate": {"id": "user-codegen", "name": "Codegen", "email": "codegen@example.com"}, "is_codegens": true,
+        "known_pull_requests": [], "moved_by_us": false,
     });
     assert_eq!(*output(&run), expect, "{:#}", output(&run));
 }

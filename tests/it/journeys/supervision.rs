@@ -107,7 +107,7 @@ async fn a_component_that_falls_at_every_start_escalates_as_its_row_says() {
         "retention",
     ];
     for row in TABLE.iter().filter(|row| !no_delivery.contains(&row.component)) {
-        let server = TestServer::start("").await;
+        let server = TestServer::start("[rate_limiter]\nslow_down = false").await;
         let instances = server.tree().roster.of(row.component);
         for vitals in &instances {
             vitals.rehearse(Drill::EveryStart);
@@ -118,6 +118,8 @@ async fn a_component_that_falls_at_every_start_escalates_as_its_row_says() {
                     .map(async |n| server.github("push", &format!("{}-{n}", uuid::Uuid::new_v4()), "1", b"{}").await),
             )
             .await;
+            // Of what verifies the rate limiter hears nothing.
+            join_all((0..16).map(async |_| server.post("/webhooks/github", &[], "").await)).await;
             instances.iter().all(|vitals| vitals.life() == Life::GivenUp)
         })
         .await;

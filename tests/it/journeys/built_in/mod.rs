@@ -6,15 +6,16 @@ mod lacking;
 mod pull_requests;
 mod sessions;
 mod task;
+mod ticket_agents;
 mod tickets;
 
 use pointsman_sandbox::linear::workspace::Issue;
 use pointsman_sandbox::world::Hook;
-use pointsman_sandbox::{Call, TOKEN};
+use pointsman_sandbox::{Call, PullRequest, TOKEN};
 use serde_json::{Value, json};
 
 use crate::server::{Answer, SECRET};
-use crate::site::{REPOSITORY, Site};
+use crate::site::{REPOSITORY, Site, pull};
 
 /// Nobody asks Codegen as long as a test lasts: it calls back.
 const NEVER: &str = "3600000";
@@ -161,6 +162,11 @@ fn without_runs(text: &str) -> String {
         rest = if is_id { &after[DIGITS..] } else { after };
     }
     plain + rest
+}
+
+/// A pull request of Codegen's for the ticket.
+fn of_ticket(number: u64) -> PullRequest {
+    PullRequest { title: "ENG-45: Cache the token".into(), ..pull(number, "a1", "+x\n") }
 }
 
 /// A failure that nothing can make good.

@@ -280,7 +280,7 @@ async fn a_review_that_cannot_be_written_is_told_of() {
     );
 }
 
-fn pushed(git_ref: &str, changes: Value) -> Value {
+pub fn pushed(git_ref: &str, changes: Value) -> Value {
     let mut all =
         json!({"ref": git_ref, "deleted": false, "after": "1a2b3c4d5e", "sender": {"login": "codegen-sh[bot]"}});
     super::change(&mut all, changes);

@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 
 use super::task::{DESCRIPTION, ticket};
-use super::{FOR_GOOD, connected};
+use super::{FOR_GOOD, connected, of_ticket};
 use crate::journeys::codegen::call_back;
 use crate::journeys::linear::send;
 use crate::server::Answer;
-use crate::site::{Site, pull};
+use crate::site::Site;
 
 /// What Linear says of a session of our agent at ticket ENG-45, which nobody's comment has opened.
 fn session(action: &str, at: &str, changes: Value) -> Value {
@@ -24,12 +24,12 @@ fn session(action: &str, at: &str, changes: Value) -> Value {
     all
 }
 
-fn created() -> Value {
+pub fn created() -> Value {
     session("created", "2026-01-05T10:00:01.000Z", json!({}))
 }
 
 /// A person says something in the session.
-fn prompted(at: &str, says: &str) -> Value {
+pub fn prompted(at: &str, says: &str) -> Value {
     let content = json!({"type": "prompt", "body": says});
     session("prompted", at, json!({"agentActivity": {"id": format!("activity-{at}"), "content": content}}))
 }
@@ -41,7 +41,7 @@ fn stopped(at: &str) -> Value {
 }
 
 /// A site with the ticket and a session at it.
-async fn with_session(description: &str, more: &[(&'static str, &str)]) -> Site {
+pub async fn with_session(description: &str, more: &[(&'static str, &str)]) -> Site {
     let site = connected(more).await;
     site.put_ticket("Todo", description);
     site.world().state().linear.open_session("session-1", "issue-45");
@@ -50,14 +50,14 @@ async fn with_session(description: &str, more: &[(&'static str, &str)]) -> Site 
 
 impl Site {
     /// The run that an event of the session has started, and the one that does the work.
-    async fn session_runs(&self, answer: &Answer) -> (String, String) {
+    pub async fn session_runs(&self, answer: &Answer) -> (String, String) {
         let runs = self.until_runs(answer, 2).await;
         let id_of = |workflow: &str| runs.iter().find(|(name, _)| name == workflow).unwrap().1.clone();
         (id_of("linear_agent_session"), id_of("linear_agent_task"))
     }
 
     /// The runs of an event when there are so many.
-    async fn until_runs(&self, answer: &Answer, number: usize) -> Vec<(String, String)> {
+    pub async fn until_runs(&self, answer: &Answer, number: usize) -> Vec<(String, String)> {
         let mut runs = Vec::new();
         crate::server::until("the runs", async || {
             runs = self.runs_of(answer).await;
@@ -126,11 +126,11 @@ async fn a_session_is_answered_at_once_and_ends_with_a_pull_request() {
 }
 
 /// The type and the words of the last thing that was said.
-fn last(site: &Site) -> (String, String) {
+pub fn last(site: &Site) -> (String, String) {
     site.activities().pop().unwrap()
 }
 
-fn said(kind: &str, body: &str) -> (String, String) {
+pub fn said(kind: &str, body: &str) -> (String, String) {
     (kind.to_owned(), body.to_owned())
 }
 
@@ -232,7 +232,7 @@ async fn whoever_says_stop_is_answered_and_nobody_waits_any_more() {
 #[actix::test]
 async fn what_is_said_later_changes_the_open_pull_request() {
     let site = with_session(&format!("{DESCRIPTION}\n\nhttps://github.com/acme/shop/pull/12"), &[]).await;
-    site.world().put_pull(pull(12, "a1", "+x\n"));
+    site.world().put_pull(of_ticket(12));
     // Whoever only opens a session hears of it.
     let answer = send(&site, created()).await;
     let (session, _) = site.session_runs(&answer).await;

@@ -68,8 +68,10 @@ async fn codegen_task_ends_with_a_pull_request_that_the_ticket_follows() {
             r#"linear Issue {"id":"issue-45"}"#,
             r#"linear IssueStates {"id":"issue-45","type":"started"}"#,
             r#"linear IssueUpdate {"id":"issue-45","input":{"stateId":"state-in-progress"}}"#,
+            "codegen GET /v1/organizations/323/agent/runs?skip=0&limit=100",
             "codegen GET /v1/organizations/323/repos?skip=0&limit=100",
-            r#"codegen POST /v1/organizations/323/agent/run {"metadata":{"pointsman_key":"RUN/trigger_codegen","pointsman_subject":"ENG-45"},"prompt":"Work on the ticket ENG-45, Cache the token (https://linear.app/acme/issue/ENG-45). Open one pull request, from a branch that begins with `codegen/`, with ENG-45 in its title.\n\nThe token is fetched each time.\n\nrepo: acme/shop\n\n## Acceptance criteria\n\n- [ ] It is fetched once an hour","repo_id":1}"#,
+            r#"codegen POST /v1/organizations/323/agent/run {"metadata":{"pointsman_key":"RUN/begin_codegen","pointsman_subject":"ENG-45"},"prompt":"Work on the ticket ENG-45, Cache the token (https://linear.app/acme/issue/ENG-45). Open one pull request, from a branch that begins with `codegen/`, with ENG-45 in its title.\n\nThe token is fetched each time.\n\nrepo: acme/shop\n\n## Acceptance criteria\n\n- [ ] It is fetched once an hour","repo_id":1}"#,
+            "codegen GET /v1/organizations/323/agent/run/1",
             "github GET /repos/acme/shop/pulls/1",
             r#"linear IssueStates {"id":"issue-45","type":"started"}"#,
             r##"linear AttachmentLinkGitHubPR {"issueId":"issue-45","title":"#1 Cache the token","url":"https://github.com/acme/shop/pull/1"}"##,
@@ -96,15 +98,17 @@ async fn a_task_that_codegen_cannot_do_is_told_of() {
     site.world().end_agent_run(1, "FAILED", "There are no tests.");
     call_back(&site, 1).await;
     let run = site.until(&id, "failed").await;
-    assert!(run["reason"].as_str().unwrap().starts_with("step `trigger_codegen`: "), "{run:#}");
+    assert!(run["reason"].as_str().unwrap().starts_with("step `await_codegen`: "), "{run:#}");
     assert_eq!(
         site.told(),
         [
             r#"linear Issue {"id":"issue-45"}"#,
             r#"linear IssueStates {"id":"issue-45","type":"started"}"#,
             r#"linear IssueUpdate {"id":"issue-45","input":{"stateId":"state-in-progress"}}"#,
+            "codegen GET /v1/organizations/323/agent/runs?skip=0&limit=100",
             "codegen GET /v1/organizations/323/repos?skip=0&limit=100",
-            r#"codegen POST /v1/organizations/323/agent/run {"metadata":{"pointsman_key":"RUN/trigger_codegen","pointsman_subject":"ENG-45"},"prompt":"Work on the ticket ENG-45, Cache the token (https://linear.app/acme/issue/ENG-45). Open one pull request, from a branch that begins with `codegen/`, with ENG-45 in its title.\n\nThe token is fetched each time.\n\nrepo: acme/shop\n\n## Acceptance criteria\n\n- [ ] It is fetched once an hour","repo_id":1}"#,
+            r#"codegen POST /v1/organizations/323/agent/run {"metadata":{"pointsman_key":"RUN/begin_codegen","pointsman_subject":"ENG-45"},"prompt":"Work on the ticket ENG-45, Cache the token (https://linear.app/acme/issue/ENG-45). Open one pull request, from a branch that begins with `codegen/`, with ENG-45 in its title.\n\nThe token is fetched each time.\n\nrepo: acme/shop\n\n## Acceptance criteria\n\n- [ ] It is fetched once an hour","repo_id":1}"#,
+            "codegen GET /v1/organizations/323/agent/run/1",
             r#"linear CommentCreate {"input":{"body":"Codegen could not do this: the agent run 1 ended as FAILED: There are no tests.; https://codegen.com/agent/trace/1","id":"ID","issueId":"issue-45","parentId":null}}"#,
             "slack: ENG-45 (Cache the token): Codegen could not do it: the agent run 1 ended as FAILED: There are no tests.; https://codegen.com/agent/trace/1"
         ]

@@ -3,18 +3,18 @@
 use serde_json::{Value, json};
 
 use super::task::{DESCRIPTION, ticket};
-use super::{FOR_GOOD, connected};
+use super::{FOR_GOOD, connected, of_ticket};
 use crate::journeys::codegen::call_back;
 use crate::journeys::linear::send;
-use crate::site::{Site, pull};
+use crate::site::Site;
 
 /// A state of the ticket, as an event names it.
-fn state(name: &str, kind: &str) -> Value {
+pub fn state(name: &str, kind: &str) -> Value {
     json!({"id": format!("state-{}", name.to_lowercase()), "name": name, "type": kind})
 }
 
 /// The ticket was given to Codegen.
-fn assigned(changes: Value) -> Value {
+pub fn assigned(changes: Value) -> Value {
     let mut all = json!({"updatedFrom": {"delegateId": null, "updatedAt": "2026-01-05T09:30:00.000Z"}});
     super::change(&mut all, changes);
     ticket("update", all)
@@ -36,8 +36,10 @@ async fn codegen_assigned_says_that_it_begins_and_the_task_does() {
     assert_eq!(
         told,
         [
+            "codegen GET /v1/organizations/323/agent/run/1",
+            "codegen GET /v1/organizations/323/agent/runs?skip=0&limit=100",
             "codegen GET /v1/organizations/323/repos?skip=0&limit=100",
-            r#"codegen POST /v1/organizations/323/agent/run {"metadata":{"pointsman_key":"RUN/trigger_codegen","pointsman_subject":"ENG-45"},"prompt":"Work on the ticket ENG-45, Cache the token (https://linear.app/acme/issue/ENG-45). Open one pull request, from a branch that begins with `codegen/`, with ENG-45 in its title.\n\nThe token is fetched each time.\n\nrepo: acme/shop\n\n## Acceptance criteria\n\n- [ ] It is fetched once an hour","repo_id":1}"#,
+            r#"codegen POST /v1/organizations/323/agent/run {"metadata":{"pointsman_key":"RUN/begin_codegen","pointsman_subject":"ENG-45"},"prompt":"Work on the ticket ENG-45, Cache the token (https://linear.app/acme/issue/ENG-45). Open one pull request, from a branch that begins with `codegen/`, with ENG-45 in its title.\n\nThe token is fetched each time.\n\nrepo: acme/shop\n\n## Acceptance criteria\n\n- [ ] It is fetched once an hour","repo_id":1}"#,
             r#"linear CommentCreate {"input":{"body":"Codegen begins with this.","id":"ID","issueId":"issue-45","parentId":null}}"#,
             r#"linear Issue {"id":"issue-45"}"#,
             r#"linear IssueStates {"id":"issue-45","type":"started"}"#,
@@ -83,7 +85,7 @@ async fn an_assignment_that_the_ticket_cannot_be_told_of_is_told_to_the_team() {
 }
 
 /// A site where Codegen works on the ticket, and the run that waits for it.
-async fn at_work() -> (Site, String) {
+pub async fn at_work() -> (Site, String) {
     let site = connected(&[]).await;
     site.put_ticket("Todo", DESCRIPTION);
     let answer = send(&site, ticket("create", json!({}))).await;
@@ -93,12 +95,12 @@ async fn at_work() -> (Site, String) {
 }
 
 /// The calls after the first so many.
-fn told_since(site: &Site, before: usize) -> Vec<String> {
+pub fn told_since(site: &Site, before: usize) -> Vec<String> {
     site.told().split_off(before)
 }
 
 /// The ticket was taken from whoever has this id.
-fn unassigned(from: &str) -> Value {
+pub fn unassigned(from: &str) -> Value {
     let changes = json!({
         "data": {"delegate": null, "delegateId": null, "updatedAt": "2026-01-05T11:00:00.000Z"},
         "updatedFrom": {"delegateId": from},
@@ -111,10 +113,12 @@ async fn codegen_unassigned_stops_waiting_and_says_so() {
     let (site, task) = at_work().await;
     let before = site.told().len();
     let answer = send(&site, unassigned("user-codegen")).await;
-    let run = site.until(&site.run_of(&answer).await, "succeeded").await;
+    let runs = site.until_runs(&answer, 2).await;
+    let [(_, run), (_, withdrawn)] = &*runs else { panic!("{runs:?}") };
+    let run = site.until(run, "succeeded").await;
     assert_eq!((&run["workflow"], &run["priority"]), (&json!("codegen_unassigned"), &json!(7)));
     let task = site.until(&task, "superseded").await;
-    assert_eq!(task["reason"], format!("superseded by {}", run["id"].as_str().unwrap()));
+    assert_eq!(task["reason"], format!("superseded by {withdrawn}"));
     assert_eq!(
         told_since(&site, before),
         [
@@ -123,10 +127,16 @@ async fn codegen_unassigned_stops_waiting_and_says_so() {
             "slack: ENG-45 (Cache the token) was taken from Codegen by Ada"
         ]
     );
+}
+
+#[actix::test]
+async fn what_people_hand_to_each_other_is_no_business_of_a_task() {
+    let (site, task) = at_work().await;
     let before = site.told().len();
     let answer = send(&site, unassigned("user-ada")).await;
     site.until(&site.run_of(&answer).await, "succeeded").await;
-    assert_eq!(told_since(&site, before), [r#"linear User {"id":"user-ada"}"#], "it was somebody else's");
+    assert_eq!(told_since(&site, before), [r#"linear User {"id":"user-ada"}"#]);
+    assert_eq!(site.run(&task).await["status"], "waiting");
 }
 
 #[actix::test]
@@ -145,31 +155,30 @@ async fn of_whom_a_ticket_was_taken_from_nobody_can_say_is_told_of() {
     );
 }
 
-/// What the ticket asks for has changed.
-fn changed() -> Value {
-    let changes =
-        json!({"data": {"updatedAt": "2026-01-05T11:00:00.000Z"}, "updatedFrom": {"description": "Cache it."}});
-    ticket("update", changes)
+/// What the ticket asks for has changed, at this hour and minute.
+pub fn changed(at: &str) -> Value {
+    let at = format!("2026-01-05T{at}:00.000Z");
+    ticket("update", json!({"data": {"updatedAt": at}, "updatedFrom": {"description": "Cache it."}}))
 }
 
 #[actix::test]
 async fn codegen_requirements_updated_begins_anew_with_what_is_asked_for_now() {
-    let (site, task) = at_work().await;
-    let before = site.told().len();
+    let site = connected(&[]).await;
     site.put_ticket("In Progress", &format!("{DESCRIPTION}\n- [ ] It is never logged"));
-    let answer = send(&site, changed()).await;
+    let answer = send(&site, changed("11:00")).await;
     let id = site.run_of(&answer).await;
-    site.until(&task, "superseded").await;
     site.until(&id, "waiting").await;
-    site.world().end_agent_run(2, "COMPLETE", "It is done.");
-    call_back(&site, 2).await;
+    site.world().end_agent_run(1, "COMPLETE", "It is done.");
+    call_back(&site, 1).await;
     let run = site.until(&id, "succeeded").await;
     assert_eq!((&run["workflow"], &run["priority"]), (&json!("codegen_requirements_updated"), &json!(10)));
     assert_eq!(
-        told_since(&site, before),
+        site.told(),
         [
             r#"linear Issue {"id":"issue-45"}"#,
+            "codegen GET /v1/organizations/323/agent/runs?skip=0&limit=100",
             r#"linear IssueStates {"id":"issue-45","type":"started"}"#,
+            "codegen GET /v1/organizations/323/repos?skip=0&limit=100",
             r#"codegen POST /v1/organizations/323/agent/run {"metadata":{"pointsman_key":"RUN/trigger_codegen","pointsman_subject":"ENG-45"},"prompt":"Work on the ticket ENG-45, Cache the token (https://linear.app/acme/issue/ENG-45). Open one pull request, from a branch that begins with `codegen/`, with ENG-45 in its title.\n\nThe token is fetched each time.\n\nrepo: acme/shop\n\n## Acceptance criteria\n\n- [ ] It is fetched once an hour\n- [ ] It is never logged","repo_id":1}"#,
             "github GET /repos/acme/shop/pulls/1",
             r#"linear IssueStates {"id":"issue-45","type":"started"}"#,
@@ -184,8 +193,8 @@ async fn codegen_requirements_updated_begins_anew_with_what_is_asked_for_now() {
 async fn an_open_pull_request_follows_what_is_asked_for_now() {
     let site = connected(&[]).await;
     site.put_ticket("In Progress", &format!("{DESCRIPTION}\n\nhttps://github.com/acme/shop/pull/12"));
-    site.world().put_pull(pull(12, "a1", "+x\n"));
-    let answer = send(&site, changed()).await;
+    site.world().put_pull(of_ticket(12));
+    let answer = send(&site, changed("11:00")).await;
     let id = site.run_of(&answer).await;
     site.until(&id, "waiting").await;
     site.world().end_agent_run(1, "COMPLETE", "It is done.");
@@ -196,6 +205,7 @@ async fn an_open_pull_request_follows_what_is_asked_for_now() {
         [
             r#"linear Issue {"id":"issue-45"}"#,
             "github GET /repos/acme/shop/pulls/12",
+            "codegen GET /v1/organizations/323/agent/runs?skip=0&limit=100",
             "github GET /repos/acme/shop/pulls/12",
             "codegen GET /v1/organizations/323/agent/runs?skip=0&limit=100",
             "codegen GET /v1/organizations/323/repos?skip=0&limit=100",
@@ -211,12 +221,13 @@ async fn a_change_that_codegen_cannot_follow_is_told_of() {
     let site = connected(&[]).await;
     site.put_ticket("In Progress", DESCRIPTION);
     site.world().plan_once("codegen", "POST", "/agent/run", pointsman_sandbox::FaultKind::Refuse(402));
-    let answer = send(&site, changed()).await;
+    let answer = send(&site, changed("11:00")).await;
     site.until(&site.run_of(&answer).await, "failed").await;
     assert_eq!(
         site.told(),
         [
             r#"linear Issue {"id":"issue-45"}"#,
+            "codegen GET /v1/organizations/323/agent/runs?skip=0&limit=100",
             r#"linear IssueStates {"id":"issue-45","type":"started"}"#,
             "codegen GET /v1/organizations/323/repos?skip=0&limit=100",
             r#"codegen POST /v1/organizations/323/agent/run {"metadata":{"pointsman_key":"RUN/trigger_codegen","pointsman_subject":"ENG-45"},"prompt":"Work on the ticket ENG-45, Cache the token (https://linear.app/acme/issue/ENG-45). Open one pull request, from a branch that begins with `codegen/`, with ENG-45 in its title.\n\nThe token is fetched each time.\n\nrepo: acme/shop\n\n## Acceptance criteria\n\n- [ ] It is fetched once an hour","repo_id":1}"#,
@@ -230,9 +241,10 @@ async fn a_change_that_codegen_cannot_follow_is_told_of() {
 async fn codegen_cleanup_stops_waiting_and_tells_the_open_pull_request() {
     let (site, task) = at_work().await;
     site.put_ticket("In Progress", &format!("{DESCRIPTION}\n\nhttps://github.com/acme/shop/pull/12"));
-    site.world().put_pull(pull(12, "a1", "+x\n"));
+    site.world().put_pull(of_ticket(12));
     let before = site.told().len();
-    let removed = ticket("remove", json!({"data": {"updatedAt": "2026-01-05T11:00:00.000Z"}}));
+    // The time of its last change is that of the task, which goes by it.
+    let removed = ticket("remove", json!({"createdAt": "2026-01-05T11:00:00.000Z"}));
     let answer = send(&site, removed).await;
     let run = site.until(&site.run_of(&answer).await, "succeeded").await;
     assert_eq!((&run["workflow"], &run["priority"]), (&json!("codegen_cleanup"), &json!(6)));
@@ -259,7 +271,7 @@ async fn a_removed_ticket_of_which_nothing_can_be_found_out_is_told_of() {
         [r#"linear Issue {"id":"issue-45"}"#, "slack: ENG-45 (Cache the token), which Codegen had, was removed by Ada"]
     );
     site.put_ticket("In Progress", &format!("{DESCRIPTION}\n\nhttps://github.com/acme/shop/pull/12"));
-    site.world().put_pull(pull(12, "a1", "+x\n"));
+    site.world().put_pull(of_ticket(12));
     site.world().plan_once("github", "POST", "/comments", FOR_GOOD);
     let before = site.told().len();
     let answer = send(&site, ticket("remove", json!({"data": {"updatedAt": "2026-01-05T11:00:00.000Z"}}))).await;
@@ -276,7 +288,7 @@ async fn a_removed_ticket_of_which_nothing_can_be_found_out_is_told_of() {
 }
 
 /// The ticket has come to this state.
-fn moved(name: &str, kind: &str, at: &str) -> Value {
+pub fn moved(name: &str, kind: &str, at: &str) -> Value {
     let changes = json!({
         "data": {"state": state(name, kind), "updatedAt": at},
         "updatedFrom": {"stateId": "state-in-progress"},
@@ -288,7 +300,7 @@ fn moved(name: &str, kind: &str, at: &str) -> Value {
 async fn issue_completed_tells_the_open_pull_request() {
     let (site, task) = at_work().await;
     site.put_ticket("Done", &format!("{DESCRIPTION}\n\nhttps://github.com/acme/shop/pull/12"));
-    site.world().put_pull(pull(12, "a1", "+x\n"));
+    site.world().put_pull(of_ticket(12));
     let before = site.told().len();
     let answer = send(&site, moved("Done", "completed", "2026-01-05T11:00:00.000Z")).await;
     let run = site.until(&site.run_of(&answer).await, "succeeded").await;
@@ -315,7 +327,7 @@ async fn issue_completed_tells_the_open_pull_request() {
 async fn a_pull_request_that_cannot_be_told_is_told_of() {
     let site = connected(&[]).await;
     site.put_ticket("Done", &format!("{DESCRIPTION}\n\nhttps://github.com/acme/shop/pull/12"));
-    site.world().put_pull(pull(12, "a1", "+x\n"));
+    site.world().put_pull(of_ticket(12));
     site.world().plan_once("github", "POST", "/comments", FOR_GOOD);
     let answer = send(&site, moved("Done", "completed", "2026-01-05T11:00:00.000Z")).await;
     site.until(&site.run_of(&answer).await, "failed").await;

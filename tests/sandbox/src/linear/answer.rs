@@ -12,7 +12,7 @@ pub fn find(workspace: &Workspace, field: &str, arguments: &Map<String, Json>) -
         "issue" => workspace.issue(id).map(|found| issue(workspace, found)).ok_or_else(|| Refusal::not_found("Issue")),
         "user" => {
             let known = workspace.users.iter().find(|name| user_id(name) == id);
-            known.map(person).ok_or_else(|| Refusal::not_found("User"))
+            known.map(|name| person(workspace, name)).ok_or_else(|| Refusal::not_found("User"))
         }
         "comment" => {
             let found = workspace.comments.iter().find(|comment| comment.id == id);
@@ -34,8 +34,10 @@ pub fn issue(workspace: &Workspace, issue: &Issue) -> Json {
     let key = issue.identifier.split('-').next().unwrap_or_default();
     let named = |name: &String| json!({"id": format!("id-{}", name.to_lowercase()), "name": name});
     let attached = workspace.attachments.iter().filter(|attachment| attachment.issue == issue.id);
-    let attached: Vec<Json> =
-        attached.map(|found| json!({"id": found.id, "title": found.title, "url": found.url})).collect();
+    let person = |name: &String| person(workspace, name);
+    let attached: Vec<Json> = attached
+        .map(|found| json!({"id": found.id, "title": found.title, "url": found.url, "creator": person(&found.creator)}))
+        .collect();
     let labels: Vec<Json> = issue.labels.iter().map(named).collect();
     json!({
         "id": issue.id, "identifier": issue.identifier, "title": issue.title,
@@ -54,8 +56,9 @@ pub fn user_id(name: &str) -> String {
     format!("user-{}", name.to_lowercase())
 }
 
-fn person(name: &String) -> Json {
-    json!({"id": user_id(name), "name": name, "email": format!("{}@example.com", name.to_lowercase())})
+fn person(workspace: &Workspace, name: &String) -> Json {
+    let email = format!("{}@example.com", name.to_lowercase());
+    json!({"id": user_id(name), "name": name, "email": email, "isMe": *name == workspace.viewer})
 }
 
 /// A comment.

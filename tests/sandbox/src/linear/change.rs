@@ -96,7 +96,8 @@ fn attach(workspace: &mut Workspace, input: &Json, is_pull_request: bool) -> Res
         None => {
             let id = format!("attachment-{}", workspace.attachments.len() + 1);
             let [url, title] = [url, title].map(str::to_owned);
-            workspace.attachments.push(Attachment { id: id.clone(), issue, url, title, is_pull_request });
+            let creator = workspace.viewer.clone();
+            workspace.attachments.push(Attachment { id: id.clone(), issue, url, title, is_pull_request, creator });
             id
         }
     };

@@ -74,6 +74,8 @@ pub struct Attachment {
     pub title: String,
     /// Whether Linear follows it as a pull request.
     pub is_pull_request: bool,
+    /// The name of whoever has attached it.
+    pub creator: String,
 }
 
 /// A session of an agent.
@@ -161,6 +163,8 @@ pub struct Workspace {
     pub states: Vec<WorkflowState>,
     /// The names of those who are there.
     pub users: Vec<String>,
+    /// The name of whoever the credentials belong to.
+    pub viewer: String,
     /// Tickets.
     pub issues: Vec<Issue>,
     /// Comments, oldest first.
@@ -199,7 +203,8 @@ impl Default for Workspace {
         };
         Self {
             states: states.into_iter().map(state).collect(),
-            users: ["Ada", "Codegen"].map(str::to_owned).to_vec(),
+            users: ["Ada", "Codegen", "Pointsman"].map(str::to_owned).to_vec(),
+            viewer: "Pointsman".to_owned(),
             issues: Vec::new(),
             comments: Vec::new(),
             attachments: Vec::new(),

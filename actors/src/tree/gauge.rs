@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::actor::Gauge;
-use super::adaptive::Signals;
 use crate::event_log::state::LogState;
+use crate::rate_limiter::actor::Gauge;
+use crate::rate_limiter::adaptive::Signals;
 use crate::receiver::admission::{Gate, Outside};
 use crate::receiver::tally::Tallies;
 use crate::store::Store;
