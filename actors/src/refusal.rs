@@ -120,6 +120,7 @@ impl Refusal {
             | Self::BodyTooLarge
             | Self::BodyTooSlow
             | Self::BodyIncomplete
+            | Self::WrongContentType
             | Self::BadHeader(_)
             | Self::SignatureMissing
             | Self::SignatureInvalid
@@ -132,7 +133,6 @@ impl Refusal {
             | Self::RateLimited(_)
             | Self::StoreUnavailable
             | Self::ComponentRestarted
-            | Self::WrongContentType
             | Self::NotJson
             | Self::BadForm => false,
         }

@@ -148,7 +148,7 @@ pub const KEYS: &[Key] = &[
     key("rate_limiter.slow_down_delay", &["RATE_LIMITER_SLOW_DOWN_DELAY"], Span(Millis), "\"1s\"", "how much later, at the limit"),
     key("rate_limiter.slow_down_at_most", &["POINTSMAN_RATE_LIMITER_SLOW_DOWN_AT_MOST"], Count, "100", "answers that are delayed at a time; all beyond them come at once"),
     key("rate_limiter.backpressure", &["RATE_LIMITER_BACKPRESSURE"], Flag, "true", "whether an address over its limit is not listened to when there is much to do"),
-    key("rate_limiter.backpressure_threshold", &["RATE_LIMITER_BACKPRESSURE_THRESHOLD"], Ratio, "0.8", "much: this share of what may be in flight or wait"),
+    key("rate_limiter.backpressure_threshold", &["RATE_LIMITER_BACKPRESSURE_THRESHOLD"], Ratio, "0.8", "much: this share of what may be in flight; for the limits that are lowered also of what may wait"),
     key("rate_limiter.adaptive", &["RATE_LIMITER_ADAPTIVE"], Flag, "true", "whether limits are lowered, by half every second, while there is much to do or we are slow"),
     key("rate_limiter.adaptive_latency", &["POINTSMAN_RATE_LIMITER_ADAPTIVE_LATENCY"], Span(Written), "\"250ms\"", "slow: this mean time of an answer, or of a write of the log"),
     key("rate_limiter.adaptive_floor", &["POINTSMAN_RATE_LIMITER_ADAPTIVE_FLOOR"], Ratio, "0.2", "the share of a limit that is left at least; the whole limit is the most"),

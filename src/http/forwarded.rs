@@ -61,21 +61,24 @@ impl Proxies {
             ForwardedHeader::XForwardedFor => X_FORWARDED_FOR,
             ForwardedHeader::Forwarded => FORWARDED,
         };
-        let lines = headers.get_all(name).map(|line| line.to_str().unwrap_or_default());
+        // What is no text is a hop that nobody knows, and makes none of the others one.
+        let lines: Vec<_> = headers.get_all(name).map(|line| String::from_utf8_lossy(line.as_bytes())).collect();
+        let lines = lines.iter();
         match self.header {
             ForwardedHeader::XForwardedFor => {
                 lines.flat_map(|line| line.split(',')).map(|hop| hop.trim().to_owned()).collect()
             }
-            ForwardedHeader::Forwarded => {
-                lines.flat_map(|line| split(line, ',')).map(|element| for_of(&element)).collect()
-            }
+            ForwardedHeader::Forwarded => lines
+                .flat_map(|line| split(line, ',').unwrap_or_else(unknown))
+                .map(|element| for_of(&element))
+                .collect(),
         }
     }
 }
 
 /// The node that `for` names in an element of `Forwarded`; nothing if it names none.
 fn for_of(element: &str) -> String {
-    let pairs = split(element, ';');
+    let pairs = split(element, ';').unwrap_or_default();
     let mut values = pairs.iter().filter_map(|pair| {
         let (name, value) = pair.split_once('=')?;
         name.trim().eq_ignore_ascii_case("for").then(|| unquoted(value.trim()))
@@ -87,8 +90,14 @@ fn for_of(element: &str) -> String {
     }
 }
 
-/// Splits at `separator`, but not within quotes.
-fn split(text: &str, separator: char) -> Vec<String> {
+/// A line that nobody can read is one hop that nobody knows: a quote that a sender has left open would else swallow what the
+/// proxy has added.
+fn unknown() -> Vec<String> {
+    vec![String::new()]
+}
+
+/// Splits at `separator`, but not within quotes; nothing when a quote does not end.
+fn split(text: &str, separator: char) -> Option<Vec<String>> {
     let (mut parts, mut quoted, mut escaped) = (vec![String::new()], false, false);
     for character in text.chars() {
         match character {
@@ -105,7 +114,7 @@ fn split(text: &str, separator: char) -> Vec<String> {
             part.push(character);
         }
     }
-    parts
+    (!quoted).then_some(parts)
 }
 
 fn unquoted(value: &str) -> String {
@@ -161,6 +170,7 @@ mod tests {
         check("10.0.0.1", &["192.30.252.1, unknown"], "10.0.0.1");
         check("10.0.0.1", &["192.30.252.1,"], "10.0.0.1");
         check("10.0.0.1", &["192.30.252.1, \u{e9}"], "10.0.0.1");
+        check("10.0.0.1", &["\u{e9}, 203.0.113.1"], "203.0.113.1");
         check("10.0.0.1", &[&vec!["10.0.0.2"; 5_000].join(",")], "10.0.0.2");
     }
 
@@ -172,6 +182,7 @@ mod tests {
         check("for=192.30.252.1;for=203.0.113.1", "10.0.0.1");
         check("for=203.0.113.1;by=\"a,b;for=192.30.252.1\"", "203.0.113.1");
         check("for=\"192.30.252.1\\\", for=203.0.113.1", "10.0.0.1");
+        check("for=192.30.252.1;x=\", for=203.0.113.1;proto=https", "10.0.0.1");
         check("for=_hidden", "10.0.0.1");
         check("proto=https", "10.0.0.1");
     }

@@ -118,11 +118,14 @@ struct Rival<'a> {
     place: &'a Place,
     standing: Standing,
     undoes: bool,
+    /// Whether it makes way for somebody already.
+    leaves: bool,
 }
 
 fn rival(known: &Known) -> Option<Rival<'_>> {
-    let Known { ticket, standing, undoes, .. } = known;
-    ticket.place.as_ref().map(|place| Rival { ticket, place, standing: *standing, undoes: *undoes })
+    let Known { ticket, standing, undoes, told_off, .. } = known;
+    let leaves = told_off.is_some();
+    ticket.place.as_ref().map(|place| Rival { ticket, place, standing: *standing, undoes: *undoes, leaves })
 }
 
 impl Rival<'_> {
@@ -141,7 +144,7 @@ impl Rival<'_> {
             OnNewer::Skip => {
                 let (first, second) = if older.was_there_before(newer) { (older, newer) } else { (newer, older) };
                 let is_idle = second.standing == Standing::Queued;
-                is_idle.then(|| (second.ticket.run, format!("{} goes on", first.ticket.run)))
+                (is_idle && !first.leaves).then(|| (second.ticket.run, format!("{} goes on", first.ticket.run)))
             }
         }
     }
@@ -283,12 +286,20 @@ impl Queue {
     /// Gives free places of a group to those that wait for one.
     fn fill(&mut self, name: &(String, String)) {
         let Some(group) = self.groups.get_mut(name) else { return };
-        while let Some((_, next)) = group.outside.first().copied().filter(|_| self.uncounted.is_empty()) {
+        while self.uncounted.is_empty() {
+            let known = |rank: &Rank| self.runs.get(&rank.1).and_then(rival);
+            let waits = |own: &Rank| {
+                let behind = |other: &Rank| known(own).zip(known(other)).is_some_and(|(own, it)| own.waits_behind(it));
+                group.outside.iter().any(|other| other != own && behind(other))
+            };
+            // Whoever waits behind others is not before them by its priority either.
+            let Some(rank) = group.outside.iter().find(|rank| !waits(rank)).copied() else { break };
+            let next = rank.1;
             let Some(known) = self.runs.get(&next) else { break };
             if known.ticket.place.as_ref().is_none_or(|place| group.inside.len() >= place.limit) {
                 break;
             }
-            group.outside.pop_first();
+            group.outside.remove(&rank);
             group.inside.insert(next);
             if known.told_off.is_none() {
                 self.ready.wait(known.ticket.turn(known.again));
@@ -343,7 +354,7 @@ impl Queue {
     fn make_way(&self, new: &Ticket, (standing, undoes): Stand) -> Vec<(RunId, String)> {
         let Some(place) = &new.place else { return Vec::new() };
         let Some(group) = self.groups.get(&place.group) else { return Vec::new() };
-        let newcomer = Rival { ticket: new, place, standing, undoes };
+        let newcomer = Rival { ticket: new, place, standing, undoes, leaves: false };
         let others = group.inside.iter().copied().chain(group.outside.iter().map(|rank| rank.1));
         let others = others.filter_map(|run| self.runs.get(&run));
         others.filter_map(|other| rival(other).and_then(|other| newcomer.meets(other))).collect()

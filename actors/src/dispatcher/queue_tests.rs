@@ -140,6 +140,36 @@ fn a_run_that_ends_for_some_waits_behind_others() {
 }
 
 #[test]
+fn nobody_ends_for_a_run_that_makes_way() {
+    let task = |number: u8| {
+        let mut task = placed(number, OnNewer::Skip, json!(number));
+        task.place.as_mut().unwrap().skip_behind = Some(["w".to_owned()].into());
+        task
+    };
+    let mut queue = queue(8);
+    queue.told(task(1), Standing::Busy, 0);
+    assert_eq!(told_off(&queue.told(task(2), Standing::Queued, 0)), [run(2)], "1 goes on");
+    queue.told(task(2), Standing::Over, 1);
+    let other = Ticket { workflow: "other".into(), ..placed(3, OnNewer::Cancel, json!(3)) };
+    assert_eq!(told_off(&queue.told(other.clone(), Standing::Queued, 0)), [run(1)]);
+    assert_eq!(queue.told(task(4), Standing::Queued, 0), [], "1 does not any more, and behind 3 it waits");
+    assert_eq!(gone(&queue.told(task(1), Standing::Over, 2)), [run(3)]);
+    assert_eq!(gone(&queue.told(other, Standing::Over, 2)), [run(4)]);
+}
+
+#[test]
+fn a_priority_is_no_way_around_those_that_a_run_waits_behind() {
+    let mut queue = queue(8);
+    queue.told(placed(1, OnNewer::Queue, json!(1)), Standing::Busy, 0);
+    let ended = Ticket { workflow: "other".into(), priority: 1, ..placed(2, OnNewer::Queue, json!(2)) };
+    queue.told(ended, Standing::Queued, 0);
+    let mut task = Ticket { priority: 10, ..placed(3, OnNewer::Skip, json!(3)) };
+    task.place.as_mut().unwrap().skip_behind = Some([].into());
+    queue.told(task, Standing::Queued, 0);
+    assert_eq!(gone(&queue.told(placed(1, OnNewer::Queue, json!(1)), Standing::Over, 9)), [run(2)]);
+}
+
+#[test]
 fn a_late_older_run_never_takes_the_place_of_a_newer_one() {
     let skip = |number, order: i32| placed(number, OnNewer::Skip, json!(order));
     for standing in [Standing::Queued, Standing::Busy, Standing::Parked] {

@@ -315,6 +315,22 @@ fn a_limit_may_last_longer_than_a_run() {
 }
 
 #[test]
+fn a_limit_that_is_not_lifted_within_a_day_ends_the_run() {
+    let mut story = Story::new(r#"steps = [{ name = "check", action = "look", retry = { max_attempts = 2 } }]"#);
+    story.happens(&Happening::Go);
+    let began = story.now;
+    for attempt in 1..100 {
+        story.fails(attempt, failure(ErrorClass::RateLimit).retry_after(Duration::from_secs(3_600)));
+        let Some(wake) = story.progress.wake(story.now) else { break };
+        story.now = wake;
+        assert!(story.happens(&Happening::Go).is_some());
+    }
+    assert_eq!(story.status(), RunStatus::TimedOut);
+    let hours = story.now.since(began).as_secs() / 3_600;
+    assert!((22..=24).contains(&hours), "{hours}");
+}
+
+#[test]
 fn whoever_refuses_again_and_again_is_left_alone_for_longer() {
     let mut story = Story::new(
         r#"steps = [{ name = "check", action = "look", retry = { max_attempts = 2, base_delay = "1s", jitter = 0.0 } }]"#,

@@ -161,13 +161,15 @@ impl Failure {
         u32::from(!self.unsent && !self.is_told_when())
     }
 
-    /// How often in a row a provider has refused a step because of a limit, this being the last of its failures after so
-    /// many.
+    /// How often in a row a step was held back by what nobody here knows the end of, this being the last of its failures after
+    /// so many.
     pub fn refusals(&self, before: u32) -> u32 {
-        match (self.unsent, self.is_told_when()) {
-            (true, _) => before,
-            (false, true) => before.saturating_add(1),
-            (false, false) => 0,
+        match (self.unsent, self.retry_after_ms) {
+            // We know ourselves when there is room.
+            (true, Some(_)) => before,
+            (true, None) => before.saturating_add(1),
+            (false, _) if self.is_told_when() => before.saturating_add(1),
+            (false, _) => 0,
         }
     }
 

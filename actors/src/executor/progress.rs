@@ -47,6 +47,8 @@ pub struct Progress {
     pub blocked: Option<String>,
     /// Milliseconds spent in declared delays.
     pub delayed_ms: u64,
+    /// How long limits have held it back.
+    pub limited: Duration,
     /// When its last entry was written.
     pub at: Timestamp,
     /// The step whose failure for good ended it.
@@ -103,6 +105,7 @@ impl Progress {
             paused: false,
             blocked: None,
             delayed_ms: 0,
+            limited: Duration::ZERO,
             at: started_at,
             culprit: None,
             fatal: BTreeSet::new(),
@@ -349,6 +352,7 @@ impl Progress {
         self.leaving = None;
         self.paused = false;
         (self.culprit, self.ended_at, self.dismissed) = (None, None, false);
+        self.limited = Duration::ZERO;
     }
 
     /// What has passed of its time between the last entry and `now`. A pause counts up to its end, an
@@ -356,6 +360,15 @@ impl Progress {
     fn spent(&self, now: Timestamp) -> Duration {
         let active = self.steps.values().filter_map(|step| step.active_until(self.paused));
         active.map(|until| now.min(until).since(self.at)).max().unwrap_or_default()
+    }
+
+    /// How long limits have held it back between the last entry and `now`.
+    fn limited_since(&self, now: Timestamp) -> Duration {
+        let limits = self.steps.values().filter_map(|step| match step {
+            StepState::Pausing { until, pause: Pause::Limit, .. } if !self.paused => Some(*until),
+            _ => None,
+        });
+        limits.map(|until| now.min(until).since(self.at)).max().unwrap_or_default()
     }
 
     /// How much of its time is left; `None` as long as it has not begun.
@@ -376,6 +389,7 @@ impl Progress {
             }
             _ => None,
         });
+        self.limited = self.limited.saturating_add(self.limited_since(now));
         let delayed = delays.map(|until| now.min(until).since(self.at)).max().unwrap_or_default();
         self.delayed_ms = self.delayed_ms.saturating_add(u64::try_from(delayed.as_millis()).unwrap_or(u64::MAX));
         self.left = self.left_at(now);

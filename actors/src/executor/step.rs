@@ -17,6 +17,10 @@ use crate::workflow::definition::{DELAY, RUN_WORKFLOW, Step, WAIT_FOR_EVENT};
 use crate::workflow::retry;
 use crate::workflow::spec::OnFailure;
 
+/// Limits hold a run back for so long at most, however long it may take itself: no provider's window is longer than an hour, and
+/// one that has limited us for a day has run out of something that waiting does not bring back.
+const LONGEST_LIMITED: Duration = Duration::from_secs(24 * 3_600);
+
 impl Next<'_> {
     /// Whether going on with a step that is ready takes a slot.
     pub(super) fn needs_slot(&self, step: &Step) -> bool {
@@ -268,7 +272,10 @@ impl Next<'_> {
     }
 
     fn comes_too_late(&self, failure: &Failure, pause: Duration) -> bool {
-        failure.costs() > 0 && self.progress.left_at(self.now).is_some_and(|left| left <= pause)
+        if failure.costs() == 0 {
+            return self.progress.limited.saturating_add(pause) > LONGEST_LIMITED;
+        }
+        self.progress.left_at(self.now).is_some_and(|left| left <= pause)
     }
 
     /// The step has failed for good; what becomes of the run is the definition's word.

@@ -14,7 +14,7 @@ pub struct Tries {
     pub attempts: u32,
     /// Those that failed. A death of the process fails none.
     pub failures: u32,
-    /// Those in a row that a provider has refused because of a limit, and has said for how long.
+    /// Those in a row that were held back, by a provider's limit or by others who are at work.
     pub refusals: u32,
     /// Looks in a row that failed, for the last of them.
     pub looks: u32,

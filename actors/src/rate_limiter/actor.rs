@@ -79,7 +79,7 @@ impl RateLimits {
         Self(Arc::new(Inside { limiter, delayed, most_delayed, backpressure, verified }))
     }
 
-    /// Whether nobody listens to an address when so much of what may be in flight or wait is used.
+    /// Whether nobody listens to an address when so much of what may be in flight is used.
     pub fn is_unheard(&self, peer: IpAddr, used: impl FnOnce() -> f64, now: Timestamp) -> bool {
         let is_pressed = self.0.backpressure.is_some_and(|from| used() >= from);
         is_pressed && self.with(|limiter| limiter.is_over(peer, now))

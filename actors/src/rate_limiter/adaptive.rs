@@ -52,7 +52,7 @@ impl Default for Share {
 impl Share {
     /// Whether it is time to look at ourselves.
     pub fn is_due(&self, now: Timestamp) -> bool {
-        self.looked_at.is_none_or(|looked_at| now.since(looked_at) >= EVERY)
+        self.looked_at.is_none_or(|looked_at| now.distance(looked_at) >= EVERY)
     }
 
     /// Takes in what was seen.
@@ -94,6 +94,7 @@ mod tests {
             assert!(share.is_due(now));
             share.look(&ADAPTIVE, seen, now);
             assert!(!share.is_due(now.plus(Duration::from_millis(999))));
+            assert!(share.is_due(now.minus(Duration::from_secs(3_600))), "also when the clock was set back");
             share.of(100)
         };
         let slow = Signals { latency: Duration::from_millis(250), ..Signals::default() };

@@ -28,7 +28,8 @@ pub struct Policy {
     pub burst: Option<Burst>,
     /// Whoever comes near its limit is answered later.
     pub slow_down: Option<SlowDown>,
-    /// The share of what may be in flight or wait from which on whoever is over its limit is not even listened to.
+    /// The share of what may be in flight from which on whoever is over its limit is not even listened to. What waits to be
+    /// worked on would get no less by that.
     pub backpressure: Option<f64>,
     /// The limits go down when we are slow ourselves.
     pub adaptive: Option<Adaptive>,

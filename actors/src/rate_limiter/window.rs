@@ -115,6 +115,8 @@ impl<K: Eq + Hash + Clone> Window<K> {
     }
 
     fn roll(&mut self, now: Timestamp) {
+        // A clock that was set back would else keep what was counted until it has come there again.
+        self.began = self.began.min(now);
         let passed = now.since(self.began);
         if passed < self.span {
             return;

@@ -76,6 +76,15 @@ fn it_is_near_an_exact_count_of_what_comes_evenly() {
 }
 
 #[test]
+fn a_clock_that_was_set_back_keeps_nobody_waiting() {
+    let mut window = Window::new(SPAN, 10);
+    (0..10).for_each(|_| window.add(&"a", at(3_600_000)));
+    assert_eq!(window.count(&"a", at(0)), 10);
+    assert_eq!(window.count(&"a", at(120_000)), 0);
+    assert!(window.until_below(&"a", 5, at(0)) <= SPAN * 2);
+}
+
+#[test]
 fn a_million_keys_take_the_room_of_a_thousand_and_are_held_back_together() {
     let mut window = Window::new(SPAN, 1_000);
     for key in 0..1_000_000_u32 {

@@ -143,7 +143,7 @@ impl Receiver {
         let Shared { gate, log_state, store, rate_limits, clock, .. } = &self.shared;
         let outside = Outside::of(log_state, &**store);
         let is_unheard =
-            |limits: &RateLimits| peer.is_some_and(|peer| limits.is_unheard(peer, || gate.used(&outside), clock.now()));
+            |limits: &RateLimits| peer.is_some_and(|peer| limits.is_unheard(peer, || gate.in_flight(), clock.now()));
         if rate_limits.as_ref().is_some_and(is_unheard) {
             return Err(Refusal::Overloaded);
         }

@@ -131,13 +131,15 @@ impl Gate {
         Ok(admitted)
     }
 
-    /// How much of what may be in flight or wait is used, from 0 to 1: the fullest of all counts.
-    #[allow(clippy::cast_precision_loss, reason = "a share")]
+    /// How much of what may be in flight is used, from 0 to 1: requests, or bytes of bodies.
+    pub fn in_flight(&self) -> f64 {
+        let Limits { requests, body_bytes, .. } = self.limits;
+        share(self.requests(), requests).max(share(self.body_bytes(), body_bytes))
+    }
+
+    /// How much of what may be in flight or wait is used, from 0 to 1.
     pub fn used(&self, outside: &Outside) -> f64 {
-        let Limits { requests, body_bytes, backlog, .. } = self.limits;
-        let uses =
-            [(self.requests(), requests), (self.body_bytes(), body_bytes), (outside.backlog, backlog)].into_iter();
-        uses.map(|(used, most)| used as f64 / most.max(1) as f64).fold(0.0, f64::max).min(1.0)
+        self.in_flight().max(share(outside.backlog, self.limits.backlog))
     }
 
     fn load(&self, peer: Option<IpAddr>, outside: &Outside) -> Load {
@@ -151,6 +153,11 @@ impl Gate {
             backlog: outside.backlog,
         }
     }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "a share")]
+fn share(used: u64, most: u64) -> f64 {
+    (used as f64 / most.max(1) as f64).min(1.0)
 }
 
 /// The part of the load that the gate does not count itself.

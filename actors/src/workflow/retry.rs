@@ -35,8 +35,8 @@ pub struct RetryPolicy {
 
 impl RetryPolicy {
     /// The pause before the next attempt after so many failures, this being the last; `None` when there
-    /// is no next one. Whoever has refused so often in a row because of a limit is left alone for longer each time,
-    /// whatever it says.
+    /// is no next one. Whoever has refused so often in a row because of a limit is left alone for longer each time, whatever it
+    /// says, in the end for an hour.
     pub fn next(&self, failures: u32, refusals: u32, failure: &Failure, spread: f64) -> Option<Duration> {
         let worth = match &self.on {
             Some(classes) => classes.contains(&failure.class),
@@ -45,17 +45,18 @@ impl RetryPolicy {
         if !worth || failures >= self.max_attempts {
             return None;
         }
-        let pause = self.pause(failures.saturating_add(refusals), spread);
+        let pause = self.pause(failures, refusals, spread);
         let asked = failure.retry_after_ms.map(Duration::from_millis);
         Some(asked.map_or(pause, |asked| asked.min(LONGEST_RETRY_AFTER).max(pause)))
     }
 
-    /// `base · multiplier^(failures − 1)` up to the longest, spread by `spread` (0 to 1), never below the base.
-    fn pause(&self, failures: u32, spread: f64) -> Duration {
+    /// `base · multiplier^(failures + refusals − 1)` up to the longest, spread by `spread` (0 to 1), never below the base.
+    fn pause(&self, failures: u32, refusals: u32, spread: f64) -> Duration {
+        let longest = if refusals > 0 { self.max_delay.max(LONGEST_RETRY_AFTER) } else { self.max_delay };
         let mut pauses = ExponentialBackoff {
             current_interval: self.base_delay,
             initial_interval: self.base_delay,
-            max_interval: self.max_delay.max(self.base_delay),
+            max_interval: longest.max(self.base_delay),
             multiplier: self.multiplier,
             // Its own chance and elapsed time would make pauses irreproducible.
             randomization_factor: 0.0,
@@ -63,8 +64,8 @@ impl RetryPolicy {
             ..ExponentialBackoff::default()
         };
         let mut pause = self.base_delay;
-        for _ in 0..failures.clamp(1, MOST_GROWTH) {
-            pause = pauses.next_backoff().unwrap_or(self.max_delay);
+        for _ in 0..failures.saturating_add(refusals).clamp(1, MOST_GROWTH) {
+            pause = pauses.next_backoff().unwrap_or(longest);
         }
         let factor = 1.0 + self.jitter * (spread - 0.5);
         pause.mul_f64(factor.clamp(0.0, 2.0)).max(self.base_delay.min(self.max_delay))
@@ -128,6 +129,13 @@ mod tests {
             policy().next(1, 0, &failure, 0.5).unwrap().as_secs()
         };
         assert_eq!([asked(0), asked(60), asked(1_000_000)], [1, 60, 3_600]);
+    }
+
+    #[test]
+    fn whoever_keeps_refusing_is_left_alone_for_an_hour_in_the_end() {
+        let refused = Failure::new(ErrorClass::RateLimit, "x").retry_after(Duration::from_secs(2));
+        let after = |refusals| policy().next(0, refusals, &refused, 0.5).unwrap().as_secs();
+        assert_eq!([1, 2, 3, 4, 10, 20, 200].map(after), [2, 2, 4, 8, 512, 3_600, 3_600]);
     }
 
     #[test]

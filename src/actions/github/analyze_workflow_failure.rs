@@ -47,6 +47,9 @@ const MOST_OTHERS: usize = 10;
 /// How a job ends that did not fail.
 const FINE: [&str; 4] = ["success", "skipped", "neutral", "cancelled"];
 
+/// How a run ends that says nothing about the commit: it was not done, or not to its end.
+const SILENT: [&str; 5] = ["skipped", "cancelled", "neutral", "stale", "action_required"];
+
 /// How a run ends that failed.
 const FAILED: [&str; 3] = ["failure", "timed_out", "startup_failure"];
 
@@ -171,9 +174,14 @@ fn is_same_workflow(a: &WorkflowRun, b: &WorkflowRun) -> bool {
     (a.workflow_id, &a.event) == (b.workflow_id, &b.event)
 }
 
+/// Whether a run says, or will say, something about the commit.
+fn speaks(run: &WorkflowRun) -> bool {
+    !run.conclusion.as_deref().is_some_and(|end| SILENT.contains(&end))
+}
+
 /// Why the run is not the last word of its workflow about the commit.
 fn newer(all: &[WorkflowRun], run: &WorkflowRun) -> Option<String> {
-    let newest = all.iter().find(|other| is_same_workflow(other, run))?;
+    let newest = all.iter().find(|other| is_same_workflow(other, run) && speaks(other))?;
     let is_newer = newest.id != run.id && all.iter().any(|other| other.id == run.id);
     is_newer
         .then(|| format!("run {} is of the same workflow for the same commit, and newer than {}", newest.id, run.id))
@@ -182,7 +190,7 @@ fn newer(all: &[WorkflowRun], run: &WorkflowRun) -> Option<String> {
 /// What has failed beside a run: of each workflow its last word.
 fn failed_beside(all: Vec<WorkflowRun>, run: &WorkflowRun) -> Vec<WorkflowRun> {
     let mut seen = BTreeSet::from([(run.workflow_id, run.event.clone())]);
-    let newest = all.into_iter().filter(|other| seen.insert((other.workflow_id, other.event.clone())));
+    let newest = all.into_iter().filter(|it| speaks(it) && seen.insert((it.workflow_id, it.event.clone())));
     let has_failed = |run: &WorkflowRun| run.conclusion.as_deref().is_some_and(|end| FAILED.contains(&end));
     newest.filter(has_failed).take(MOST_OTHERS).collect()
 }
@@ -298,6 +306,7 @@ mod tests {
         assert_eq!(newer(&[run(8, 2, "success"), failed.clone(), run(6, 1, "success")], &failed), None);
         assert!(newer(&[run(9, 1, "success"), failed.clone()], &failed).is_some_and(|reason| reason.contains("run 9")));
         assert_eq!(newer(&[run(6, 1, "success")], &failed), None, "it is not listed yet");
+        assert_eq!(newer(&[run(9, 1, "skipped"), run(8, 1, "cancelled"), failed.clone()], &failed), None);
         let of_push = WorkflowRun { event: Some("push".into()), ..run(9, 1, "success") };
         assert_eq!(newer(&[of_push, failed.clone()], &failed), None);
         let pull = |state: &str, sha: &str| Pull { state: state.into(), head_sha: sha.into(), ..Pull::default() };
@@ -316,6 +325,7 @@ mod tests {
             run(12, 2, "failure"),
             run(11, 3, "success"),
             run(10, 3, "failure"),
+            run(13, 4, "skipped"),
             run(9, 4, "timed_out"),
             own.clone(),
             run(6, 1, "failure"),

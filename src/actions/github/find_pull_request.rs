@@ -1,5 +1,6 @@
 //! `find_pull_request`: which of the linked pull requests of a repository is open, and is for a ticket. People link to what a
-//! ticket only talks about as well. Changes nothing outside.
+//! ticket only talks about as well; and what an agent has opened just now, nobody has linked yet, so that of a ticket it is also
+//! looked among all that are open. Changes nothing outside.
 
 use pointsman_actors::executor::failure::{ErrorClass, Failure};
 use pointsman_actors::executor::port::{
@@ -105,18 +106,35 @@ impl Action for FindPullRequest {
             linked.sort_by_key(|number| !known.contains(number));
             linked.truncate(MOST);
             let wanted = Wanted { ticket: with.text_or_empty("ticket")?, known, repository };
-            done(&open_one(github.get()?, &wanted, linked).await?)
+            let found = open_one(github.get()?, &wanted, linked).await?;
+            match found {
+                None if !wanted.ticket.is_empty() && !wanted.repository.is_empty() => {
+                    done(&unlinked(github.get()?, &wanted).await?.unwrap_or_default())
+                }
+                found => done(&found.unwrap_or_default()),
+            }
         })
     }
 }
 
+/// The newest one of Codegen's that names the ticket; else the newest.
+async fn unlinked(github: &GitHub, wanted: &Wanted) -> Result<Option<Output>, Failure> {
+    let pulls = match github.open_pulls(&wanted.repository).await {
+        // A ticket may name a repository that there is not.
+        Err(failure) if failure.class == ErrorClass::NotFound => Vec::new(),
+        pulls => pulls?,
+    };
+    let found = pulls.into_iter().filter(|pull| wanted.is(pull)).map(|pull| Output::of(pull, &wanted.repository));
+    Ok(found.min_by_key(|output| !output.is_codegens))
+}
+
 /// The first one of Codegen's; else the first.
-async fn open_one(github: &GitHub, wanted: &Wanted, linked: Vec<u64>) -> Result<Output, Failure> {
+async fn open_one(github: &GitHub, wanted: &Wanted, linked: Vec<u64>) -> Result<Option<Output>, Failure> {
     let mut found = None;
     for number in linked {
         match github.pull(&wanted.repository, number).await {
             Ok(pull) if wanted.is(&pull) => match Output::of(pull, &wanted.repository) {
-                codegens @ Output { is_codegens: true, .. } => return Ok(codegens),
+                codegens @ Output { is_codegens: true, .. } => return Ok(Some(codegens)),
                 other => found = found.or(Some(other)),
             },
             Ok(_) => {}
@@ -125,7 +143,7 @@ async fn open_one(github: &GitHub, wanted: &Wanted, linked: Vec<u64>) -> Result<
             Err(failure) => return Err(failure),
         }
     }
-    Ok(found.unwrap_or_default())
+    Ok(found)
 }
 
 #[cfg(test)]

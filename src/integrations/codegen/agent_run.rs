@@ -62,6 +62,12 @@ impl AgentRun {
         })
     }
 
+    /// Whether it says itself that it is at work, in a word that we know.
+    pub fn says_that_it_works(&self) -> bool {
+        let status = self.status.as_deref().unwrap_or_default().to_uppercase();
+        ["PENDING", "RUNNING", "ACTIVE", "EVALUATION", "QUEUED", "IN_PROGRESS"].contains(&status.as_str())
+    }
+
     /// How it is.
     pub fn standing(&self) -> Standing {
         match self.status.as_deref().unwrap_or_default().to_uppercase().as_str() {

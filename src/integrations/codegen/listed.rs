@@ -53,7 +53,8 @@ impl Listed {
         let pulls = json.get("github_pull_requests").and_then(Json::as_array).into_iter().flatten();
         let pulls = pulls.filter_map(|pull| pull.get("url")?.as_str().map(str::to_owned)).collect();
         Some(Self {
-            is_at_work: run.standing() == Standing::AtWork && is_since(created_at, now.minus(LONGEST_WORK)),
+            is_at_work: run.standing() == Standing::AtWork
+                && (run.says_that_it_works() || is_since(created_at, now.minus(LONGEST_WORK))),
             run,
             key: kept(KEY),
             about: About { subject: kept(SUBJECT), purpose: kept(PURPOSE), head: kept(HEAD) },
@@ -76,9 +77,9 @@ impl Listed {
         self.pulls.iter().any(is_it)
     }
 
-    /// Whether it may be that it was begun since then.
+    /// Whether it may be that it was begun since then, or works still.
     pub(super) fn is_since(&self, since: Timestamp) -> bool {
-        is_since(self.created_at, since)
+        self.is_at_work || is_since(self.created_at, since)
     }
 }
 
@@ -119,6 +120,7 @@ mod tests {
         check("ACTIVE", json!("2026-01-05 09:00:00"), true);
         check("PAUSED", json!("2026-01-04 09:00:00"), true);
         check("PAUSED", json!("2026-01-03 09:00:00"), false);
+        check("ACTIVE", json!("2026-01-03 09:00:00"), true);
         check("COMPLETE", json!("2026-01-05 09:00:00"), false);
         check("ACTIVE", Json::Null, true);
     }

@@ -96,6 +96,11 @@ impl GitHub {
         self.pulls(repository, &format!("state={state}&head={}", part(&format!("{owner}:{branch}"))?)).await
     }
 
+    /// The open pull requests, newest first.
+    pub async fn open_pulls(&self, repository: &str) -> Result<Vec<Pull>, Failure> {
+        self.pulls(repository, "state=open").await
+    }
+
     /// The open pull requests into a branch, newest first.
     pub async fn pulls_into(&self, repository: &str, branch: &str) -> Result<Vec<Pull>, Failure> {
         self.pulls(repository, &format!("state=open&base={}", part(branch)?)).await

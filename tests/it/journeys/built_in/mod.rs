@@ -103,6 +103,13 @@ impl Site {
         self.world().ledger().iter().map(line).collect()
     }
 
+    /// The ticket is delegated to somebody else, or to nobody any more.
+    fn give_ticket_to(&self, delegate: Option<&str>) {
+        for issue in &mut self.world().state().linear.issues {
+            issue.delegate = delegate.map(str::to_owned);
+        }
+    }
+
     /// A ticket of Codegen's in Linear.
     fn put_ticket(&self, state: &str, description: &str) {
         self.world().state().linear.put_issue(Issue {

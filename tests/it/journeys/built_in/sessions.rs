@@ -107,6 +107,7 @@ async fn a_session_is_answered_at_once_and_ends_with_a_pull_request() {
         [
             r#"linear AgentActivityCreate {"input":{"agentSessionId":"session-1","content":{"body":"Reading ENG-45","type":"thought"},"ephemeral":true,"id":"ID"}}"#,
             r#"linear Issue {"id":"issue-45"}"#,
+            "github GET /repos/acme/shop/pulls?state=open&per_page=100",
             r#"linear IssueStates {"id":"issue-45","type":"started"}"#,
             r#"linear IssueUpdate {"id":"issue-45","input":{"stateId":"state-in-progress"}}"#,
             r#"linear AgentSessionUpdate {"id":"session-1","input":{"plan":[{"content":"Read ENG-45","status":"completed"},{"content":"Have Codegen work on it","status":"inProgress"},{"content":"Open a pull request","status":"pending"}]}}"#,

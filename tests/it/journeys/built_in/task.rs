@@ -66,6 +66,7 @@ async fn codegen_task_ends_with_a_pull_request_that_the_ticket_follows() {
         site.told(),
         [
             r#"linear Issue {"id":"issue-45"}"#,
+            "github GET /repos/acme/shop/pulls?state=open&per_page=100",
             r#"linear IssueStates {"id":"issue-45","type":"started"}"#,
             r#"linear IssueUpdate {"id":"issue-45","input":{"stateId":"state-in-progress"}}"#,
             "codegen GET /v1/organizations/323/agent/runs?skip=0&limit=100",
@@ -103,6 +104,7 @@ async fn a_task_that_codegen_cannot_do_is_told_of() {
         site.told(),
         [
             r#"linear Issue {"id":"issue-45"}"#,
+            "github GET /repos/acme/shop/pulls?state=open&per_page=100",
             r#"linear IssueStates {"id":"issue-45","type":"started"}"#,
             r#"linear IssueUpdate {"id":"issue-45","input":{"stateId":"state-in-progress"}}"#,
             "codegen GET /v1/organizations/323/agent/runs?skip=0&limit=100",

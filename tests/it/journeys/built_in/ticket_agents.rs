@@ -44,7 +44,11 @@ async fn a_pull_request_that_a_ticket_only_talks_about_is_not_touched() {
     let before = site.told().len();
     let answer = send(&site, moved("Done", "completed", "2026-01-05T12:00:00.000Z")).await;
     site.until(&site.run_of(&answer).await, "succeeded").await;
-    let looked = [r#"linear Issue {"id":"issue-45"}"#, "github GET /repos/acme/shop/pulls/12"];
+    let looked = [
+        r#"linear Issue {"id":"issue-45"}"#,
+        "github GET /repos/acme/shop/pulls/12",
+        "github GET /repos/acme/shop/pulls?state=open&per_page=100",
+    ];
     assert_eq!(told_since(&site, before), looked);
 }
 
@@ -93,9 +97,11 @@ async fn a_task_waits_for_what_takes_the_ticket_away_and_then_begins() {
     let (service, path_contains) = ("linear".to_owned(), Some("#CommentCreate".to_owned()));
     let refused = Fault { service, method: None, path_contains, times: u32::MAX, kind: FaultKind::RateLimit(1) };
     site.world().plan(refused);
+    site.give_ticket_to(None);
     let answer = send(&site, unassigned("user-codegen")).await;
     let runs = site.until_runs(&answer, 2).await;
     // It is given back at once.
+    site.give_ticket_to(Some("Codegen"));
     let given = assigned(json!({"data": {"updatedAt": "2026-01-05T11:00:01.000Z"}}));
     let answer = send(&site, given).await;
     let task = site.runs_of(&answer).await.into_iter().find(|(workflow, _)| workflow == "codegen_task").unwrap().1;
@@ -257,11 +263,13 @@ async fn after_an_agent_that_has_failed_one_begins_anew_with_the_text_as_it_is_n
 #[actix::test]
 async fn a_ticket_that_is_given_back_takes_over_the_agent_that_is_at_work() {
     let (site, task) = at_work().await;
+    site.give_ticket_to(None);
     let answer = send(&site, unassigned("user-codegen")).await;
     site.until(&task, "superseded").await;
     for (_, run) in site.until_runs(&answer, 2).await {
         site.until(&run, "succeeded").await;
     }
+    site.give_ticket_to(Some("Codegen"));
     let given = assigned(json!({"data": {"updatedAt": "2026-01-05T11:30:00.000Z"}}));
     let answer = send(&site, given).await;
     let runs = site.runs_of(&answer).await;
@@ -271,6 +279,36 @@ async fn a_ticket_that_is_given_back_takes_over_the_agent_that_is_at_work() {
     call_back(&site, 1).await;
     site.until(&runs[1].1, "succeeded").await;
     assert_eq!(comment(&site), "Codegen has opened [#1](https://github.com/acme/shop/pull/1).");
+}
+
+#[actix::test]
+async fn a_ticket_that_is_given_back_before_anybody_looked_is_not_withdrawn() {
+    let (site, task) = at_work().await;
+    let before = site.told().len();
+    let answer = send(&site, unassigned("user-codegen")).await;
+    site.until(&site.run_of(&answer).await, "succeeded").await;
+    let given = assigned(json!({"data": {"updatedAt": "2026-01-05T11:00:01.000Z"}}));
+    let answer = send(&site, given).await;
+    let runs = site.runs_of(&answer).await;
+    site.until(&runs[1].1, "superseded").await;
+    site.until(&task, "waiting").await;
+    let told = told_since(&site, before);
+    assert!(!told.iter().any(|line| line.contains("Codegen has this no more")), "{told:?}");
+}
+
+#[actix::test]
+async fn what_an_agent_has_opened_and_nobody_has_linked_is_found() {
+    let (site, task) = at_work().await;
+    // It has ended, and nobody was told yet.
+    site.world().end_agent_run(1, "COMPLETE", "It is done.");
+    for pull in site.world().state().pulls.values_mut() {
+        pull.title = "ENG-45: cache the token".into();
+    }
+    let answer = send(&site, changed("11:00")).await;
+    site.until(&task, "superseded").await;
+    until("the next agent", async || site.world().agent_runs().len() == 2).await;
+    assert!(prompts(&site)[1].contains("Work on the pull request acme/shop#1"), "{:?}", prompts(&site));
+    site.until(&site.run_of(&answer).await, "waiting").await;
 }
 
 #[actix::test]

@@ -40,6 +40,7 @@ async fn codegen_assigned_says_that_it_begins_and_the_task_does() {
             "codegen GET /v1/organizations/323/agent/runs?skip=0&limit=100",
             "codegen GET /v1/organizations/323/repos?skip=0&limit=100",
             r#"codegen POST /v1/organizations/323/agent/run {"metadata":{"pointsman_key":"RUN/begin_codegen","pointsman_subject":"ENG-45"},"prompt":"Work on the ticket ENG-45, Cache the token (https://linear.app/acme/issue/ENG-45). Open one pull request, from a branch that begins with `codegen/`, with ENG-45 in its title.\n\nThe token is fetched each time.\n\nrepo: acme/shop\n\n## Acceptance criteria\n\n- [ ] It is fetched once an hour","repo_id":1}"#,
+            "github GET /repos/acme/shop/pulls?state=open&per_page=100",
             r#"linear CommentCreate {"input":{"body":"Codegen begins with this.","id":"ID","issueId":"issue-45","parentId":null}}"#,
             r#"linear Issue {"id":"issue-45"}"#,
             r#"linear IssueStates {"id":"issue-45","type":"started"}"#,
@@ -112,6 +113,7 @@ pub fn unassigned(from: &str) -> Value {
 async fn codegen_unassigned_stops_waiting_and_says_so() {
     let (site, task) = at_work().await;
     let before = site.told().len();
+    site.give_ticket_to(None);
     let answer = send(&site, unassigned("user-codegen")).await;
     let runs = site.until_runs(&answer, 2).await;
     let [(_, run), (_, withdrawn)] = &*runs else { panic!("{runs:?}") };
@@ -123,6 +125,7 @@ async fn codegen_unassigned_stops_waiting_and_says_so() {
         told_since(&site, before),
         [
             r#"linear User {"id":"user-codegen"}"#,
+            r#"linear Issue {"id":"issue-45"}"#,
             r#"linear CommentCreate {"input":{"body":"Codegen has this no more. Nobody waits for what it may have begun; a pull request that it opens all the same can be closed.","id":"ID","issueId":"issue-45","parentId":null}}"#,
             "slack: ENG-45 (Cache the token) was taken from Codegen by Ada"
         ]
@@ -176,6 +179,7 @@ async fn codegen_requirements_updated_begins_anew_with_what_is_asked_for_now() {
         site.told(),
         [
             r#"linear Issue {"id":"issue-45"}"#,
+            "github GET /repos/acme/shop/pulls?state=open&per_page=100",
             "codegen GET /v1/organizations/323/agent/runs?skip=0&limit=100",
             r#"linear IssueStates {"id":"issue-45","type":"started"}"#,
             "codegen GET /v1/organizations/323/repos?skip=0&limit=100",
@@ -227,6 +231,7 @@ async fn a_change_that_codegen_cannot_follow_is_told_of() {
         site.told(),
         [
             r#"linear Issue {"id":"issue-45"}"#,
+            "github GET /repos/acme/shop/pulls?state=open&per_page=100",
             "codegen GET /v1/organizations/323/agent/runs?skip=0&limit=100",
             r#"linear IssueStates {"id":"issue-45","type":"started"}"#,
             "codegen GET /v1/organizations/323/repos?skip=0&limit=100",
