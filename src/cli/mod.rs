@@ -10,6 +10,7 @@ mod replay;
 mod runs;
 mod send;
 mod serve;
+mod tokens;
 mod waits;
 
 use std::collections::BTreeMap;
@@ -60,6 +61,9 @@ enum Command {
     Breakers(breakers::Breakers),
     /// Have events routed once more, as if they had come again
     Replay(replay::Replay),
+    /// Make tokens of the operator API
+    #[command(subcommand)]
+    Tokens(tokens::Tokens),
     /// Print a completion script for a shell
     Completions {
         /// Which shell
@@ -103,6 +107,7 @@ fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Waits(waits) => waits.run(cli),
         Command::Breakers(breakers) => breakers.run(cli),
         Command::Replay(replay) => replay.run(cli),
+        Command::Tokens(tokens) => tokens.run(),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "pointsman", &mut script);

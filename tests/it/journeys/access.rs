@@ -1,0 +1,209 @@
+//! Who gets in, and what for.
+
+use std::fmt::Write;
+
+use pointsman::access::token::TokenHash;
+use reqwest::Method;
+use serde_json::Value;
+
+use super::process::run;
+use crate::server::{TOKEN, TestServer};
+
+/// A token for each scope, named after it, and two with an end.
+fn tokens() -> String {
+    let mut toml = String::new();
+    for (name, scope, expires) in [
+        ("look", "read", None),
+        ("work", "operate", None),
+        ("rule", "admin", None),
+        ("was", "admin", Some("2020-01-01T00:00:00Z")),
+        ("is", "read", Some("2999-01-01T00:00:00Z")),
+    ] {
+        let hash = TokenHash::of(&format!("psm_{name}")).written();
+        writeln!(toml, "[admin.tokens.{name}]\nhash = \"{hash}\"\nscopes = [\"{scope}\"]").unwrap();
+        expires.into_iter().for_each(|end| writeln!(toml, "expires = \"{end}\"").unwrap());
+    }
+    toml
+}
+
+/// What is said to a request that is authorized so: status, code, challenge, `Retry-After`.
+async fn said(
+    server: &TestServer,
+    method: &str,
+    path: &str,
+    authorization: &str,
+) -> (u16, String, String, Option<u64>) {
+    let mut request = server.http.request(Method::from_bytes(method.as_bytes()).unwrap(), server.url(path));
+    if !authorization.is_empty() {
+        request = request.header("authorization", authorization);
+    }
+    let answer = request.send().await.unwrap();
+    let header = |name| answer.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+    let (challenge, after) = (header("www-authenticate").unwrap_or_default(), header("retry-after"));
+    let (status, text) = (answer.status().as_u16(), answer.text().await.unwrap());
+    assert!(!text.contains(TOKEN) && !text.contains("sha256:"), "{text}");
+    let body: Value = serde_json::from_str(&text).unwrap_or_default();
+    let code = body["error"].as_str().unwrap_or_default().to_owned();
+    (status, code, challenge, after.map(|seconds| seconds.parse().unwrap()))
+}
+
+const READ: [&str; 9] = [
+    "/api/v1/events",
+    "/api/v1/events/evt_00000000000070008000000000000000",
+    "/api/v1/events/evt_00000000000070008000000000000000/status",
+    "/api/v1/runs",
+    "/api/v1/runs/run_00000000000000000000000000000000",
+    "/api/v1/waits",
+    "/api/v1/dead-letters",
+    "/api/v1/breakers",
+    "/api/v1/nothing-of-ours",
+];
+
+const OPERATE: [&str; 8] = [
+    "/api/v1/events/evt_00000000000070008000000000000000/retry",
+    "/api/v1/events/replay",
+    "/api/v1/dead-letters/redrive",
+    "/api/v1/dead-letters/run_00000000000000000000000000000000/dismiss",
+    "/api/v1/breakers/github/reset",
+    "/api/v1/runs/run_00000000000000000000000000000000/cancel",
+    "/api/v1/runs/run_00000000000000000000000000000000/decide",
+    "/api/v1/nothing-of-ours",
+];
+
+#[actix::test]
+async fn each_token_opens_what_its_scope_says_and_nothing_else() {
+    let server = TestServer::start(&format!("[admin]\nmax_failures = 1000\n{}", tokens())).await;
+    let mut requests: Vec<(&str, &str, &str)> = Vec::new();
+    requests.extend(READ.iter().flat_map(|path| [("read", "GET", *path), ("read", "HEAD", *path)]));
+    requests.extend(OPERATE.iter().map(|path| ("operate", "POST", *path)));
+    requests.extend([("admin", "DELETE", "/api/v1/runs"), ("admin", "PUT", "/api/v1/runs")]);
+    let scopes = ["read", "operate", "admin"];
+    for (needed, method, path) in requests {
+        let check = async |authorization: &str, scope: Option<&str>| {
+            let (status, code, challenge, _) = said(&server, method, path, authorization).await;
+            let what = format!("{method} {path} with `{authorization}`: {status} {code} {challenge}");
+            let place = |name: &str| scopes.iter().position(|scope| *scope == name);
+            let code_is = |expect: &str| method == "HEAD" || code == expect;
+            match scope {
+                None if authorization.is_empty() || authorization.starts_with("Basic") => {
+                    assert!(status == 401 && code_is("unauthorized"), "{what}");
+                    assert_eq!(challenge, "Bearer realm=\"pointsman\"", "{what}");
+                }
+                None => {
+                    assert!(status == 401 && code_is("invalid_token"), "{what}");
+                    assert_eq!(challenge, "Bearer realm=\"pointsman\", error=\"invalid_token\"", "{what}");
+                }
+                Some(scope) if place(scope) < place(needed) => {
+                    assert!(status == 403 && code_is("insufficient_scope"), "{what}");
+                    let expect =
+                        format!("Bearer realm=\"pointsman\", error=\"insufficient_scope\", scope=\"{needed}\"");
+                    assert_eq!(challenge, expect, "{what}");
+                }
+                Some(_) => assert!(![401, 403, 429].contains(&status) && challenge.is_empty(), "{what}"),
+            }
+        };
+        check("", None).await;
+        check("Basic cHNtX3J1bGU=", None).await;
+        check("Bearer wrong", None).await;
+        check("Bearer psm_was", None).await;
+        check("Bearer psm_is", Some("read")).await;
+        check("Bearer psm_look", Some("read")).await;
+        check("bearer  psm_work", Some("operate")).await;
+        check("BEARER psm_rule", Some("admin")).await;
+        check(&format!("Bearer {TOKEN}"), Some("admin")).await;
+    }
+}
+
+#[actix::test]
+async fn health_and_metrics_can_be_closed_but_not_to_load_balancers() {
+    for (guarded, expect) in [(false, 200), (true, 401)] {
+        let server = TestServer::start(&format!("[admin]\nguard_metrics = {guarded}\n{}", tokens())).await;
+        for method in ["GET", "HEAD"] {
+            for path in ["/health", "/metrics", "/metrics/actors"] {
+                assert_eq!(said(&server, method, path, "").await.0, expect, "{method} {path}");
+                assert_eq!(said(&server, method, path, "Bearer psm_look").await.0, 200, "{method} {path}");
+            }
+            for path in ["/health/live", "/health/ready"] {
+                assert_eq!(said(&server, method, path, "").await.0, 200, "{method} {path}");
+                assert_eq!(said(&server, method, path, "Bearer wrong").await.0, 200, "{method} {path}");
+            }
+        }
+    }
+}
+
+#[actix::test]
+async fn whoever_guesses_is_locked_out_alone() {
+    let toml = format!(
+        "[server]\ntrusted_proxies = [\"127.0.0.1\"]\n[admin]\nmax_failures = 3\nfailure_window = \"1h\"\n{}",
+        tokens()
+    );
+    let server = TestServer::start(&toml).await;
+    let from = async |address: &str, token: &str| {
+        let mut request = server.http.get(server.url("/api/v1/runs")).header("x-forwarded-for", address);
+        if !token.is_empty() {
+            request = request.bearer_auth(token);
+        }
+        let answer = request.send().await.unwrap();
+        let after = answer.headers().get("retry-after").map(|after| after.to_str().unwrap().parse::<u64>().unwrap());
+        (answer.status().as_u16(), after)
+    };
+    for _ in 0..5 {
+        assert_eq!(from("203.0.113.5", "").await, (401, None), "who shows nothing guesses nothing");
+    }
+    for token in ["a", "b", "psm_was"] {
+        assert_eq!(from("203.0.113.5", "psm_look").await, (200, None));
+        assert_eq!(from("203.0.113.5", token).await, (401, None));
+    }
+    for token in ["psm_look", TOKEN, "c", ""] {
+        let (status, after) = from("203.0.113.5", token).await;
+        assert_eq!(status, 429, "{token}");
+        assert!((1..=7_200).contains(&after.unwrap()), "{after:?}");
+    }
+    assert_eq!(from("203.0.113.6", "psm_look").await, (200, None), "nobody else is");
+    for host in 1..=3 {
+        assert_eq!(from(&format!("2001:db8::{host}"), "x").await.0, 401);
+    }
+    assert_eq!(from("2001:db8::9", "psm_look").await.0, 429, "a network of IPv6 is one address");
+}
+
+#[actix::test]
+async fn this_machine_itself_is_locked_out_until_a_restart() {
+    let server = TestServer::start("[admin]\nmax_failures = 2\nfailure_window = \"1h\"\nguard_metrics = true").await;
+    for _ in 0..2 {
+        assert_eq!(said(&server, "GET", "/api/v1/runs", "Bearer wrong").await.0, 401);
+    }
+    for path in ["/api/v1/runs", "/metrics"] {
+        let (status, code, _, after) = said(&server, "GET", path, &format!("Bearer {TOKEN}")).await;
+        assert_eq!((status, code.as_str(), after.is_some()), (429, "locked_out", true), "{path}");
+    }
+    assert_eq!(said(&server, "GET", "/health/ready", "").await.0, 200);
+    assert_eq!(server.github("push", "1", "1", b"{}").await.status, 200, "deliveries are none of it");
+    let server = server.restart_as_it_was().await;
+    assert_eq!(server.get("/api/v1/runs").await.status, 200);
+}
+
+#[actix::test]
+async fn a_token_is_made_shown_once_and_opens_what_it_says() {
+    let directory = tempfile::tempdir().unwrap();
+    let made = run(directory.path(), &["tokens", "new", "ci", "--scopes", "read,operate", "--expires", "90d"], &[]);
+    let made = String::from_utf8(made.stdout).unwrap();
+    let token = made.lines().next().unwrap();
+    assert!(token.starts_with("psm_"), "{made}");
+    let toml = &made[made.find("[admin.tokens.ci]").unwrap()..];
+    assert!(!toml.contains(token), "only the hash is configured");
+    std::fs::write(directory.path().join("config.toml"), toml).unwrap();
+    let checked = run(directory.path(), &["check", "--all"], &[]);
+    let checked = String::from_utf8(checked.stdout).unwrap();
+    assert!(checked.contains("token:         ci           operate  until 2"), "{checked}");
+    assert!(checked.contains("admin.tokens.ci.hash = ***"), "{checked}");
+    assert!(!checked.contains("sha256:"), "{checked}");
+    let server = TestServer::start(toml).await;
+    let ours = format!("Bearer {token}");
+    assert_eq!(said(&server, "GET", "/api/v1/runs", &ours).await.0, 200);
+    assert_eq!(said(&server, "POST", "/api/v1/breakers/nobody/reset", &ours).await.0, 404);
+    assert_eq!(said(&server, "DELETE", "/api/v1/runs", &ours).await.0, 403);
+    for wrong in [&["new", "CI", "--scopes", "read"][..], &["new", "ci", "--scopes", "reed"], &["new", "ci"]] {
+        let refused = run(directory.path(), &[&["tokens"], wrong].concat(), &[]);
+        assert!(!refused.status.success() && refused.stdout.is_empty(), "{wrong:?}");
+    }
+}
