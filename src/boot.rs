@@ -32,6 +32,7 @@ use pointsman_actors::tree::{Ports, Tree};
 use tokio::sync::{Notify, Semaphore};
 
 use crate::access::lockout::{Lockout, Policy as LockoutPolicy};
+use crate::access::trail::{self, Trail};
 use crate::access::{Access, Known, token};
 use crate::actions;
 use crate::alive::Alive;
@@ -243,6 +244,7 @@ pub async fn start(plan: Plan) -> anyhow::Result<Server> {
     .context("the components did not start")?;
     let mut known = vec![Known::admin(&admin_token(&plan.data_dir, plan.admin_token)?)];
     known.extend(plan.tokens);
+    let trail = Trail::open(&plan.data_dir).with_context(|| format!("`{}` cannot be written to", trail::FILE))?;
     let shared = http::Shared {
         tree: tree.clone(),
         store: Arc::clone(&store),
@@ -250,6 +252,7 @@ pub async fn start(plan: Plan) -> anyhow::Result<Server> {
         clock,
         readiness,
         access: Arc::new(Mutex::new(Access::new(known, Lockout::new(plan.lockout)))),
+        trail: Arc::new(trail),
         guard_metrics: plan.guard_metrics,
         proxies: plan.proxies,
         inlets: Arc::new(plan.inlets),

@@ -1,10 +1,12 @@
-//! Who may do what to the server: named tokens with scopes and an end, and what becomes of whoever guesses them. Pure, but for the
-//! making of tokens.
+//! Who may do what to the server: named tokens with scopes and an end, and what becomes of whoever guesses them. Pure, but for
+//! the making of tokens ([`token::random`]) and the files of [`trail`].
 //!
 //! The answer to a token that is wrong and to one that has ended is the same, so that nobody learns which tokens there are.
 
+pub mod audit;
 pub mod lockout;
 pub mod token;
+pub mod trail;
 
 use std::fmt;
 use std::net::IpAddr;

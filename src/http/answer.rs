@@ -41,6 +41,11 @@ pub struct ApiError {
 }
 
 impl ApiError {
+    /// Its stable code.
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
     /// The same, saying how one proves who one is: parameters of the scheme `Bearer` (RFC 6750, section 3).
     pub fn challenging(self, parameters: String) -> Self {
         let separator = if parameters.is_empty() { "" } else { ", " };
@@ -156,7 +161,7 @@ pub fn time(name: &str, text: Option<String>) -> Result<Option<Timestamp>, ApiEr
 }
 
 /// What an operator finds under `/api/v1`.
-const HERE: &str = "there are events, runs, waits, dead-letters and breakers";
+const HERE: &str = "there are events, runs, waits, dead-letters, breakers and audit";
 
 /// A path that leads nowhere.
 pub async fn nothing_here(request: HttpRequest) -> Result<HttpResponse, ApiError> {

@@ -3,6 +3,7 @@
 //! Everything under `/api/v1` is behind [`api`], whatever its handler does: there is no path that forgets to ask. Answers are
 //! those of RFC 6750, section 3; a token that was not sent as a bearer's is none.
 
+use std::net::IpAddr;
 use std::sync::PoisonError;
 use std::time::Duration;
 
@@ -12,10 +13,10 @@ use actix_web::http::header::AUTHORIZATION;
 use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
-use actix_web::{HttpMessage, HttpRequest, ResponseError};
+use actix_web::{HttpRequest, ResponseError};
 
-use super::Edge;
 use super::answer::{self, ApiError};
+use super::{Edge, audit};
 use crate::access::token::TokenHash;
 use crate::access::{Operator, Refused, Scope};
 
@@ -41,40 +42,54 @@ pub async fn metrics(
     }
 }
 
-/// A request goes on if whoever sent it may do what needs this scope; its handler finds the [`Operator`] in the extensions.
+/// A request goes on if whoever sent it may do what needs this scope; what it is to change is written down first.
 async fn through(
     needed: Scope,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    match admit(needed, request.request()) {
-        Ok(operator) => {
-            request.extensions_mut().insert(operator);
-            Ok(next.call(request).await?.map_into_boxed_body())
-        }
-        Err(refused) => {
-            let mut response = refused.error_response();
-            // What is still on its way would be read as the next request.
-            response.head_mut().set_connection_type(ConnectionType::Close);
-            Ok(request.into_response(response))
-        }
+    let Some(edge) = request.app_data::<Data<Edge>>().cloned() else { return Ok(refuse(request, &no_token())) };
+    let from = edge.sender(request.request());
+    match admit(&edge, needed, from, request.request()) {
+        Ok(_) if needed == Scope::Read => Ok(next.call(request).await?.map_into_boxed_body()),
+        Ok(operator) => audit::audited(&edge, &operator, from, request, next).await,
+        Err(refused) => Ok(refuse(request, &refused)),
     }
 }
 
-fn admit(needed: Scope, request: &HttpRequest) -> Result<Operator, ApiError> {
-    let edge = request.app_data::<Data<Edge>>().ok_or_else(no_token)?;
-    let (from, now) = (edge.sender(request), edge.shared.clock.now());
+/// What is still on its way would be read as the next request, so there is none on this connection.
+pub(super) fn refuse(request: ServiceRequest, refused: &ApiError) -> ServiceResponse<BoxBody> {
+    let mut response = refused.error_response();
+    response.head_mut().set_connection_type(ConnectionType::Close);
+    request.into_response(response)
+}
+
+fn admit(edge: &Edge, needed: Scope, from: Option<IpAddr>, request: &HttpRequest) -> Result<Operator, ApiError> {
     let token = bearer(request).map(TokenHash::of);
+    let now = edge.shared.clock.now();
     let mut access = edge.shared.access.lock().unwrap_or_else(PoisonError::into_inner);
-    access.judge(token, from, needed, now).map_err(|refused| match refused {
+    let judged = access.judge(token, from, needed, now);
+    drop(access);
+    judged.map_err(|refused| match refused {
         Refused::NoToken => no_token(),
-        Refused::WrongToken { .. } => {
+        Refused::WrongToken { locks_for } => {
+            if let Some(span) = locks_for {
+                tracing::warn!(target: audit::TARGET, from = audit::shown(from), ?span, "locked out for wrong tokens");
+            }
             let message = "this token opens nothing here: it is wrong, or its time is over";
             let challenge = "error=\"invalid_token\"".to_owned();
             answer::error(StatusCode::UNAUTHORIZED, "invalid_token", message).challenging(challenge)
         }
-        Refused::TooLittle { needed, .. } => {
+        Refused::TooLittle { operator, needed } => {
             let needed = needed.name();
+            tracing::info!(
+                target: audit::TARGET,
+                operator = &*operator.name,
+                from = audit::shown(from),
+                action = audit::action(request),
+                needed,
+                "an operator was refused for want of scope"
+            );
             let message = format!("this token is for less; a token with the scope `{needed}` may do that");
             let challenge = format!("error=\"insufficient_scope\", scope=\"{needed}\"");
             answer::error(StatusCode::FORBIDDEN, "insufficient_scope", &message).challenging(challenge)

@@ -26,7 +26,6 @@ pub async fn reset(edge: Data<Edge>, name: Path<String>) -> Result<HttpResponse,
         let names: Vec<String> = breakers.all().into_iter().map(|breaker| breaker.name).collect();
         return Err(answer::not_found(&format!("circuit of `{name}`; there are {}", names.join(", "))));
     }
-    tracing::info!(service = name.as_str(), "an operator closed a circuit");
     let reset = breakers.all().into_iter().find(|breaker| breaker.name == *name);
     let reset = reset.ok_or_else(|| answer::not_found(&format!("circuit of `{name}`")))?;
     Ok(HttpResponse::Ok().json(with_calls(&edge, &reset).await))

@@ -21,7 +21,6 @@ pub async fn control(edge: Data<Edge>, path: Path<(String, String)>, body: Bytes
     let (id, verb) = path.into_inner();
     let command = command(&verb, &body)?;
     let run = runs::find(&edge, &id).await?.record;
-    tracing::info!(run = %run.id, workflow = run.workflow, verb, "an operator says so");
     tell(&edge, &run, command).await?;
     let run = runs::find(&edge, &id).await?;
     Ok(HttpResponse::Ok().json(runs::summary(&run.record, &run.head)))

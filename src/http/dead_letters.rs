@@ -122,7 +122,6 @@ pub async fn redrive(edge: Data<Edge>, body: Bytes) -> Result<HttpResponse, ApiE
 }
 
 async fn one(edge: &Edge, id: LetterId) -> Result<HttpResponse, ApiError> {
-    tracing::info!(%id, "an operator has a dead letter redriven");
     let (reply, answered) = oneshot::channel();
     let asked = edge.shared.tree.dead_letters.one.ask(RedriveOne { id, reply }).await;
     followed(asked, answered).await?;
@@ -154,7 +153,6 @@ pub async fn dismiss(edge: Data<Edge>, id: Path<String>, body: Bytes) -> Result<
     let (id, Reason { reason }) = (read_id(&id)?, read(&body)?);
     let reason = reason.unwrap_or_else(|| "an operator wants nothing more of it".to_owned());
     let reason = reason.chars().take(LONGEST_REASON).collect();
-    tracing::info!(%id, "an operator dismisses a dead letter");
     let (reply, answered) = oneshot::channel();
     let asked = edge.shared.tree.dead_letters.dismiss.ask(Dismiss { id, reason, reply }).await;
     followed(asked, answered).await?;

@@ -1,6 +1,7 @@
 //! The HTTP edge: paths, bodies, answers. It asks components and never touches a store's adapter.
 
 mod answer;
+mod audit;
 mod auth;
 mod breakers;
 mod control;
@@ -34,6 +35,7 @@ pub use forwarded::{ForwardedHeader, Proxies};
 pub use health::Readiness;
 
 use crate::access::Access;
+use crate::access::trail::Trail;
 
 /// What one webhook path needs.
 #[derive(Clone)]
@@ -63,6 +65,8 @@ pub struct Shared {
     pub readiness: Arc<Readiness>,
     /// Who may call the operator API.
     pub access: Arc<Mutex<Access>>,
+    /// Where it is written down what operators do.
+    pub trail: Arc<Trail>,
     /// Whether health and metrics ask for a token too.
     pub guard_metrics: bool,
     /// The proxies that are believed about whose request they hand on.
@@ -133,6 +137,7 @@ pub fn routes(edge: Edge) -> impl FnOnce(&mut ServiceConfig) {
                     .service(read("/dead-letters/{id}", reading().to(dead_letters::show)))
                     .service(read("/breakers", reading().to(breakers::list)))
                     .service(web::resource("/breakers/{name}/reset").route(web::post().to(breakers::reset)))
+                    .service(read("/audit", reading().to(audit::list)))
                     .service(read("/waits", reading().to(waits::list)))
                     .service(read("/waits/{id}", reading().to(waits::show)))
                     .service(web::resource("/runs/{id}/{verb}").route(web::post().to(control::control))),

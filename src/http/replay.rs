@@ -42,7 +42,6 @@ struct Many {
 pub async fn retry(edge: Data<Edge>, id: Path<String>, body: Bytes) -> Result<HttpResponse, ApiError> {
     let One { request_id } = read(&body)?;
     let event = events::find(&edge, &id).await?.meta.id;
-    tracing::info!(%event, "an operator has an event retried");
     let retried = ask(&edge, event, known(request_id)?, false).await?;
     if let Retried::Nothing { reason } = &retried {
         return Err(answer::error(StatusCode::CONFLICT, "not_possible", &format!("it starts nothing: {reason}")));

@@ -1,12 +1,14 @@
-//! Who gets in, and what for.
+//! Who gets in, what for, and what is written down of it.
 
 use std::fmt::Write;
+use std::fs::File;
 
 use pointsman::access::token::TokenHash;
+use pointsman::access::trail::{FILE, FORMER};
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::process::run;
+use super::process::{Program, run};
 use crate::server::{TOKEN, TestServer};
 
 /// A token for each scope, named after it, and two with an end.
@@ -47,7 +49,8 @@ async fn said(
     (status, code, challenge, after.map(|seconds| seconds.parse().unwrap()))
 }
 
-const READ: [&str; 9] = [
+const READ: [&str; 10] = [
+    "/api/v1/audit",
     "/api/v1/events",
     "/api/v1/events/evt_00000000000070008000000000000000",
     "/api/v1/events/evt_00000000000070008000000000000000/status",
@@ -206,4 +209,96 @@ async fn a_token_is_made_shown_once_and_opens_what_it_says() {
         let refused = run(directory.path(), &[&["tokens"], wrong].concat(), &[]);
         assert!(!refused.status.success() && refused.stdout.is_empty(), "{wrong:?}");
     }
+}
+
+impl TestServer {
+    /// What an operator with this token says; gives the status and the code of an error.
+    async fn told(&self, token: &str, path: &str, body: &Value) -> (u16, Value) {
+        let token = format!("Bearer {token}");
+        let answer = self.post(path, &[("authorization", &token)], body.to_string()).await;
+        (answer.status, answer.body["error"].clone())
+    }
+
+    /// The trail in short, and where the list goes on.
+    async fn trail(&self, query: &str) -> (Vec<String>, Value) {
+        let list = self.get(&format!("/api/v1/audit{query}")).await.body;
+        assert!(!list.to_string().contains("psm_") && !list.to_string().contains(TOKEN), "{list}");
+        let short = |item: &Value| {
+            let word = |name: &str| item[name].as_str().unwrap_or("-").to_owned();
+            format!("{} {} {} {}", word("id"), word("operator"), word("status"), word("error"))
+        };
+        (list["items"].as_array().unwrap().iter().map(short).collect(), list["nextCursor"].clone())
+    }
+}
+
+const CANCEL: &str = "/api/v1/runs/run_00000000000000000000000000000000/cancel";
+
+#[actix::test]
+async fn what_operators_do_is_written_down_with_what_became_of_it() {
+    let server = TestServer::start(&tokens()).await;
+    let replay = json!({ "filter": { "source": "github" }, "dry_run": true });
+    assert_eq!(server.told("psm_work", "/api/v1/events/replay", &replay).await.0, 200);
+    assert_eq!(server.told(TOKEN, CANCEL, &json!({ "reason": "why not" })).await, (404, json!("not_found")));
+    assert_eq!(server.told("psm_look", CANCEL, &json!({})).await.0, 403, "who may not fills no disk");
+    assert_eq!(server.told("wrong", CANCEL, &json!({})).await.0, 401);
+    let first = server.get("/api/v1/audit").await.body["items"][0].clone();
+    assert_eq!(first["action"], format!("POST {CANCEL}"));
+    assert_eq!((&first["body"]["reason"], &first["from"]), (&json!("why not"), &json!("127.0.0.1")));
+    assert!(first["httpStatus"] == 404 && first["at"].is_string() && first["answeredAt"].is_string(), "{first}");
+    let all = ["2 admin refused not_found", "1 work done -"].map(str::to_owned).to_vec();
+    assert_eq!(server.trail("").await, (all.clone(), Value::Null));
+    assert_eq!(server.trail("?limit=1").await, (all[..1].to_vec(), json!("2")));
+    assert_eq!(server.trail("?limit=1&cursor=2").await, (all[1..].to_vec(), Value::Null));
+    assert_eq!(server.trail("?about=run_0000").await.0, all[..1]);
+    assert_eq!(server.trail("?operator=work").await.0, all[1..]);
+    assert_eq!(server.get("/api/v1/audit?cursor=x").await.status, 400);
+    let server = server.restart_as_it_was().await;
+    assert_eq!(server.trail("").await.0, all);
+    assert_eq!(server.told("psm_rule", CANCEL, &json!({})).await.0, 404);
+    assert_eq!(server.trail("").await.0[0], "3 rule refused not_found");
+    let directory = server.directory.path().to_owned();
+    let listed = actix_web::web::block(move || run(&directory, &["audit", "list", "--about", "why not"], &[]));
+    let listed = String::from_utf8(listed.await.unwrap().stdout).unwrap();
+    let expect = format!("admin from 127.0.0.1  POST {CANCEL} {{\"reason\":\"why not\"}}  refused (not_found)\n");
+    assert!(listed.starts_with("2  ") && listed.ends_with(&expect), "{listed}");
+}
+
+#[actix::test]
+async fn what_cannot_be_written_down_is_not_done() {
+    let directory = tempfile::tempdir().unwrap();
+    File::create(directory.path().join(FILE)).unwrap().set_len(9 << 20).unwrap();
+    let server = TestServer::start_in(directory, &tokens()).await;
+    // The full file cannot take the place of this.
+    let in_the_way = server.directory.path().join(FORMER);
+    std::fs::create_dir(&in_the_way).unwrap();
+    assert_eq!(server.told("psm_work", CANCEL, &json!({})).await, (503, json!("audit_unavailable")));
+    std::fs::remove_dir(&in_the_way).unwrap();
+    assert_eq!(server.told("psm_work", CANCEL, &json!({})).await, (404, json!("not_found")));
+    assert_eq!(server.trail("").await.0, ["1 work refused not_found"]);
+}
+
+#[actix::test]
+async fn the_log_says_who_did_what_and_holds_no_token() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path();
+    std::fs::write(data.join("config.toml"), format!("[admin]\nmax_failures = 1\n{}", tokens())).unwrap();
+    let log = data.join("stderr");
+    let variables = [("LOG_LEVEL", "warn,audit=info".to_owned())];
+    let program = Program::start_logging(data, &variables, File::create(&log).unwrap().into()).await;
+    for token in ["psm_work", "psm_look", "wrong", "psm_work"] {
+        let reset = run(data, &["breakers", "reset", "nobody", "--token", token], &[]);
+        assert!(!reset.status.success());
+    }
+    drop(program);
+    let log = std::fs::read_to_string(log).unwrap();
+    let line = |what: &str| log.lines().find(|line| line.contains(what)).unwrap_or_else(|| panic!("{what}: {log}"));
+    let done = line("an operator said so");
+    for field in ["operator=\"work\"", "from=\"127.0.0.1\"", "nobody/reset", "status=404", "error=\"not_found\""] {
+        assert!(done.contains(field), "{field}: {done}");
+    }
+    let refused = line("refused for want of scope");
+    assert!(refused.contains("operator=\"look\"") && refused.contains("needed=\"operate\""), "{refused}");
+    assert!(line("locked out").contains("127.0.0.1"));
+    assert!(line("admin.tokens.was.expires").contains("this token opens nothing"));
+    assert!(!log.contains("psm_") && !log.contains("sha256") && !log.contains(TOKEN), "{log}");
 }
