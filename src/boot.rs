@@ -6,8 +6,8 @@
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
@@ -31,13 +31,16 @@ use pointsman_actors::time::{Clock, SystemClock};
 use pointsman_actors::tree::{Ports, Tree};
 use tokio::sync::{Notify, Semaphore};
 
+use crate::access::lockout::{Lockout, Policy as LockoutPolicy};
+use crate::access::trail::{self, Trail};
+use crate::access::{Access, Known, token};
 use crate::actions;
 use crate::alive::Alive;
 use crate::config::Loaded;
 use crate::config::catch_up::CatchUpSettings;
 use crate::config::settings::{Backend, Settings, WebhookSettings};
 use crate::files::write_whole;
-use crate::http::{self, AdminToken, Edge, Inlet, Proxies, Readiness};
+use crate::http::{self, Edge, Inlet, Proxies, Readiness};
 use crate::integrations::Integrations;
 use crate::integrations::github::{Hook, WatchedHooks};
 use crate::sources::{self, Secret, SourceSettings};
@@ -91,7 +94,11 @@ pub struct Plan {
     pub slots: Slots,
     /// The operator's token; without one it is read from, or generated into, the data directory.
     pub admin_token: Option<String>,
-    /// Whether health and metrics ask for it.
+    /// The named tokens beside it.
+    pub tokens: Vec<Known>,
+    /// When whoever guesses tokens is locked out.
+    pub lockout: LockoutPolicy,
+    /// Whether health and metrics ask for a token.
     pub guard_metrics: bool,
 }
 
@@ -153,6 +160,8 @@ pub fn plan(loaded: &Loaded) -> anyhow::Result<Plan> {
         actions,
         slots: Slots { number: settings.max_concurrent, fair: settings.load_balancing },
         admin_token: settings.admin_token.as_ref().map(|token| token.expose().to_owned()),
+        tokens: settings.tokens.iter().map(|token| token.known.clone()).collect(),
+        lockout: settings.lockout,
         guard_metrics: settings.guard_metrics,
     })
 }
@@ -233,13 +242,17 @@ pub async fn start(plan: Plan) -> anyhow::Result<Server> {
     })
     .await
     .context("the components did not start")?;
+    let mut known = vec![Known::admin(&admin_token(&plan.data_dir, plan.admin_token)?)];
+    known.extend(plan.tokens);
+    let trail = Trail::open(&plan.data_dir).with_context(|| format!("`{}` cannot be written to", trail::FILE))?;
     let shared = http::Shared {
         tree: tree.clone(),
         store: Arc::clone(&store),
         started_at: clock.now(),
         clock,
         readiness,
-        admin: AdminToken::new(&admin_token(&plan.data_dir, plan.admin_token)?),
+        access: Arc::new(Mutex::new(Access::new(known, Lockout::new(plan.lockout)))),
+        trail: Arc::new(trail),
         guard_metrics: plan.guard_metrics,
         proxies: plan.proxies,
         inlets: Arc::new(plan.inlets),
@@ -363,7 +376,7 @@ fn admin_token(data_dir: &Path, given: Option<String>) -> anyhow::Result<String>
         only_for_owner(&path).with_context(|| format!("`{}` must be readable by its owner only", path.display()))?;
         return Ok(kept);
     }
-    let token = uuid::Uuid::new_v4().as_simple().to_string() + &uuid::Uuid::new_v4().as_simple().to_string();
+    let token = token::random()?;
     write_whole(&path, &format!("{token}\n")).with_context(|| format!("`{}` cannot be written", path.display()))?;
     Ok(token)
 }

@@ -2,6 +2,7 @@
 
 #![cfg_attr(not(test), deny(clippy::print_stdout))]
 
+pub mod access;
 pub mod actions;
 pub mod alive;
 pub mod boot;

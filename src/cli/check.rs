@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use pointsman_actors::router::routing::Availability;
+use pointsman_actors::time::{Clock, SystemClock};
 
 use super::Cli;
 use super::print::say;
@@ -49,6 +50,13 @@ impl Check {
         }
         if loaded.settings.webhooks.is_empty() {
             say("source:        none is on; set a secret such as GITHUB_WEBHOOK_SECRET");
+        }
+        let now = SystemClock::new().now();
+        for token in &loaded.settings.tokens {
+            let known = &token.known;
+            let until = known.expires.map(|end| format!("  until {end}")).unwrap_or_default();
+            say(format_args!("token:         {:<12} {}{until}", known.name, known.scope.name()));
+            token.warning(now).into_iter().for_each(|warning| say(format_args!("warning:       {warning}")));
         }
         for target in &loaded.settings.integrations.notifications {
             let named = if target.is_default { "default" } else { "when it is named" };

@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand, one line each in [`Command`] and [`execute`].
 
+mod audit;
 mod breakers;
 mod check;
 mod client;
@@ -10,6 +11,7 @@ mod replay;
 mod runs;
 mod send;
 mod serve;
+mod tokens;
 mod waits;
 
 use std::collections::BTreeMap;
@@ -58,8 +60,14 @@ enum Command {
     /// Which services are called, and which are given a rest
     #[command(subcommand)]
     Breakers(breakers::Breakers),
+    /// What operators did, when, from where, and what became of it
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// Have events routed once more, as if they had come again
     Replay(replay::Replay),
+    /// Make tokens of the operator API
+    #[command(subcommand)]
+    Tokens(tokens::Tokens),
     /// Print a completion script for a shell
     Completions {
         /// Which shell
@@ -102,7 +110,9 @@ fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::DeadLetters(dead_letters) => dead_letters.run(cli),
         Command::Waits(waits) => waits.run(cli),
         Command::Breakers(breakers) => breakers.run(cli),
+        Command::Audit(audit) => audit.run(cli),
         Command::Replay(replay) => replay.run(cli),
+        Command::Tokens(tokens) => tokens.run(),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "pointsman", &mut script);

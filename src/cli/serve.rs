@@ -29,6 +29,10 @@ impl Serve {
         let loaded = cli.load(host.chain(port).collect())?;
         let format = if loaded.settings.log_json { Format::Json } else { Format::Text };
         telemetry::start(&loaded.settings.log_level, format)?;
+        let now = SystemClock::new().now();
+        for warning in loaded.settings.tokens.iter().filter_map(|token| token.warning(now)) {
+            tracing::warn!("{warning}");
+        }
         let plan = boot::plan(&loaded)?;
         let end = actix_rt::System::new().block_on(serve(plan, loaded.merged.without_effect))?;
         Ok(if end == End::Asked { ExitCode::SUCCESS } else { ExitCode::FAILURE })

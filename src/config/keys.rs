@@ -71,12 +71,22 @@ pub const TARGET_KEYS: [(&str, &str, Kind, &str); 6] = [
     ("default", "", Flag, "whether it is told what names no target; true when unset"),
 ];
 
+/// The section that has a table for each named token, below its name.
+pub const TOKENS: &str = "admin.tokens";
+
+/// The keys that every named token has.
+pub const TOKEN_KEYS: [(&str, &str, Kind, &str); 3] = [
+    ("hash", "", Secret, "what `pointsman tokens new` prints; the token itself stands nowhere"),
+    ("scopes", "", List, "what its holder may do: \"read\", \"operate\", \"admin\"; a larger one includes the smaller"),
+    ("expires", "", Text, "when it opens nothing any more, such as \"2027-01-01T00:00:00Z\"; never when unset"),
+];
+
 /// The variable of a target's address or secret.
 pub fn target_variable(target: &str, what: &str) -> String {
     format!("POINTSMAN_NOTIFY_{}_{what}", target.to_uppercase().replace('-', "_"))
 }
 
-/// All keys but those of the sources and of the targets of notifications.
+/// All keys but those of the sources, of the targets of notifications and of named tokens.
 #[rustfmt::skip] // a table reads by rows
 pub const KEYS: &[Key] = &[
     key("server.host", &["WEBHOOK_HOST"], Text, "\"0.0.0.0\"", "address to listen on"),
@@ -92,7 +102,9 @@ pub const KEYS: &[Key] = &[
     key("server.forwarded_header", &["POINTSMAN_FORWARDED_HEADER"], Choice(&["x-forwarded-for", "forwarded"]), "\"x-forwarded-for\"", "the header in which they say it; the other is handed on as anybody wrote it"),
     key("admin.token", &["POINTSMAN_ADMIN_TOKEN"], Secret, "", "token of the operator API; generated into the data directory when unset"),
     key("admin.token_file", &["POINTSMAN_ADMIN_TOKEN_FILE"], Text, "", "a file with the token"),
-    key("admin.guard_metrics", &["POINTSMAN_GUARD_METRICS"], Flag, "false", "ask for the token on /health and /metrics too"),
+    key("admin.guard_metrics", &["POINTSMAN_GUARD_METRICS"], Flag, "false", "ask for a token on /health and /metrics too, but not on /health/live and /health/ready"),
+    key("admin.max_failures", &["POINTSMAN_ADMIN_MAX_FAILURES"], Count, "10", "wrong tokens of one address, of IPv6 of one /64, after which it is locked out"),
+    key("admin.failure_window", &["POINTSMAN_ADMIN_FAILURE_WINDOW"], Span(Written), "\"15m\"", "the sliding span in which they count"),
     key("event_queue.backend", &["EVENT_QUEUE_BACKEND"], BACKENDS, "\"sled\"", "store of what waits to be worked on; the same as the event store's"),
     key("event_queue.max_size", &["EVENT_QUEUE_MAX_SIZE"], Count, "10000", "events and runs that may wait before deliveries are refused"),
     key("event_queue.concurrency", &["EVENT_QUEUE_CONCURRENCY"], Count, "5", "accepted for compatibility; workflow.max_concurrent says how many runs are at work at once"),

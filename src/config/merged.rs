@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::keys::{self, FILE_VARIABLE, KEYS, SOURCE_KEYS, TARGET_KEYS, TARGETS, WITHOUT_EFFECT};
+use super::keys::{self, FILE_VARIABLE, KEYS, SOURCE_KEYS, TARGET_KEYS, TARGETS, TOKEN_KEYS, TOKENS, WITHOUT_EFFECT};
 use super::value::{Kind, Value};
 use crate::sources;
 
@@ -72,6 +72,8 @@ pub struct Merged {
     pub without_effect: Vec<&'static str>,
     /// The targets of notifications that have a table, and where that is.
     pub targets: BTreeMap<String, Origin>,
+    /// The same of named tokens.
+    pub tokens: BTreeMap<String, Origin>,
 }
 
 /// A key of the table, with those of sources and targets spelt out.
@@ -82,7 +84,7 @@ struct Known {
     default: String,
 }
 
-fn known(targets: &[String]) -> Vec<Known> {
+fn known(targets: &BTreeMap<String, Origin>, tokens: &BTreeMap<String, Origin>) -> Vec<Known> {
     let plain = KEYS.iter().map(|key| Known {
         path: key.path.to_owned(),
         variables: key.variables.iter().map(|name| (*name).to_owned()).collect(),
@@ -100,7 +102,7 @@ fn known(targets: &[String]) -> Vec<Known> {
             default: String::new(),
         })
     });
-    let of_targets = targets.iter().flat_map(|target| {
+    let of_targets = targets.keys().flat_map(|target| {
         let of_target = move |(name, variable, kind, _): &(&str, &str, Kind, &str)| Known {
             path: format!("{TARGETS}.{target}.{name}"),
             variables: (!variable.is_empty())
@@ -112,7 +114,15 @@ fn known(targets: &[String]) -> Vec<Known> {
         };
         TARGET_KEYS.iter().map(of_target)
     });
-    plain.chain(of_sources).chain(of_targets).collect()
+    let of_tokens = tokens.keys().flat_map(|token| {
+        TOKEN_KEYS.iter().map(move |(name, _, kind, _)| Known {
+            path: format!("{TOKENS}.{token}.{name}"),
+            variables: Vec::new(),
+            kind: *kind,
+            default: String::new(),
+        })
+    });
+    plain.chain(of_sources).chain(of_targets).chain(of_tokens).collect()
 }
 
 /// A name as variables have it.
@@ -120,25 +130,26 @@ fn upper(name: &str) -> String {
     name.to_uppercase().replace('-', "_")
 }
 
-/// The names of the tables below a section of a file.
-fn tables(file: &str, section: &str) -> Vec<String> {
-    let Ok(table) = toml::from_str::<toml::Table>(file) else { return Vec::new() };
+/// The names of the tables below a section of a file, and where they are.
+fn tables(file: &str, section: &str) -> BTreeMap<String, Origin> {
+    let Ok(table) = toml::from_str::<toml::Table>(file) else { return BTreeMap::new() };
     let mut found = Some(&table);
     for part in section.split('.') {
         found = found.and_then(|table| table.get(part)?.as_table());
     }
     let tables = found.into_iter().flatten().filter(|(_, value)| value.is_table());
-    tables.map(|(name, _)| name.clone()).collect()
+    let origin = |name: &String| Origin::File(line_of(file, &format!("{section}.{name}")));
+    tables.map(|(name, _)| (name.clone(), origin(name))).collect()
 }
 
 /// The path of every key, for suggestions and lists.
 pub fn paths() -> Vec<String> {
-    known(&[]).into_iter().map(|key| key.path).collect()
+    known(&BTreeMap::new(), &BTreeMap::new()).into_iter().map(|key| key.path).collect()
 }
 
 /// Every variable that is understood without a target of notifications.
 pub fn variables() -> Vec<String> {
-    variables_of(&known(&[]))
+    variables_of(&known(&BTreeMap::new(), &BTreeMap::new()))
 }
 
 fn variables_of(known: &[Known]) -> Vec<String> {
@@ -153,11 +164,9 @@ impl Merged {
         environment: &BTreeMap<String, String>,
         flags: &[(&'static str, &str, String)],
     ) -> (Self, Vec<Problem>) {
-        let targets = tables(file, TARGETS);
-        let known = known(&targets);
-        let origin = |name: &String| Origin::File(line_of(file, &format!("{TARGETS}.{name}")));
-        let targets = targets.into_iter().map(|name| (name.clone(), origin(&name))).collect();
-        let (mut merged, mut problems) = (Self { targets, ..Self::default() }, Vec::new());
+        let (targets, tokens) = (tables(file, TARGETS), tables(file, TOKENS));
+        let known = known(&targets, &tokens);
+        let (mut merged, mut problems) = (Self { targets, tokens, ..Self::default() }, Vec::new());
         for key in known.iter().filter(|key| !key.default.is_empty()) {
             merged.set_default(key);
         }
@@ -225,7 +234,7 @@ impl Merged {
             let value = key.kind.from_toml(value).map_err(|reason| with_value(key.kind, value, &reason));
             self.set(key, value, origin, reading.problems);
         } else if let toml::Value::Table(table) = value
-            && (path == TARGETS || known.iter().any(|key| is_below(&key.path, path)))
+            && (path == TARGETS || path == TOKENS || known.iter().any(|key| is_below(&key.path, path)))
         {
             for (name, value) in table {
                 self.read_value(&format!("{path}.{name}"), value, reading);
@@ -233,7 +242,7 @@ impl Merged {
         } else {
             let keys = known.iter().map(|key| key.path.as_str());
             let sections = keys.clone().filter_map(|key| key.rsplit_once('.').map(|(section, _)| section));
-            let nearest = nearest(path, keys.chain(sections).chain(["routes", "workflows", TARGETS]));
+            let nearest = nearest(path, keys.chain(sections).chain(["routes", "workflows", TARGETS, TOKENS]));
             reading.problems.push(Problem { key: path.to_owned(), origin, reason: format!("unknown key{nearest}") });
         }
     }
@@ -353,6 +362,10 @@ pub fn sample() -> String {
         let variable = if variable.is_empty() { variable } else { format!(" ({variable})") };
         text.push_str(&format!("# {about}{variable}\n# {name} =\n"));
     }
+    text.push_str(SAMPLE_OF_TOKENS);
+    for (name, _, _, about) in TOKEN_KEYS {
+        text.push_str(&format!("# {about}\n# {name} =\n"));
+    }
     text.push_str(SAMPLE_OF_TARGETS);
     for (name, variable, _, about) in TARGET_KEYS {
         let variable = variable.replace("{TARGET}", "OPS");
@@ -362,5 +375,7 @@ pub fn sample() -> String {
     text
 }
 
+const SAMPLE_OF_TOKENS: &str = "\n# Tokens of the operator API beside the one above, a table for each; its name stands in the log beside what is done with it.\n\
+     # [admin.tokens.ci]\n";
 const SAMPLE_OF_TARGETS: &str = "\n# Where notifications go, a table for each target; its name is what steps write in `targets`.\n\
      # [integrations.notifications.ops]\n";

@@ -2,6 +2,7 @@
 //! ([`merged`]), as used ([`settings`]). Nothing else in the product reads a file of the configuration
 //! or the environment.
 
+pub mod access;
 mod agentapi;
 pub mod catch_up;
 mod codegen;
@@ -137,6 +138,12 @@ fn definition_files(file: Option<&Path>) -> Result<Vec<DefinitionFile>, ConfigEr
             Ok(DefinitionFile { name: path.display().to_string(), text })
         })
         .collect()
+}
+
+/// Whether what somebody is free to name may be called so: it becomes a part of the names of keys, variables and breakers.
+fn is_name(name: &str) -> bool {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
+    (1..=40).contains(&name.len()) && name.chars().all(fits)
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> ConfigErrors {

@@ -15,7 +15,7 @@ impl Checker<'_> {
         let mut targets: Vec<TargetSettings> = self.slack().into_iter().collect();
         for (name, origin) in self.merged.targets.clone() {
             let path = format!("{TARGETS}.{name}");
-            if !is_name(&name) {
+            if !super::is_name(&name) {
                 let reason = "a target's name has small letters, digits, `-` and `_` only, and no more than 40";
                 self.problems.push(Problem { key: path, origin, reason: reason.to_owned() });
             } else if targets.iter().any(|target| target.name == name) {
@@ -67,7 +67,7 @@ impl Checker<'_> {
     }
 
     /// A key is not there, unless what is there was found to be wrong already.
-    fn missing(&mut self, key: String, origin: &Origin, reason: String) {
+    pub(super) fn missing(&mut self, key: String, origin: &Origin, reason: String) {
         if !self.problems.iter().any(|problem| problem.key == key) {
             self.problems.push(Problem { key, origin: origin.clone(), reason });
         }
@@ -91,10 +91,4 @@ impl Checker<'_> {
         let own = format!("{path}.{key}");
         if self.merged.entry(&own).is_some() { own } else { format!("{own}_file") }
     }
-}
-
-/// It becomes a part of the names of variables and breakers.
-fn is_name(name: &str) -> bool {
-    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
-    (1..=40).contains(&name.len()) && name.chars().all(fits)
 }

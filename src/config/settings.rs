@@ -12,8 +12,10 @@ use pointsman_actors::rate_limiter::limits::Policy as RatePolicy;
 use pointsman_actors::workflow::spec::Defaults;
 use serde_json::Value as Json;
 
+use super::access::TokenSettings;
 use super::merged::{Merged, Origin, Problem};
 use super::value::Value;
+use crate::access::lockout::Policy as Lockout;
 use crate::http::Proxies;
 use crate::integrations::IntegrationSettings;
 use crate::sources;
@@ -138,7 +140,11 @@ pub struct Settings {
     pub integrations: IntegrationSettings,
     /// The operator's token, when it is given.
     pub admin_token: Option<SecretText>,
-    /// Whether health and metrics ask for it.
+    /// The named tokens beside it.
+    pub tokens: Vec<TokenSettings>,
+    /// When whoever guesses tokens is locked out.
+    pub lockout: Lockout,
+    /// Whether health and metrics ask for a token.
     pub guard_metrics: bool,
     /// What is logged.
     pub log_level: String,
@@ -223,6 +229,8 @@ impl Checker<'_> {
             default_priority: u8::try_from(self.count("event_router.default_priority")).unwrap_or(DEFAULT_PRIORITY),
             integrations: self.integrations(),
             admin_token: self.admin_token(),
+            tokens: self.tokens(),
+            lockout: self.lockout(),
             guard_metrics: self.flag("admin.guard_metrics"),
             log_level: self.log_level(),
             log_json: self.text("logging.format").as_deref() == Some("json"),
@@ -238,14 +246,6 @@ impl Checker<'_> {
     )]
     fn share(&self, path: &str) -> u64 {
         (self.count(path) as f64 * self.ratio("server.max_share_per_address")) as u64
-    }
-
-    fn admin_token(&mut self) -> Option<SecretText> {
-        let token = self.secret("admin.token", "admin.token_file")?.0.trim().to_owned();
-        if token.is_empty() {
-            self.wrong("admin.token", "it is blank; nobody could use it".to_owned());
-        }
-        Some(SecretText(token))
     }
 
     fn log_level(&mut self) -> String {

@@ -124,6 +124,67 @@ fn mistakes_are_named_with_place_value_reason_and_remedy() {
 }
 
 #[test]
+fn named_tokens_have_tables_that_are_listed_without_their_hash() {
+    let hash = format!("sha256:{}", "ab".repeat(32));
+    let file = format!(
+        "[admin.tokens.ci]\nhash = \"{hash}\"\nscopes = [\"read\", \"operate\"]\nexpires = \"2020-01-01T00:00:00Z\""
+    );
+    let (merged, settings) = merge(&file, &[]).unwrap();
+    let token = &settings.tokens[0];
+    assert_eq!((format!("{:?}", token.known), token.known.hash.written()), ("ci (operate)".to_owned(), hash.clone()));
+    let end = token.known.expires.unwrap();
+    assert_eq!(token.warning(end.minus(std::time::Duration::from_millis(1))), None);
+    let warning = "admin.tokens.ci.expires (configuration file, line 4): its time was over at 2020-01-01T00:00:00.000Z; this token opens nothing";
+    assert_eq!(token.warning(end).unwrap(), warning);
+    assert!(merged.listing().iter().all(|(_, value, _)| !value.contains("abab")));
+    assert!(!format!("{settings:?}").contains("abab"));
+}
+
+#[test]
+fn mistakes_about_tokens_are_named_with_their_place_and_without_their_hash() {
+    let hash = format!("hash = \"sha256:{}\"", "ab".repeat(32));
+    let check = |table: &str, expect: &str| {
+        let said = problem(&format!("[admin.tokens.ci]\n{table}"), &[]);
+        assert_eq!(said, format!("admin.tokens.ci{expect}"));
+    };
+    let read = "scopes = [\"read\"]";
+    check(read, ".hash (configuration file, line 1): it is missing; `pointsman tokens new NAME` prints one");
+    check(
+        &format!("{read}\nhash = \"psm_hunter2\""),
+        ".hash (configuration file, line 3): this is a token, not its hash; if others could read it here, make another one",
+    );
+    check(
+        &format!("{read}\nhash = \"hunter2\""),
+        ".hash (configuration file, line 3): not a hash; give `sha256:` and 64 hexadecimal digits, as `pointsman tokens new` prints them",
+    );
+    check(&format!("{read}\nhash = 7"), ".hash (configuration file, line 3): give a text in quotes");
+    let missing = "it is missing or empty; there are read, operate, admin";
+    check(&hash, &format!(".scopes (configuration file, line 1): {missing}"));
+    check(&format!("{hash}\nscopes = []"), &format!(".scopes (configuration file, line 1): {missing}"));
+    check(
+        &format!("{hash}\nscopes = [\"reed\", \"read\"]"),
+        ".scopes (configuration file, line 3): there is no scope `reed`; there are read, operate, admin",
+    );
+    check(
+        &format!("{hash}\n{read}\nexpires = \"soon\""),
+        ".expires (configuration file, line 4): `soon` is not a time; write it like 2027-01-01T00:00:00Z",
+    );
+    check(
+        &format!("{hash}\n{read}\nscope = 1"),
+        ".scope (configuration file, line 4): unknown key; did you mean `admin.tokens.ci.scopes`?",
+    );
+    check(
+        &format!("{hash}\n{read}\n[admin.tokens.ci2]\n{hash}\n{read}"),
+        "2.hash (configuration file, line 5): it is that of `ci`; nobody would know who it is",
+    );
+    let named = |name: &str| problem(&format!("[admin.tokens.{name}]\n{hash}\n{read}"), &[]);
+    assert!(named("admin").contains("`admin` is the one of `admin.token`"), "{}", named("admin"));
+    assert!(named("Her").contains("small letters"), "{}", named("Her"));
+    assert!(problem("[admin]\nmax_failures = 0", &[]).contains("must be at least 1"));
+    assert!(problem("[admin]\nfailure_window = \"0s\"", &[]).contains("longer than nothing"));
+}
+
+#[test]
 fn targets_of_notifications_have_tables_and_variables() {
     let file = "[integrations.notifications.dev]\nkind = \"discord\"\ndefault = false\n\
                 [integrations.notifications.ops-2]\nkind = \"slack\"\nurl = \"https://h/x\"";

@@ -36,6 +36,26 @@ pub struct ApiError {
     status: StatusCode,
     code: &'static str,
     message: String,
+    challenge: Option<String>,
+    again_after: Option<Duration>,
+}
+
+impl ApiError {
+    /// Its stable code.
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// The same, saying how one proves who one is: parameters of the scheme `Bearer` (RFC 6750, section 3).
+    pub fn challenging(self, parameters: String) -> Self {
+        let separator = if parameters.is_empty() { "" } else { ", " };
+        Self { challenge: Some(format!("Bearer realm=\"pointsman\"{separator}{parameters}")), ..self }
+    }
+
+    /// The same, saying when to come again.
+    pub fn again_after(self, span: Duration) -> Self {
+        Self { again_after: Some(span), ..self }
+    }
 }
 
 impl ResponseError for ApiError {
@@ -45,31 +65,39 @@ impl ResponseError for ApiError {
 
     fn error_response(&self) -> HttpResponse {
         let mut response = HttpResponse::build(self.status);
-        match self.status {
-            StatusCode::UNAUTHORIZED => response.insert_header((WWW_AUTHENTICATE, "Bearer")),
-            StatusCode::METHOD_NOT_ALLOWED => response.insert_header((ALLOW, "GET, HEAD")),
-            _ => &mut response,
-        };
+        if self.status == StatusCode::METHOD_NOT_ALLOWED {
+            response.insert_header((ALLOW, "GET, HEAD"));
+        }
+        if let Some(challenge) = &self.challenge {
+            response.insert_header((WWW_AUTHENTICATE, challenge.as_str()));
+        }
+        if let Some(after) = self.again_after {
+            response.insert_header((RETRY_AFTER, whole_seconds(after)));
+        }
         response.json(Error { success: false, error: self.code, message: &self.message })
     }
 }
 
 /// An error with a stable code and a text that says what to do.
 pub fn error(status: StatusCode, code: &'static str, message: &str) -> ApiError {
-    ApiError { status, code, message: message.to_owned() }
+    ApiError { status, code, message: message.to_owned(), challenge: None, again_after: None }
+}
+
+/// In seconds, as headers have it, and never too early.
+fn whole_seconds(span: Duration) -> String {
+    span.as_millis().div_ceil(1_000).to_string()
 }
 
 /// A refused delivery, and how its sender stands, if that is counted.
 ///
 /// The fields are those of draft-ietf-httpapi-ratelimit-headers-07, which clients know.
 pub fn refused(refused: Refusal, standing: &Standing) -> HttpResponse {
-    let seconds = |span: Duration| span.as_millis().div_ceil(1_000).to_string();
     let mut response = refusal(refused);
     for (name, value) in [
         ("ratelimit-limit", standing.limit.to_string()),
         ("ratelimit-remaining", standing.remaining.to_string()),
-        ("ratelimit-reset", seconds(standing.resets_in)),
-        ("ratelimit-policy", format!("{};w={}", standing.limit, seconds(standing.window))),
+        ("ratelimit-reset", whole_seconds(standing.resets_in)),
+        ("ratelimit-policy", format!("{};w={}", standing.limit, whole_seconds(standing.window))),
     ] {
         if let Ok(value) = HeaderValue::from_str(&value) {
             response.headers_mut().insert(HeaderName::from_static(name), value);
@@ -83,7 +111,7 @@ pub fn refusal(refusal: Refusal) -> HttpResponse {
     let status = StatusCode::from_u16(refusal.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = HttpResponse::build(status);
     if let Some(after) = refusal.retry_after() {
-        response.insert_header((RETRY_AFTER, after.as_millis().div_ceil(1_000).to_string()));
+        response.insert_header((RETRY_AFTER, whole_seconds(after)));
     }
     if refusal == Refusal::MethodNotAllowed {
         response.insert_header((ALLOW, "POST"));
@@ -133,7 +161,7 @@ pub fn time(name: &str, text: Option<String>) -> Result<Option<Timestamp>, ApiEr
 }
 
 /// What an operator finds under `/api/v1`.
-const HERE: &str = "there are events, runs, waits, dead-letters and breakers";
+const HERE: &str = "there are events, runs, waits, dead-letters, breakers and audit";
 
 /// A path that leads nowhere.
 pub async fn nothing_here(request: HttpRequest) -> Result<HttpResponse, ApiError> {

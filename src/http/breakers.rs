@@ -1,7 +1,7 @@
 //! `/api/v1/breakers`: which services are called, and which are given a rest.
 
+use actix_web::HttpResponse;
 use actix_web::web::{Data, Path};
-use actix_web::{HttpRequest, HttpResponse};
 use pointsman_actors::circuit_breaker::circuit::BreakerRecord;
 use pointsman_actors::circuit_breaker::circuit::Condition;
 use pointsman_actors::time::Timestamp;
@@ -11,24 +11,21 @@ use super::Edge;
 use super::answer::{self, ApiError, List};
 
 /// `GET /api/v1/breakers`
-pub async fn list(request: HttpRequest, edge: Data<Edge>) -> Result<HttpResponse, ApiError> {
-    edge.authorize(&request)?;
+pub async fn list(edge: Data<Edge>) -> HttpResponse {
     let mut items = Vec::new();
     for breaker in edge.shared.tree.breakers.all() {
         items.push(with_calls(&edge, &breaker).await);
     }
-    Ok(HttpResponse::Ok().json(List { items, next_cursor: None }))
+    HttpResponse::Ok().json(List { items, next_cursor: None })
 }
 
 /// `POST /api/v1/breakers/{name}/reset`
-pub async fn reset(request: HttpRequest, edge: Data<Edge>, name: Path<String>) -> Result<HttpResponse, ApiError> {
-    edge.authorize(&request)?;
+pub async fn reset(edge: Data<Edge>, name: Path<String>) -> Result<HttpResponse, ApiError> {
     let breakers = &edge.shared.tree.breakers;
     if !breakers.reset(&name).await {
         let names: Vec<String> = breakers.all().into_iter().map(|breaker| breaker.name).collect();
         return Err(answer::not_found(&format!("circuit of `{name}`; there are {}", names.join(", "))));
     }
-    tracing::info!(service = name.as_str(), "an operator closed a circuit");
     let reset = breakers.all().into_iter().find(|breaker| breaker.name == *name);
     let reset = reset.ok_or_else(|| answer::not_found(&format!("circuit of `{name}`")))?;
     Ok(HttpResponse::Ok().json(with_calls(&edge, &reset).await))

@@ -1,8 +1,8 @@
 //! `/api/v1/dead-letters`: what failed for good, why, and having it done again.
 
+use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::{Bytes, Data, Path, Query};
-use actix_web::{HttpRequest, HttpResponse};
 use pointsman_actors::dead_letter::actor::{Dismiss, RedriveMany, RedriveOne};
 use pointsman_actors::dead_letter::letter::{Body, Letter, LetterId, LetterQuery, Place};
 use pointsman_actors::dead_letter::selection::Selection;
@@ -73,11 +73,9 @@ struct Reason {
 
 /// `GET /api/v1/dead-letters`
 pub async fn list(
-    request: HttpRequest,
     edge: Data<Edge>,
     parameters: Result<Query<Parameters>, actix_web::Error>,
 ) -> Result<HttpResponse, ApiError> {
-    edge.authorize(&request)?;
     let parameters = parameters.map_err(|error| answer::bad_parameter("query", &error.to_string()))?.into_inner();
     let Parameters { kind, workflow, source, status, subject, poison, q, since, until, limit, cursor } = parameters;
     let query = query(Filter { kind, workflow, source, status, subject, poison, q, since, until })?;
@@ -91,8 +89,7 @@ pub async fn list(
 }
 
 /// `GET /api/v1/dead-letters/{id}`
-pub async fn show(request: HttpRequest, edge: Data<Edge>, id: Path<String>) -> Result<HttpResponse, ApiError> {
-    edge.authorize(&request)?;
+pub async fn show(edge: Data<Edge>, id: Path<String>) -> Result<HttpResponse, ApiError> {
     let id = read_id(&id)?;
     let letter = edge.shared.store.dead_letter(id).await.map_err(|error| answer::store_error(&error))?;
     let letter = letter.ok_or_else(|| answer::not_found("dead letter with this id"))?;
@@ -111,8 +108,7 @@ pub async fn show(request: HttpRequest, edge: Data<Edge>, id: Path<String>) -> R
 }
 
 /// `POST /api/v1/dead-letters/redrive`
-pub async fn redrive(request: HttpRequest, edge: Data<Edge>, body: Bytes) -> Result<HttpResponse, ApiError> {
-    edge.authorize(&request)?;
+pub async fn redrive(edge: Data<Edge>, body: Bytes) -> Result<HttpResponse, ApiError> {
     let Redrive { id, filter, dry_run, limit } = read(&body)?;
     match (id, filter) {
         (Some(id), None) if !dry_run => one(&edge, read_id(&id)?).await,
@@ -126,7 +122,6 @@ pub async fn redrive(request: HttpRequest, edge: Data<Edge>, body: Bytes) -> Res
 }
 
 async fn one(edge: &Edge, id: LetterId) -> Result<HttpResponse, ApiError> {
-    tracing::info!(%id, "an operator has a dead letter redriven");
     let (reply, answered) = oneshot::channel();
     let asked = edge.shared.tree.dead_letters.one.ask(RedriveOne { id, reply }).await;
     followed(asked, answered).await?;
@@ -154,17 +149,10 @@ async fn many(edge: &Edge, query: LetterQuery, dry_run: bool) -> Result<HttpResp
 }
 
 /// `POST /api/v1/dead-letters/{id}/dismiss`
-pub async fn dismiss(
-    request: HttpRequest,
-    edge: Data<Edge>,
-    id: Path<String>,
-    body: Bytes,
-) -> Result<HttpResponse, ApiError> {
-    edge.authorize(&request)?;
+pub async fn dismiss(edge: Data<Edge>, id: Path<String>, body: Bytes) -> Result<HttpResponse, ApiError> {
     let (id, Reason { reason }) = (read_id(&id)?, read(&body)?);
     let reason = reason.unwrap_or_else(|| "an operator wants nothing more of it".to_owned());
     let reason = reason.chars().take(LONGEST_REASON).collect();
-    tracing::info!(%id, "an operator dismisses a dead letter");
     let (reply, answered) = oneshot::channel();
     let asked = edge.shared.tree.dead_letters.dismiss.ask(Dismiss { id, reason, reply }).await;
     followed(asked, answered).await?;

@@ -1,6 +1,7 @@
 //! The HTTP edge: paths, bodies, answers. It asks components and never touches a store's adapter.
 
 mod answer;
+mod audit;
 mod auth;
 mod breakers;
 mod control;
@@ -16,9 +17,10 @@ mod webhooks;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpRequest, guard};
 use ipnet::IpNet;
@@ -29,9 +31,11 @@ use pointsman_actors::time::{SharedClock, Timestamp};
 use pointsman_actors::tree::{Tree, WorkerDoors};
 use pointsman_actors::validator::port::Source;
 
-pub use auth::AdminToken;
 pub use forwarded::{ForwardedHeader, Proxies};
 pub use health::Readiness;
+
+use crate::access::Access;
+use crate::access::trail::Trail;
 
 /// What one webhook path needs.
 #[derive(Clone)]
@@ -59,9 +63,11 @@ pub struct Shared {
     pub started_at: Timestamp,
     /// Whether deliveries are welcome.
     pub readiness: Arc<Readiness>,
-    /// What the operator API asks for.
-    pub admin: AdminToken,
-    /// Whether health and metrics ask for it too.
+    /// Who may call the operator API.
+    pub access: Arc<Mutex<Access>>,
+    /// Where it is written down what operators do.
+    pub trail: Arc<Trail>,
+    /// Whether health and metrics ask for a token too.
     pub guard_metrics: bool,
     /// The proxies that are believed about whose request they hand on.
     pub proxies: Proxies,
@@ -110,13 +116,14 @@ pub fn routes(edge: Edge) -> impl FnOnce(&mut ServiceConfig) {
         config
             .app_data(Data::new(edge))
             .service(web::resource("/webhooks/{source}").to(webhooks::unknown))
-            .service(read("/health", reading().to(health::health)))
+            .service(read("/health", reading().to(health::health)).wrap(from_fn(auth::metrics)))
             .service(read("/health/live", reading().to(health::live)))
             .service(read("/health/ready", reading().to(health::ready)))
-            .service(read("/metrics", reading().to(metrics::metrics)))
-            .service(read("/metrics/actors", reading().to(metrics::actors)))
+            .service(read("/metrics", reading().to(metrics::metrics)).wrap(from_fn(auth::metrics)))
+            .service(read("/metrics/actors", reading().to(metrics::actors)).wrap(from_fn(auth::metrics)))
             .service(
                 web::scope("/api/v1")
+                    .wrap(from_fn(auth::api))
                     .service(read("/events", reading().to(events::list)))
                     .service(web::resource("/events/replay").route(web::post().to(replay::replay)))
                     .service(web::resource("/events/{id}/retry").route(web::post().to(replay::retry)))
@@ -130,6 +137,7 @@ pub fn routes(edge: Edge) -> impl FnOnce(&mut ServiceConfig) {
                     .service(read("/dead-letters/{id}", reading().to(dead_letters::show)))
                     .service(read("/breakers", reading().to(breakers::list)))
                     .service(web::resource("/breakers/{name}/reset").route(web::post().to(breakers::reset)))
+                    .service(read("/audit", reading().to(audit::list)))
                     .service(read("/waits", reading().to(waits::list)))
                     .service(read("/waits/{id}", reading().to(waits::show)))
                     .service(web::resource("/runs/{id}/{verb}").route(web::post().to(control::control))),

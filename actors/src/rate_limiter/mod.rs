@@ -3,5 +3,5 @@
 pub mod actor;
 pub mod adaptive;
 pub mod limits;
-mod network;
-mod window;
+pub mod network;
+pub mod window;

@@ -1,5 +1,6 @@
 //! A story each.
 
+mod access;
 mod addresses;
 mod agentapi;
 mod auditor;

@@ -7,14 +7,14 @@ use crate::server::{TOKEN, TestServer};
 #[actix::test]
 async fn the_operator_api_asks_for_its_token() {
     let server = TestServer::start("").await;
-    for token in [None, Some("wrong")] {
+    for (token, challenge) in [(None, ""), (Some("wrong"), ", error=\"invalid_token\"")] {
         let mut request = server.http.get(server.url("/api/v1/events"));
         if let Some(token) = token {
             request = request.bearer_auth(token);
         }
         let answer = request.send().await.unwrap();
         assert_eq!(answer.status(), 401);
-        assert_eq!(answer.headers()["www-authenticate"], "Bearer");
+        assert_eq!(answer.headers()["www-authenticate"], format!("Bearer realm=\"pointsman\"{challenge}"));
         assert!(!answer.text().await.unwrap().contains(TOKEN));
     }
     assert_eq!(server.get("/api/v1/events").await.status, 200);
