@@ -3,13 +3,19 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 
 use super::keys::{self, FILE_VARIABLE, KEYS, SOURCE_KEYS, TARGET_KEYS, TARGETS, WITHOUT_EFFECT};
+use super::place::{Places, line_at};
 use super::value::{Kind, Value};
+use super::written_secret::WrittenSecret;
 use crate::sources;
 
 /// Prefix of variables that are ours alone, so that an unknown one must be a mistake.
 const OWN_PREFIX: &str = "POINTSMAN_";
+
+/// The variable with which systemd says where a service's credentials are (systemd.exec(5)).
+const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +78,8 @@ pub struct Merged {
     pub without_effect: Vec<&'static str>,
     /// The targets of notifications that have a table, and where that is.
     pub targets: BTreeMap<String, Origin>,
+    /// Where the service's credentials are.
+    pub credentials: Option<PathBuf>,
 }
 
 /// A key of the table, with those of sources and targets spelt out.
@@ -155,13 +163,15 @@ impl Merged {
     ) -> (Self, Vec<Problem>) {
         let targets = tables(file, TARGETS);
         let known = known(&targets);
-        let origin = |name: &String| Origin::File(line_of(file, &format!("{TARGETS}.{name}")));
+        let places = Places::of(file);
+        let origin = |name: &String| Origin::File(places.line_of(&format!("{TARGETS}.{name}")));
         let targets = targets.into_iter().map(|name| (name.clone(), origin(&name))).collect();
-        let (mut merged, mut problems) = (Self { targets, ..Self::default() }, Vec::new());
+        let credentials = environment.get(CREDENTIALS).map(PathBuf::from);
+        let (mut merged, mut problems) = (Self { targets, credentials, ..Self::default() }, Vec::new());
         for key in known.iter().filter(|key| !key.default.is_empty()) {
             merged.set_default(key);
         }
-        merged.read_file(file, &known, &mut problems);
+        merged.read_file(file, &mut Reading { places: &places, known: &known, problems: &mut problems });
         merged.read_environment(environment, &known, &mut problems);
         for (flag, path, text) in flags {
             if let Some(key) = known.iter().find(|key| key.path == *path) {
@@ -199,13 +209,13 @@ impl Merged {
         }
     }
 
-    fn read_file(&mut self, file: &str, known: &[Known], problems: &mut Vec<Problem>) {
+    fn read_file(&mut self, file: &str, reading: &mut Reading<'_>) {
         let table = match toml::from_str::<toml::Table>(file) {
             Ok(table) => table,
             Err(error) => {
                 let line = error.span().map(|span| line_at(file, span.start));
                 let reason = error.message().to_owned();
-                problems.push(Problem { key: "(file)".to_owned(), origin: Origin::File(line), reason });
+                reading.problems.push(Problem { key: "(file)".to_owned(), origin: Origin::File(line), reason });
                 return;
             }
         };
@@ -213,15 +223,20 @@ impl Merged {
             match (name.as_str(), value) {
                 // They are read as what they are, with the files beside this one.
                 ("routes", toml::Value::Array(_)) | ("workflows", toml::Value::Table(_)) => {}
-                (_, value) => self.read_value(&name, &value, &mut Reading { file, known, problems }),
+                (_, value) => self.read_value(&name, &value, reading),
             }
         }
     }
 
     fn read_value(&mut self, path: &str, value: &toml::Value, reading: &mut Reading<'_>) {
-        let origin = Origin::File(line_of(reading.file, path));
+        let origin = Origin::File(reading.places.line_of(path));
         let known = reading.known;
-        if let Some(key) = known.iter().find(|key| key.path == path) {
+        if let Some(key) = known.iter().find(|key| key.path == path && key.kind == Kind::Secrets) {
+            match WrittenSecret::list(path, value, reading.places) {
+                Ok(secrets) => self.set(key, Ok(Value::Secrets(secrets)), origin, reading.problems),
+                Err(problems) => reading.problems.extend(problems),
+            }
+        } else if let Some(key) = known.iter().find(|key| key.path == path) {
             let value = key.kind.from_toml(value).map_err(|reason| with_value(key.kind, value, &reason));
             self.set(key, value, origin, reading.problems);
         } else if let toml::Value::Table(table) = value
@@ -252,11 +267,18 @@ impl Merged {
                 .iter()
                 .find_map(|name| Some((name, environment.get(name).filter(|text| !text.is_empty())?)));
             if let Some((name, text)) = set {
-                let value = key.kind.from_text(text).map_err(|reason| match key.kind.is_secret() {
-                    true => reason,
-                    false => format!("`{text}`: {reason}"),
-                });
-                self.set(key, value, Origin::Variable(name.clone()), problems);
+                let origin = Origin::Variable(name.clone());
+                let value = match key.kind {
+                    Kind::Secrets => {
+                        let plain = |text| WrittenSecret::plain(text, origin.clone());
+                        Ok(Value::Secrets(text.split_whitespace().map(plain).collect()))
+                    }
+                    kind => kind.from_text(text).map_err(|reason| match kind.is_secret() {
+                        true => reason,
+                        false => format!("`{text}`: {reason}"),
+                    }),
+                };
+                self.set(key, value, origin, problems);
             }
         }
         let variables = variables_of(known);
@@ -271,7 +293,7 @@ impl Merged {
 
 /// The file that is being read, and what is found in it.
 struct Reading<'a> {
-    file: &'a str,
+    places: &'a Places<'a>,
     known: &'a [Known],
     problems: &'a mut Vec<Problem>,
 }
@@ -285,38 +307,12 @@ fn with_value(kind: Kind, value: &toml::Value, reason: &str) -> String {
 }
 
 /// `; did you mean …?`, if anything is near.
-fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> String {
+pub(super) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> String {
     candidates
         .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
         .min()
         .filter(|(distance, candidate)| *distance <= 2.max(candidate.len() / 3))
         .map_or_else(String::new, |(_, candidate)| format!("; did you mean `{candidate}`?"))
-}
-
-/// The line of a key in the file: the last part of its path at the start of a line, below its section.
-fn line_of(file: &str, path: &str) -> Option<usize> {
-    let (section, name) = path.rsplit_once('.').unwrap_or(("", path));
-    let mut current = String::new();
-    for (number, line) in (1..).zip(file.lines()) {
-        let line = line.trim();
-        if let Some(header) = line.strip_prefix('[').and_then(|rest| rest.split(']').next()) {
-            current = header.trim().trim_matches('"').replace("\".", ".").replace(".\"", ".");
-            if current == path {
-                return Some(number);
-            }
-        } else if let Some((key, _)) = line.split_once('=') {
-            let key = key.trim().trim_matches('"');
-            let whole = if current.is_empty() { key.to_owned() } else { format!("{current}.{key}") };
-            if current == section && key == name || whole == path || is_below(path, &whole) {
-                return Some(number);
-            }
-        }
-    }
-    None
-}
-
-pub(crate) fn line_at(file: &str, offset: usize) -> usize {
-    file.get(..offset).map_or(1, |before| before.matches('\n').count() + 1)
 }
 
 fn shown(value: &Value) -> String {
@@ -327,6 +323,7 @@ fn shown(value: &Value) -> String {
         Value::Flag(flag) => flag.to_string(),
         Value::Span(span) => format!("{span:?}"),
         Value::List(items) => items.join(", "),
+        Value::Secrets(_) => "***".to_owned(),
     }
 }
 

@@ -6,7 +6,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-/// One currently valid secret of a source.
+/// One secret of a source.
 #[derive(Clone)]
 pub struct Secret {
     /// The keyed state, so that a delivery only hashes its own bytes.
@@ -20,7 +20,8 @@ pub struct Secret {
 impl Secret {
     /// The secret `text`, as the sender was given it.
     pub fn new(text: &str) -> Self {
-        let standard = text.strip_prefix("whsec_").and_then(decode_base64).unwrap_or_else(|| text.as_bytes().to_vec());
+        let standard = text.strip_prefix("whsec_").and_then(decode_base64);
+        let standard = standard.filter(|key| !key.is_empty()).unwrap_or_else(|| text.as_bytes().to_vec());
         Self { keyed: keyed(text.as_bytes()), standard: keyed(&standard), digest: Sha256::digest(text).into() }
     }
 

@@ -4,6 +4,10 @@ use crate::event::{Delivery, Headers, Reading, SourceName};
 use crate::refusal::Refusal;
 use crate::time::Timestamp;
 
+/// What has proved a delivery: which of the source's secrets, counted from 0; none where nothing is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Proof(pub Option<usize>);
+
 /// One kind of sender. Implementations are pure: they see bytes and a point in time, and keep nothing.
 pub trait Source: Send + Sync {
     /// Its name.
@@ -13,10 +17,10 @@ pub trait Source: Send + Sync {
     /// signature, a missing required header, a content type that it does not take.
     fn inspect(&self, headers: &Headers) -> Result<(), Refusal>;
 
-    /// Proves that whoever sent the delivery knows a currently valid secret, over the raw bytes of
+    /// Proves that whoever sent the delivery knows a secret that is valid at `now`, over the raw bytes of
     /// the body and in constant time, and that a signed timestamp is within the tolerance of `now`.
     /// Nothing in the body may be believed before.
-    fn authenticate(&self, delivery: &Delivery, now: Timestamp) -> Result<(), Refusal>;
+    fn authenticate(&self, delivery: &Delivery, now: Timestamp) -> Result<Proof, Refusal>;
 
     /// Reads an authentic delivery. Refuses only what is not JSON; unknown types, missing or
     /// mistyped fields give fewer facts.
