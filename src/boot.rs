@@ -191,13 +191,14 @@ fn inlet(settings: &WebhookSettings) -> Option<Inlet> {
     let secrets = Keyring::new(settings.secrets.iter().map(named).collect());
     let source = sources::build(SourceSettings {
         name: SourceName::new(&settings.name),
-        secrets,
+        secrets: secrets.clone(),
         events: settings.events.clone(),
         timestamp_tolerance: settings.timestamp_tolerance,
         allow_unsigned: settings.allow_unsigned,
     })?;
     Some(Inlet {
         source,
+        secrets,
         path: settings.path.clone(),
         max_body: usize::try_from(settings.max_body).unwrap_or(usize::MAX),
         addresses: settings.addresses.clone(),

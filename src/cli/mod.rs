@@ -8,6 +8,7 @@ mod events;
 mod print;
 mod replay;
 mod runs;
+mod secrets;
 mod send;
 mod serve;
 mod waits;
@@ -58,6 +59,9 @@ enum Command {
     /// Which services are called, and which are given a rest
     #[command(subcommand)]
     Breakers(breakers::Breakers),
+    /// Secrets of senders: which count, which are still used, and new ones
+    #[command(subcommand)]
+    Secrets(secrets::Secrets),
     /// Have events routed once more, as if they had come again
     Replay(replay::Replay),
     /// Print a completion script for a shell
@@ -102,6 +106,7 @@ fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::DeadLetters(dead_letters) => dead_letters.run(cli),
         Command::Waits(waits) => waits.run(cli),
         Command::Breakers(breakers) => breakers.run(cli),
+        Command::Secrets(secrets) => secrets.run(cli),
         Command::Replay(replay) => replay.run(cli),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -11,6 +11,7 @@ mod health;
 mod metrics;
 mod replay;
 mod runs;
+mod secrets;
 mod waits;
 mod webhooks;
 
@@ -29,6 +30,8 @@ use pointsman_actors::time::{SharedClock, Timestamp};
 use pointsman_actors::tree::{Tree, WorkerDoors};
 use pointsman_actors::validator::port::Source;
 
+use crate::sources::Keyring;
+
 pub use auth::AdminToken;
 pub use forwarded::{ForwardedHeader, Proxies};
 pub use health::Readiness;
@@ -38,6 +41,8 @@ pub use health::Readiness;
 pub struct Inlet {
     /// The source.
     pub source: Arc<dyn Source>,
+    /// Its secrets, with what they have verified.
+    pub secrets: Keyring,
     /// Its path.
     pub path: String,
     /// The largest body that it takes, in bytes.
@@ -130,6 +135,7 @@ pub fn routes(edge: Edge) -> impl FnOnce(&mut ServiceConfig) {
                     .service(read("/dead-letters/{id}", reading().to(dead_letters::show)))
                     .service(read("/breakers", reading().to(breakers::list)))
                     .service(web::resource("/breakers/{name}/reset").route(web::post().to(breakers::reset)))
+                    .service(read("/secrets", reading().to(secrets::list)))
                     .service(read("/waits", reading().to(waits::list)))
                     .service(read("/waits/{id}", reading().to(waits::show)))
                     .service(web::resource("/runs/{id}/{verb}").route(web::post().to(control::control))),

@@ -107,6 +107,10 @@ impl Source for ClaudeCode {
         }
     }
 
+    fn proved(&self, proof: Proof, at: Timestamp) {
+        self.settings.secrets.note(proof, at);
+    }
+
     fn read(&self, delivery: &Delivery) -> Result<Reading, Refusal> {
         let payload: Option<Payload<'_>> = loose::read(&delivery.body).map_err(|_| Refusal::NotJson)?;
         let payload = payload.unwrap_or_default();

@@ -68,6 +68,10 @@ impl Source for Github {
         signature::verify(&self.settings.secrets, &delivery.body, &code, now)
     }
 
+    fn proved(&self, proof: Proof, at: Timestamp) {
+        self.settings.secrets.note(proof, at);
+    }
+
     fn read(&self, delivery: &Delivery) -> Result<Reading, Refusal> {
         let headers = &delivery.headers;
         let event = headers.text(EVENT).ok_or(Refusal::BadHeader(EVENT))?;

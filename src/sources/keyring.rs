@@ -1,6 +1,7 @@
 //! The secrets of a source, each with its name and the time in which it counts.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use pointsman_actors::refusal::Refusal;
@@ -53,12 +54,35 @@ pub struct NamedSecret {
     /// When it counts.
     pub validity: Validity,
     secret: Secret,
+    count: AtomicU64,
+    last: AtomicI64,
+}
+
+/// What a secret has verified since the process started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Used {
+    /// So many deliveries.
+    pub count: u64,
+    /// When the last of them was received.
+    pub last: Option<Timestamp>,
 }
 
 impl NamedSecret {
     /// A secret with its name.
     pub fn new(name: impl Into<String>, secret: Secret, validity: Validity) -> Self {
-        Self { name: name.into(), validity, secret }
+        Self { name: name.into(), validity, secret, count: AtomicU64::new(0), last: AtomicI64::new(i64::MIN) }
+    }
+
+    /// What tells it from another one and reveals nothing.
+    pub fn fingerprint(&self) -> Option<&str> {
+        self.secret.fingerprint()
+    }
+
+    /// What it has verified.
+    pub fn used(&self) -> Used {
+        let last = self.last.load(Ordering::Relaxed);
+        let last = (last > i64::MIN).then(|| Timestamp::from_millis(last));
+        Used { count: self.count.load(Ordering::Relaxed), last }
     }
 }
 
@@ -78,6 +102,19 @@ impl Keyring {
         let counts = |secret: &NamedSecret| matches!(secret.validity.standing(at), Standing::Valid(_));
         let proving = self.0.iter().position(|secret| counts(secret) && proves(&secret.secret));
         proving.map(|number| Proof(Some(number))).ok_or(Refusal::SignatureInvalid)
+    }
+
+    /// Counts what was proved.
+    pub fn note(&self, proof: Proof, at: Timestamp) {
+        if let Some(secret) = proof.0.and_then(|number| self.0.get(number)) {
+            secret.count.fetch_add(1, Ordering::Relaxed);
+            secret.last.fetch_max(at.millis(), Ordering::Relaxed);
+        }
+    }
+
+    /// All of them, in the order in which they are asked.
+    pub fn all(&self) -> &[NamedSecret] {
+        &self.0
     }
 }
 
@@ -116,6 +153,15 @@ mod tests {
     }
 
     #[test]
+    fn a_fingerprint_tells_long_secrets_apart_and_is_not_given_of_short_ones() {
+        let of = |text: &str| Secret::new(text).fingerprint().map(str::to_owned);
+        let (one, other) = (of(&"a".repeat(32)).unwrap(), of(&format!("{}b", "a".repeat(31))).unwrap());
+        assert_eq!(one.len(), 8);
+        assert_ne!(one, other);
+        assert_eq!(of(&"a".repeat(31)), None);
+    }
+
+    #[test]
     fn only_secrets_that_count_prove_anything() {
         let named = |name: &str, from: Option<i64>, until: Option<i64>| {
             NamedSecret::new(name, Secret::new(name), Validity { from: from.map(at), until: until.map(at) })
@@ -132,6 +178,14 @@ mod tests {
         assert_eq!(prove("old", 20), Err(Refusal::SignatureInvalid));
         assert_eq!(prove("old", 30), Ok(Proof(Some(2))), "the first that counts, not the first that is right");
         assert_eq!(prove("other", 15), Err(Refusal::SignatureInvalid));
+        let used = |number: usize| keyring.all()[number].used();
+        assert_eq!(used(1), Used { count: 0, last: None });
+        for now in [15, 12] {
+            keyring.note(Proof(Some(1)), at(now));
+        }
+        keyring.note(Proof(None), at(20));
+        assert_eq!(used(1), Used { count: 2, last: Some(at(15)) }, "the latest, whatever comes when");
+        assert_eq!(used(0).count, 0);
         assert_eq!(Keyring::default().prove(at(15), |_| true), Err(Refusal::SignatureInvalid));
     }
 }

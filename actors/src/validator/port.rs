@@ -8,7 +8,8 @@ use crate::time::Timestamp;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Proof(pub Option<usize>);
 
-/// One kind of sender. Implementations are pure: they see bytes and a point in time, and keep nothing.
+/// One kind of sender. Implementations are pure: they see bytes and a point in time; all that
+/// they keep is what is noted by [`Source::proved`].
 pub trait Source: Send + Sync {
     /// Its name.
     fn name(&self) -> &SourceName;
@@ -21,6 +22,9 @@ pub trait Source: Send + Sync {
     /// the body and in constant time, and that a signed timestamp is within the tolerance of `now`.
     /// Nothing in the body may be believed before.
     fn authenticate(&self, delivery: &Delivery, now: Timestamp) -> Result<Proof, Refusal>;
+
+    /// Takes note that a delivery was proved, so that people see which secrets are still used.
+    fn proved(&self, proof: Proof, at: Timestamp);
 
     /// Reads an authentic delivery. Refuses only what is not JSON; unknown types, missing or
     /// mistyped fields give fewer facts.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use pointsman::sources::Secret;
 use pointsman_actors::time::{ManualClock, Timestamp};
+use serde_json::json;
 
 use crate::server::{SECRET, TestServer};
 
@@ -60,4 +61,40 @@ async fn senders_with_the_old_and_the_new_secret_go_on_while_it_is_replaced() {
         }
     }
     assert_eq!(server.events_stored().await, taken);
+}
+
+#[actix::test]
+async fn it_is_seen_which_secrets_are_still_used_and_never_what_they_are() {
+    let long = "0123456789abcdef0123456789abcdef";
+    let secrets = format!("{SECRETS}[webhooks.github]\nsecrets = [{{ name = \"long\", value = \"{long}\" }}]\n");
+    let clock = ManualClock::at(at("2026-12-07T00:00:00Z"));
+    let server = TestServer::start_at(clock.clone(), &secrets).await;
+    deliver(&server, "the old one", "a").await;
+    clock.set(at("2026-12-07T01:00:00Z"));
+    deliver(&server, "the new one", "b").await;
+    deliver(&server, "guess", "c").await;
+    let listed = server.get("/api/v1/secrets").await;
+    assert_eq!(listed.status, 200);
+    let of = |id: &str| listed.body["items"].as_array().unwrap().iter().find(|item| item["id"] == id).unwrap().clone();
+    assert_eq!(
+        of("codegen/old"),
+        json!({
+            "id": "codegen/old", "source": "codegen", "name": "old", "fingerprint": null, "status": "expiring",
+            "from": null, "until": "2026-12-10T00:00:00.000Z", "expiresInMs": 71 * 3_600_000_u64,
+            "verified": 3, "lastVerifiedAt": "2026-12-07T00:00:00.000Z",
+        })
+    );
+    let new = of("codegen/new");
+    assert_eq!((&new["status"], &new["verified"]), (&json!("valid"), &json!(3)));
+    assert_eq!(new["lastVerifiedAt"], "2026-12-07T01:00:00.000Z");
+    assert_eq!((&of("codegen/secret")["verified"], &of("codegen/secret")["lastVerifiedAt"]), (&json!(0), &json!(null)));
+    assert_eq!(of("github/long")["fingerprint"].as_str().map(str::len), Some(8));
+    clock.set(at("2026-12-10T00:00:00Z"));
+    let later = server.get("/api/v1/secrets").await.body.to_string();
+    assert!(later.contains(r#""status":"expired""#), "{later}");
+    for secret in ["the old one", "the new one", SECRET, long] {
+        assert!(!listed.body.to_string().contains(secret) && !later.contains(secret));
+    }
+    let nobody = server.http.get(server.url("/api/v1/secrets")).send().await.unwrap();
+    assert_eq!(nobody.status(), 401);
 }
