@@ -27,7 +27,7 @@ use pointsman_actors::router::actor::CurrentRules;
 use pointsman_actors::router::patience::Patience;
 use pointsman_actors::store::Store;
 use pointsman_actors::supervisor::{Escalation, Vitals};
-use pointsman_actors::time::{Clock, SystemClock};
+use pointsman_actors::time::{SharedClock, SystemClock};
 use pointsman_actors::tree::{Ports, Tree};
 use tokio::sync::{Notify, Semaphore};
 
@@ -38,12 +38,13 @@ use crate::actions;
 use crate::alive::Alive;
 use crate::config::Loaded;
 use crate::config::catch_up::CatchUpSettings;
-use crate::config::settings::{Backend, Settings, WebhookSettings};
+use crate::config::settings::{Backend, Settings};
+use crate::config::webhooks::{SecretSettings, WebhookSettings};
 use crate::files::write_whole;
 use crate::http::{self, Edge, Inlet, Proxies, Readiness};
 use crate::integrations::Integrations;
 use crate::integrations::github::{Hook, WatchedHooks};
-use crate::sources::{self, Secret, SourceSettings};
+use crate::sources::{self, Keyring, NamedSecret, Secret, SourceSettings};
 use crate::stores::memory::MemoryStore;
 use crate::stores::sled::SledStore;
 use crate::workflows::{self, Compiled};
@@ -100,6 +101,8 @@ pub struct Plan {
     pub lockout: LockoutPolicy,
     /// Whether health and metrics ask for a token.
     pub guard_metrics: bool,
+    /// Where the components' `now` comes from.
+    pub clock: SharedClock,
 }
 
 /// A running server.
@@ -163,6 +166,7 @@ pub fn plan(loaded: &Loaded) -> anyhow::Result<Plan> {
         tokens: settings.tokens.iter().map(|token| token.known.clone()).collect(),
         lockout: settings.lockout,
         guard_metrics: settings.guard_metrics,
+        clock: Arc::new(SystemClock::new()),
     })
 }
 
@@ -190,15 +194,20 @@ fn catch_up(settings: &Settings, integrations: &Integrations) -> CatchUpPlan {
 }
 
 fn inlet(settings: &WebhookSettings) -> Option<Inlet> {
+    let named = |secret: &SecretSettings| {
+        NamedSecret::new(secret.name.as_str(), Secret::new(secret.text.expose()), secret.validity)
+    };
+    let secrets = Keyring::new(settings.secrets.iter().map(named).collect());
     let source = sources::build(SourceSettings {
-        name: SourceName::new(settings.name),
-        secrets: settings.secrets.iter().map(|secret| Secret::new(secret.expose())).collect(),
+        name: SourceName::new(&settings.name),
+        secrets: secrets.clone(),
         events: settings.events.clone(),
         timestamp_tolerance: settings.timestamp_tolerance,
         allow_unsigned: settings.allow_unsigned,
     })?;
     Some(Inlet {
         source,
+        secrets,
         path: settings.path.clone(),
         max_body: usize::try_from(settings.max_body).unwrap_or(usize::MAX),
         addresses: settings.addresses.clone(),
@@ -214,7 +223,7 @@ pub async fn start(plan: Plan) -> anyhow::Result<Server> {
     let store = open_store(&plan)?;
     // Only now is it certain that no other process has the directory.
     let (alive, after_death) = Alive::say(&plan.data_dir).context("`server.alive` cannot be written")?;
-    let clock = Arc::new(SystemClock::new());
+    let clock = plan.clock;
     let (halt, readiness) = (Arc::new(Notify::new()), Arc::new(Readiness::default()));
     let tree = Tree::start(Ports {
         store: Arc::clone(&store),
@@ -236,7 +245,7 @@ pub async fn start(plan: Plan) -> anyhow::Result<Server> {
         redrives_per_second: plan.redrives_per_second,
         catch_up: plan.catch_up,
         after_death,
-        clock: clock.clone(),
+        clock: Arc::clone(&clock),
         ids: Arc::new(RandomIds),
         on_given_up: on_given_up(Arc::clone(&halt), Arc::clone(&readiness)),
     })

@@ -8,6 +8,7 @@ use pointsman_actors::time::{Clock, SystemClock};
 
 use super::Cli;
 use super::print::say;
+use crate::config::webhooks::Concern;
 use crate::workflows::Compiled;
 use crate::{boot, config};
 
@@ -35,6 +36,17 @@ impl Check {
                 say(format_args!("{key} = {value}  ({origin})"));
             }
             say("");
+        }
+        for warning in &loaded.settings.warnings {
+            say(format_args!("warning: {warning}"));
+        }
+        let now = SystemClock::new().now();
+        let mut is_deaf = false;
+        for source in &loaded.settings.webhooks {
+            let Some(concern) = source.concern(now) else { continue };
+            let is_error = concern == Concern::NoneValid && source.is_demanded;
+            is_deaf |= is_error;
+            say(format_args!("{}: webhooks.{}: {concern}", if is_error { "error" } else { "warning" }, source.name));
         }
         let file = loaded.file.as_ref().map_or_else(|| "no file".to_owned(), |file| file.display().to_string());
         say(format_args!("configuration: ok ({file})"));
@@ -74,6 +86,6 @@ impl Check {
         for route in rules.routes.listing() {
             say(format_args!("route:         {route}"));
         }
-        Ok(ExitCode::SUCCESS)
+        Ok(if is_deaf { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 }

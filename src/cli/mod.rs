@@ -9,6 +9,7 @@ mod events;
 mod print;
 mod replay;
 mod runs;
+mod secrets;
 mod send;
 mod serve;
 mod tokens;
@@ -63,6 +64,9 @@ enum Command {
     /// What operators did, when, from where, and what became of it
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// Secrets of senders: which count, which are still used, and new ones
+    #[command(subcommand)]
+    Secrets(secrets::Secrets),
     /// Have events routed once more, as if they had come again
     Replay(replay::Replay),
     /// Make tokens of the operator API
@@ -111,6 +115,7 @@ fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Waits(waits) => waits.run(cli),
         Command::Breakers(breakers) => breakers.run(cli),
         Command::Audit(audit) => audit.run(cli),
+        Command::Secrets(secrets) => secrets.run(cli),
         Command::Replay(replay) => replay.run(cli),
         Command::Tokens(tokens) => tokens.run(),
         Command::Completions { shell } => {

@@ -11,7 +11,8 @@ use serde_json::Value;
 use super::client::Client;
 use super::print::say;
 use super::{Cli, Target};
-use crate::sources::Secret;
+use crate::config::webhooks::SecretSettings;
+use crate::sources::{Secret, Standing};
 
 /// Sends a signed sample to a running server, with the secret of this configuration.
 #[derive(Args)]
@@ -46,12 +47,14 @@ impl Send {
             bail!("the source `{}` is not on here; set its secret as the server has it", self.source);
         };
         let body = self.body()?;
-        let secret = source.secrets.first().map(|secret| Secret::new(secret.expose()));
+        let now = SystemClock::new().now();
+        let counts = |secret: &&SecretSettings| matches!(secret.validity.standing(now), Standing::Valid(_));
+        let secret = source.secrets.iter().find(counts).map(|secret| Secret::new(secret.text.expose()));
         let code = secret.map(|secret| hex::encode(secret.sign(&body))).unwrap_or_default();
         let delivery = self.delivery.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
         let mut headers =
             vec![("content-type", "application/json".to_owned()), ("user-agent", "pointsman-send".to_owned())];
-        headers.extend(match source.name {
+        headers.extend(match source.name.as_str() {
             "github" => vec![
                 ("x-hub-signature-256", format!("sha256={code}")),
                 ("x-github-event", self.event.clone()),

@@ -9,6 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::Cli;
 use crate::boot::{self, End};
+use crate::config::webhooks::{Concern, WebhookSettings};
 use crate::telemetry::{self, Format};
 
 /// Runs the server until it gets SIGTERM or SIGINT.
@@ -34,12 +35,15 @@ impl Serve {
             tracing::warn!("{warning}");
         }
         let plan = boot::plan(&loaded)?;
-        let end = actix_rt::System::new().block_on(serve(plan, loaded.merged.without_effect))?;
+        let now = plan.clock.now();
+        let concern = |source: &WebhookSettings| Some((source.name.clone(), source.concern(now)?));
+        let concerns = loaded.settings.webhooks.iter().filter_map(concern).collect();
+        let end = actix_rt::System::new().block_on(serve(plan, loaded.merged.without_effect, concerns))?;
         Ok(if end == End::Asked { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 
-async fn serve(plan: boot::Plan, without_effect: Vec<&str>) -> anyhow::Result<End> {
+async fn serve(plan: boot::Plan, without_effect: Vec<&str>, concerns: Vec<(String, Concern)>) -> anyhow::Result<End> {
     let clock = SystemClock::new();
     let paths: Vec<String> = plan.inlets.iter().map(|inlet| inlet.path.clone()).collect();
     let unavailable: Vec<String> = plan.compiled.unavailable().collect();
@@ -56,6 +60,9 @@ async fn serve(plan: boot::Plan, without_effect: Vec<&str>) -> anyhow::Result<En
         env!("CARGO_PKG_VERSION"),
         server.address
     );
+    for (source, concern) in concerns {
+        tracing::warn!(source, "{concern}");
+    }
     for name in without_effect {
         tracing::info!(variable = name, "this variable has no effect here");
     }

@@ -42,7 +42,8 @@ pub const SOURCE_KEYS: [(&str, &str, Kind, &str); 11] = [
         "secrets",
         "{SOURCE}_WEBHOOK_SECRETS",
         Secrets,
-        "further valid secrets, while one is being replaced; separated by blanks in the variable",
+        "further secrets, while one is being replaced: texts, or tables with name, from, until, and value, file or credential; \
+         separated by blanks in the variable",
     ),
     ("events", "{SOURCE}_WEBHOOK_EVENTS", List, "events to route, as `type` or `type.action`; empty for all"),
     ("path", "", Text, "the path that the sender calls"),

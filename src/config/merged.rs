@@ -3,13 +3,19 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 
 use super::keys::{self, FILE_VARIABLE, KEYS, SOURCE_KEYS, TARGET_KEYS, TARGETS, TOKEN_KEYS, TOKENS, WITHOUT_EFFECT};
+use super::place::{Places, line_at};
 use super::value::{Kind, Value};
+use super::written_secret::WrittenSecret;
 use crate::sources;
 
 /// Prefix of variables that are ours alone, so that an unknown one must be a mistake.
 const OWN_PREFIX: &str = "POINTSMAN_";
+
+/// The variable with which systemd says where a service's credentials are (systemd.exec(5)).
+const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +80,8 @@ pub struct Merged {
     pub targets: BTreeMap<String, Origin>,
     /// The same of named tokens.
     pub tokens: BTreeMap<String, Origin>,
+    /// Where the service's credentials are.
+    pub credentials: Option<PathBuf>,
 }
 
 /// A key of the table, with those of sources and targets spelt out.
@@ -131,14 +139,14 @@ fn upper(name: &str) -> String {
 }
 
 /// The names of the tables below a section of a file, and where they are.
-fn tables(file: &str, section: &str) -> BTreeMap<String, Origin> {
+fn tables(file: &str, places: &Places, section: &str) -> BTreeMap<String, Origin> {
     let Ok(table) = toml::from_str::<toml::Table>(file) else { return BTreeMap::new() };
     let mut found = Some(&table);
     for part in section.split('.') {
         found = found.and_then(|table| table.get(part)?.as_table());
     }
     let tables = found.into_iter().flatten().filter(|(_, value)| value.is_table());
-    let origin = |name: &String| Origin::File(line_of(file, &format!("{section}.{name}")));
+    let origin = |name: &String| Origin::File(places.line_of(&format!("{section}.{name}")));
     tables.map(|(name, _)| (name.clone(), origin(name))).collect()
 }
 
@@ -164,13 +172,15 @@ impl Merged {
         environment: &BTreeMap<String, String>,
         flags: &[(&'static str, &str, String)],
     ) -> (Self, Vec<Problem>) {
-        let (targets, tokens) = (tables(file, TARGETS), tables(file, TOKENS));
+        let places = Places::of(file);
+        let (targets, tokens) = (tables(file, &places, TARGETS), tables(file, &places, TOKENS));
         let known = known(&targets, &tokens);
-        let (mut merged, mut problems) = (Self { targets, tokens, ..Self::default() }, Vec::new());
+        let credentials = environment.get(CREDENTIALS).map(PathBuf::from);
+        let (mut merged, mut problems) = (Self { targets, tokens, credentials, ..Self::default() }, Vec::new());
         for key in known.iter().filter(|key| !key.default.is_empty()) {
             merged.set_default(key);
         }
-        merged.read_file(file, &known, &mut problems);
+        merged.read_file(file, &mut Reading { places: &places, known: &known, problems: &mut problems });
         merged.read_environment(environment, &known, &mut problems);
         for (flag, path, text) in flags {
             if let Some(key) = known.iter().find(|key| key.path == *path) {
@@ -208,13 +218,13 @@ impl Merged {
         }
     }
 
-    fn read_file(&mut self, file: &str, known: &[Known], problems: &mut Vec<Problem>) {
+    fn read_file(&mut self, file: &str, reading: &mut Reading<'_>) {
         let table = match toml::from_str::<toml::Table>(file) {
             Ok(table) => table,
             Err(error) => {
                 let line = error.span().map(|span| line_at(file, span.start));
                 let reason = error.message().to_owned();
-                problems.push(Problem { key: "(file)".to_owned(), origin: Origin::File(line), reason });
+                reading.problems.push(Problem { key: "(file)".to_owned(), origin: Origin::File(line), reason });
                 return;
             }
         };
@@ -222,15 +232,20 @@ impl Merged {
             match (name.as_str(), value) {
                 // They are read as what they are, with the files beside this one.
                 ("routes", toml::Value::Array(_)) | ("workflows", toml::Value::Table(_)) => {}
-                (_, value) => self.read_value(&name, &value, &mut Reading { file, known, problems }),
+                (_, value) => self.read_value(&name, &value, reading),
             }
         }
     }
 
     fn read_value(&mut self, path: &str, value: &toml::Value, reading: &mut Reading<'_>) {
-        let origin = Origin::File(line_of(reading.file, path));
+        let origin = Origin::File(reading.places.line_of(path));
         let known = reading.known;
-        if let Some(key) = known.iter().find(|key| key.path == path) {
+        if let Some(key) = known.iter().find(|key| key.path == path && key.kind == Kind::Secrets) {
+            match WrittenSecret::list(path, value, reading.places) {
+                Ok(secrets) => self.set(key, Ok(Value::Secrets(secrets)), origin, reading.problems),
+                Err(problems) => reading.problems.extend(problems),
+            }
+        } else if let Some(key) = known.iter().find(|key| key.path == path) {
             let value = key.kind.from_toml(value).map_err(|reason| with_value(key.kind, value, &reason));
             self.set(key, value, origin, reading.problems);
         } else if let toml::Value::Table(table) = value
@@ -261,11 +276,18 @@ impl Merged {
                 .iter()
                 .find_map(|name| Some((name, environment.get(name).filter(|text| !text.is_empty())?)));
             if let Some((name, text)) = set {
-                let value = key.kind.from_text(text).map_err(|reason| match key.kind.is_secret() {
-                    true => reason,
-                    false => format!("`{text}`: {reason}"),
-                });
-                self.set(key, value, Origin::Variable(name.clone()), problems);
+                let origin = Origin::Variable(name.clone());
+                let value = match key.kind {
+                    Kind::Secrets => {
+                        let plain = |text| WrittenSecret::plain(text, origin.clone());
+                        Ok(Value::Secrets(text.split_whitespace().map(plain).collect()))
+                    }
+                    kind => kind.from_text(text).map_err(|reason| match kind.is_secret() {
+                        true => reason,
+                        false => format!("`{text}`: {reason}"),
+                    }),
+                };
+                self.set(key, value, origin, problems);
             }
         }
         let variables = variables_of(known);
@@ -280,7 +302,7 @@ impl Merged {
 
 /// The file that is being read, and what is found in it.
 struct Reading<'a> {
-    file: &'a str,
+    places: &'a Places<'a>,
     known: &'a [Known],
     problems: &'a mut Vec<Problem>,
 }
@@ -294,38 +316,12 @@ fn with_value(kind: Kind, value: &toml::Value, reason: &str) -> String {
 }
 
 /// `; did you mean …?`, if anything is near.
-fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> String {
+pub(super) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> String {
     candidates
         .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
         .min()
         .filter(|(distance, candidate)| *distance <= 2.max(candidate.len() / 3))
         .map_or_else(String::new, |(_, candidate)| format!("; did you mean `{candidate}`?"))
-}
-
-/// The line of a key in the file: the last part of its path at the start of a line, below its section.
-fn line_of(file: &str, path: &str) -> Option<usize> {
-    let (section, name) = path.rsplit_once('.').unwrap_or(("", path));
-    let mut current = String::new();
-    for (number, line) in (1..).zip(file.lines()) {
-        let line = line.trim();
-        if let Some(header) = line.strip_prefix('[').and_then(|rest| rest.split(']').next()) {
-            current = header.trim().trim_matches('"').replace("\".", ".").replace(".\"", ".");
-            if current == path {
-                return Some(number);
-            }
-        } else if let Some((key, _)) = line.split_once('=') {
-            let key = key.trim().trim_matches('"');
-            let whole = if current.is_empty() { key.to_owned() } else { format!("{current}.{key}") };
-            if current == section && key == name || whole == path || is_below(path, &whole) {
-                return Some(number);
-            }
-        }
-    }
-    None
-}
-
-pub(crate) fn line_at(file: &str, offset: usize) -> usize {
-    file.get(..offset).map_or(1, |before| before.matches('\n').count() + 1)
 }
 
 fn shown(value: &Value) -> String {
@@ -336,6 +332,7 @@ fn shown(value: &Value) -> String {
         Value::Flag(flag) => flag.to_string(),
         Value::Span(span) => format!("{span:?}"),
         Value::List(items) => items.join(", "),
+        Value::Secrets(_) => "***".to_owned(),
     }
 }
 

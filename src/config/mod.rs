@@ -15,11 +15,16 @@ pub mod keys;
 mod linear;
 pub mod merged;
 mod notifications;
+pub mod place;
 mod rate_limits;
+#[cfg(test)]
+mod secrets_tests;
 pub mod settings;
 #[cfg(test)]
 mod tests;
 pub mod value;
+pub mod webhooks;
+mod written_secret;
 
 use std::collections::BTreeMap;
 use std::fmt;

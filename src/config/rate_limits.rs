@@ -4,7 +4,8 @@ use pointsman_actors::event::SourceName;
 use pointsman_actors::rate_limiter::adaptive::Adaptive;
 use pointsman_actors::rate_limiter::limits::{Burst, Policy, SlowDown};
 
-use super::settings::{Checker, WebhookSettings};
+use super::settings::Checker;
+use super::webhooks::WebhookSettings;
 use crate::http::{ForwardedHeader, Proxies};
 
 impl Checker<'_> {
@@ -28,7 +29,7 @@ impl Checker<'_> {
             slow: self.span("rate_limiter.adaptive_latency"),
             full,
         };
-        let limited = webhooks.iter().filter_map(|source| Some((SourceName::new(source.name), source.max_requests?)));
+        let limited = webhooks.iter().filter_map(|source| Some((SourceName::new(&source.name), source.max_requests?)));
         Some(Policy {
             window: self.span("rate_limiter.window"),
             per_address: self.number("rate_limiter.max_requests"),

@@ -3,7 +3,8 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -15,10 +16,10 @@ use serde_json::Value as Json;
 use super::access::TokenSettings;
 use super::merged::{Merged, Origin, Problem};
 use super::value::Value;
+use super::webhooks::WebhookSettings;
 use crate::access::lockout::Policy as Lockout;
 use crate::http::Proxies;
 use crate::integrations::IntegrationSettings;
-use crate::sources;
 use crate::telemetry;
 
 /// A secret that cannot be printed by accident.
@@ -50,29 +51,6 @@ pub enum Backend {
     Sled,
     /// Gone with the process.
     Memory,
-}
-
-/// A webhook source that is on.
-#[derive(Clone, Debug)]
-pub struct WebhookSettings {
-    /// Its name.
-    pub name: &'static str,
-    /// Its valid secrets.
-    pub secrets: Vec<SecretText>,
-    /// The events that are routed; empty for all.
-    pub events: Vec<String>,
-    /// Its path.
-    pub path: String,
-    /// The largest body in bytes.
-    pub max_body: u64,
-    /// How far a signed timestamp may be from now.
-    pub timestamp_tolerance: Duration,
-    /// Who may deliver; empty for anybody.
-    pub addresses: Vec<IpNet>,
-    /// Whether signatures are not asked for.
-    pub allow_unsigned: bool,
-    /// Verified deliveries in the window of the rate limiter; no limit when absent.
-    pub max_requests: Option<u32>,
 }
 
 /// All settings that the process uses.
@@ -150,6 +128,8 @@ pub struct Settings {
     pub log_level: String,
     /// Whether log lines are JSON.
     pub log_json: bool,
+    /// What can be used, and had better be otherwise.
+    pub warnings: Vec<Problem>,
 }
 
 /// How long built-in workflows wait before they begin.
@@ -165,21 +145,15 @@ pub struct Pauses {
     pub requirements: Duration,
 }
 
-/// Largest body when the source says nothing: GitHub sends up to 25 MB.
-const MAX_BODY: u64 = 25 << 20;
-/// Linear asks receivers for a minute (linear.app/developers, "Webhooks").
-const LINEAR_TOLERANCE: Duration = Duration::from_secs(60);
 /// The middle of 1 to 10.
 const DEFAULT_PRIORITY: u8 = 5;
-/// What the libraries of Standard Webhooks use.
-const TOLERANCE: Duration = Duration::from_secs(300);
-
 impl Settings {
     /// Checks a merged configuration. `cores` is the default number of workers.
     pub fn check(merged: &Merged, cores: usize, problems: &mut Vec<Problem>) -> Option<Self> {
-        let mut checker = Checker { merged, problems };
+        let mut checker = Checker { merged, problems, warnings: Vec::new() };
         let settings = checker.settings(cores);
-        settings.filter(|_| problems.is_empty())
+        let warnings = checker.warnings;
+        settings.filter(|_| problems.is_empty()).map(|settings| Self { warnings, ..settings })
     }
 }
 
@@ -187,6 +161,8 @@ impl Settings {
 pub(super) struct Checker<'a> {
     pub(super) merged: &'a Merged,
     pub(super) problems: &'a mut Vec<Problem>,
+    /// What can be used, and had better be otherwise.
+    pub(super) warnings: Vec<Problem>,
 }
 
 impl Checker<'_> {
@@ -234,6 +210,7 @@ impl Checker<'_> {
             guard_metrics: self.flag("admin.guard_metrics"),
             log_level: self.log_level(),
             log_json: self.text("logging.format").as_deref() == Some("json"),
+            warnings: Vec::new(),
         })
     }
 
@@ -323,91 +300,6 @@ impl Checker<'_> {
         chosen
     }
 
-    fn webhooks(&mut self, bind: Option<IpAddr>) -> Vec<WebhookSettings> {
-        let on: Vec<WebhookSettings> = sources::NAMES.into_iter().filter_map(|name| self.webhook(name, bind)).collect();
-        for (index, source) in on.iter().enumerate() {
-            let path = format!("webhooks.{}.path", source.name);
-            if on.iter().take(index).any(|earlier| earlier.path == source.path) {
-                self.wrong(&path, format!("`{}` is another source's path already", source.path));
-            }
-            let reserved = ["/health", "/metrics", "/api"].iter().any(|taken| source.path.starts_with(taken));
-            if !source.path.starts_with('/')
-                || source.path.len() < 2
-                || reserved
-                || source.path.contains(['{', '}', '?', '#'])
-            {
-                self.wrong(
-                    &path,
-                    format!("`{}` cannot be used; give a path such as /webhooks/{}", source.path, source.name),
-                );
-            }
-        }
-        on
-    }
-
-    fn webhook(&mut self, name: &'static str, bind: Option<IpAddr>) -> Option<WebhookSettings> {
-        let key = |key: &str| format!("webhooks.{name}.{key}");
-        let mut secrets: Vec<SecretText> = self.secret(&key("secret"), &key("secret_file")).into_iter().collect();
-        secrets.extend(self.list(&key("secrets")).into_iter().map(SecretText));
-        let enabled = self.merged.entry(&key("enabled")).map(|_| self.flag(&key("enabled")));
-        let allow_unsigned = self.flag(&key("allow_unsigned"));
-        if enabled == Some(false) {
-            return None;
-        }
-        if allow_unsigned && !bind.is_some_and(|ip| ip.is_loopback()) {
-            self.wrong(
-                &key("allow_unsigned"),
-                "only on a loopback address; set `server.host` to 127.0.0.1, or give the source a secret".to_owned(),
-            );
-        }
-        if secrets.is_empty() && !allow_unsigned {
-            if enabled == Some(true) {
-                let variable = format!("{}_WEBHOOK_SECRET", name.to_uppercase().replace('-', "_"));
-                self.wrong(&key("enabled"), format!("the source has no secret; set `{}` or {variable}", key("secret")));
-            }
-            return None;
-        }
-        // GitHub and Linear take any text.
-        let may_be_standard = matches!(name, "codegen" | "claude-code");
-        if may_be_standard && secrets.iter().any(|secret| !sources::Secret::is_usable(secret.expose())) {
-            let reason = "a secret that begins with `whsec_` goes on in base64; was it copied whole?".to_owned();
-            self.wrong(&key("secret"), reason);
-        }
-        let max_body = key("max_body");
-        if self.merged.entry(&max_body).is_some() && self.count(&max_body) == 0 {
-            self.wrong(&max_body, "must be more than nothing".to_owned());
-        }
-        let tolerance = if name == "linear" { LINEAR_TOLERANCE } else { TOLERANCE };
-        let given = [key("timestamp_tolerance"), "validator.timestamp_tolerance".to_owned()];
-        let given = given.iter().find(|path| self.merged.entry(path).is_some()).map(|path| self.span(path));
-        Some(WebhookSettings {
-            name,
-            secrets,
-            events: self.list(&key("events")),
-            path: self.text(&key("path")).unwrap_or_else(|| format!("/webhooks/{name}")),
-            max_body: Some(self.count(&key("max_body"))).filter(|bytes| *bytes > 0).unwrap_or(MAX_BODY),
-            timestamp_tolerance: given.unwrap_or(tolerance),
-            addresses: self.addresses(&key("addresses")),
-            allow_unsigned,
-            max_requests: self.merged.entry(&key("max_requests")).map(|_| self.number(&key("max_requests")).max(1)),
-        })
-    }
-
-    /// Who may deliver to a source; empty for anybody.
-    fn addresses(&mut self, path: &str) -> Vec<IpNet> {
-        let own = self.networks(path);
-        if !own.is_empty() || !self.flag("validator.ip_whitelist") {
-            return own;
-        }
-        let allowed = self.networks("validator.allowed_ips");
-        if allowed.is_empty() {
-            let reason =
-                format!("only listed networks may deliver, and there is none; set `{path}` or `validator.allowed_ips`");
-            self.wrong("validator.ip_whitelist", reason);
-        }
-        allowed
-    }
-
     pub(super) fn networks(&mut self, path: &str) -> Vec<IpNet> {
         let mut networks = Vec::new();
         for text in self.list(path) {
@@ -427,17 +319,25 @@ impl Checker<'_> {
             return Some(SecretText(text));
         }
         let file = self.text(file_path)?;
-        match std::fs::read_to_string(&file) {
-            Ok(text) if !text.trim().is_empty() => Some(SecretText(text.trim_end_matches(['\r', '\n']).to_owned())),
-            Ok(_) => {
-                self.wrong(file_path, format!("`{file}` is empty"));
-                None
+        let origin = self.merged.entry(file_path).map_or(Origin::Default, |entry| entry.origin.clone());
+        self.secret_in(Path::new(&file), file_path, &origin)
+    }
+
+    /// The secret in a file that `key` names. The end of a line at its end is none of it.
+    pub(super) fn secret_in(&mut self, file: &Path, key: &str, origin: &Origin) -> Option<SecretText> {
+        let shown = file.display();
+        let said = |reason: String| Problem { key: key.to_owned(), origin: origin.clone(), reason };
+        match std::fs::read_to_string(file) {
+            Ok(text) if !text.trim().is_empty() => {
+                if is_open(file) {
+                    self.warnings.push(said(format!("everybody on this machine can read `{shown}`; chmod o-r")));
+                }
+                return Some(SecretText(text.trim_end_matches(['\r', '\n']).to_owned()));
             }
-            Err(error) => {
-                self.wrong(file_path, format!("`{file}` cannot be read: {error}"));
-                None
-            }
+            Ok(_) => self.problems.push(said(format!("`{shown}` is empty"))),
+            Err(error) => self.problems.push(said(format!("`{shown}` cannot be read: {error}"))),
         }
+        None
     }
 
     pub(super) fn wrong(&mut self, path: &str, reason: String) {
@@ -483,4 +383,9 @@ impl Checker<'_> {
             _ => Vec::new(),
         }
     }
+}
+
+/// Whether everybody may read a file.
+fn is_open(file: &Path) -> bool {
+    file.metadata().is_ok_and(|file| file.permissions().mode() & 0o004 != 0)
 }

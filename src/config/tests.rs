@@ -4,7 +4,7 @@ use super::merged::{sample, variables};
 use super::value::{Kind, Unit};
 use super::*;
 
-fn merge(file: &str, environment: &[(&str, &str)]) -> Result<(Merged, Settings), String> {
+pub(super) fn merge(file: &str, environment: &[(&str, &str)]) -> Result<(Merged, Settings), String> {
     let environment = environment.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
     let (merged, mut problems) = Merged::merge(file, &environment, &[]);
     match Settings::check(&merged, 2, &mut problems) {
@@ -13,7 +13,7 @@ fn merge(file: &str, environment: &[(&str, &str)]) -> Result<(Merged, Settings),
     }
 }
 
-fn problem(file: &str, environment: &[(&str, &str)]) -> String {
+pub(super) fn problem(file: &str, environment: &[(&str, &str)]) -> String {
     let all = merge(file, environment).err().expect("a problem");
     all.lines().skip(1).map(str::trim).collect::<Vec<_>>().join(" | ")
 }
@@ -24,7 +24,7 @@ fn an_empty_directory_with_a_secret_is_enough() {
     assert_eq!(settings.listen.to_string(), "0.0.0.0:3000");
     assert_eq!(settings.backend, settings::Backend::Sled);
     let [github] = &settings.webhooks[..] else { panic!("one source") };
-    assert_eq!((github.name, github.path.as_str(), github.max_body), ("github", "/webhooks/github", 25 << 20));
+    assert_eq!((github.name.as_str(), github.path.as_str(), github.max_body), ("github", "/webhooks/github", 25 << 20));
     assert_eq!(settings.occurrence_window, Some(std::time::Duration::from_secs(300)));
 }
 

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use pointsman_actors::time;
 
+use super::written_secret::WrittenSecret;
+
 /// What a key takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -11,7 +13,7 @@ pub enum Kind {
     Text,
     /// A text that is never shown.
     Secret,
-    /// Several of those. Only in TOML.
+    /// Several of those, each with a name and a time in which it counts, if need be. Read by [`WrittenSecret`].
     Secrets,
     /// A whole number.
     Count,
@@ -55,8 +57,10 @@ pub enum Value {
     Flag(bool),
     /// Span of time.
     Span(Duration),
-    /// Texts or secrets.
+    /// Texts.
     List(Vec<String>),
+    /// Secrets.
+    Secrets(Vec<WrittenSecret>),
 }
 
 impl Kind {
@@ -78,7 +82,7 @@ impl Kind {
             (Self::Ratio, toml::Value::Integer(number)) => Ok(Value::Ratio(*number as f64)),
             (Self::Ratio, toml::Value::Float(number)) => Ok(Value::Ratio(*number)),
             (Self::Flag, toml::Value::Boolean(flag)) => Ok(Value::Flag(*flag)),
-            (Self::List | Self::Secrets, toml::Value::Array(items)) => items
+            (Self::List, toml::Value::Array(items)) => items
                 .iter()
                 .map(|item| {
                     item.as_str()
@@ -108,7 +112,7 @@ impl Kind {
             Self::List => Ok(Value::List(
                 text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect(),
             )),
-            Self::Secrets => Ok(Value::List(text.split_whitespace().map(str::to_owned).collect())),
+            Self::Secrets => Err(expected()),
             Self::Choice(choices) if choices.contains(&text) => Ok(Value::Text(text.to_owned())),
             Self::Choice(choices) => Err(format!("must be one of {}", choices.join(", "))),
         }

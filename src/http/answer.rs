@@ -161,7 +161,7 @@ pub fn time(name: &str, text: Option<String>) -> Result<Option<Timestamp>, ApiEr
 }
 
 /// What an operator finds under `/api/v1`.
-const HERE: &str = "there are events, runs, waits, dead-letters, breakers and audit";
+const HERE: &str = "there are events, runs, waits, dead-letters, breakers, secrets and audit";
 
 /// A path that leads nowhere.
 pub async fn nothing_here(request: HttpRequest) -> Result<HttpResponse, ApiError> {

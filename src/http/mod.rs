@@ -12,6 +12,7 @@ mod health;
 mod metrics;
 mod replay;
 mod runs;
+mod secrets;
 mod waits;
 mod webhooks;
 
@@ -36,12 +37,15 @@ pub use health::Readiness;
 
 use crate::access::Access;
 use crate::access::trail::Trail;
+use crate::sources::Keyring;
 
 /// What one webhook path needs.
 #[derive(Clone)]
 pub struct Inlet {
     /// The source.
     pub source: Arc<dyn Source>,
+    /// Its secrets, with what they have verified.
+    pub secrets: Keyring,
     /// Its path.
     pub path: String,
     /// The largest body that it takes, in bytes.
@@ -138,6 +142,7 @@ pub fn routes(edge: Edge) -> impl FnOnce(&mut ServiceConfig) {
                     .service(read("/breakers", reading().to(breakers::list)))
                     .service(web::resource("/breakers/{name}/reset").route(web::post().to(breakers::reset)))
                     .service(read("/audit", reading().to(audit::list)))
+                    .service(read("/secrets", reading().to(secrets::list)))
                     .service(read("/waits", reading().to(waits::list)))
                     .service(read("/waits/{id}", reading().to(waits::show)))
                     .service(web::resource("/runs/{id}/{verb}").route(web::post().to(control::control))),

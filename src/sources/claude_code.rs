@@ -8,7 +8,7 @@
 use pointsman_actors::event::{Delivery, Facts, Fingerprint, Header, Headers, Reading, SourceName};
 use pointsman_actors::refusal::Refusal;
 use pointsman_actors::time::Timestamp;
-use pointsman_actors::validator::port::Source;
+use pointsman_actors::validator::port::{Proof, Source};
 use serde::Deserialize;
 
 use super::codegen::type_and_action;
@@ -58,19 +58,19 @@ struct Data<'a> {
     error: Text<'a>,
 }
 
-/// How a delivery proves itself.
-enum Proof<'a> {
+/// What a delivery shows to prove itself.
+enum Shown<'a> {
     Standard(Standard<'a>),
     Code([u8; 32]),
     Token(&'a str),
 }
 
-fn proof(headers: &Headers) -> Result<Proof<'_>, Refusal> {
+fn shown(headers: &Headers) -> Result<Shown<'_>, Refusal> {
     if let Some(standard) = Standard::of(headers)? {
-        return Ok(Proof::Standard(standard));
+        return Ok(Shown::Standard(standard));
     }
     if headers.get(SIGNATURE) != Header::Absent {
-        return signature::code_in(headers, SIGNATURE, "sha256=").map(Proof::Code);
+        return signature::code_in(headers, SIGNATURE, "sha256=").map(Shown::Code);
     }
     match headers.get(TOKEN) {
         Header::Absent => Err(Refusal::SignatureMissing),
@@ -78,7 +78,7 @@ fn proof(headers: &Headers) -> Result<Proof<'_>, Refusal> {
         Header::Text(text) => {
             let (scheme, token) = text.split_once(' ').ok_or(Refusal::SignatureInvalid)?;
             let is_bearer = scheme.eq_ignore_ascii_case("bearer");
-            if is_bearer { Ok(Proof::Token(token.trim())) } else { Err(Refusal::SignatureInvalid) }
+            if is_bearer { Ok(Shown::Token(token.trim())) } else { Err(Refusal::SignatureInvalid) }
         }
     }
 }
@@ -90,22 +90,25 @@ impl Source for ClaudeCode {
 
     fn inspect(&self, headers: &Headers) -> Result<(), Refusal> {
         if !self.settings.allow_unsigned {
-            proof(headers)?;
+            shown(headers)?;
         }
         if is_json(headers)? { Ok(()) } else { Err(Refusal::WrongContentType) }
     }
 
-    fn authenticate(&self, delivery: &Delivery, now: Timestamp) -> Result<(), Refusal> {
+    fn authenticate(&self, delivery: &Delivery, now: Timestamp) -> Result<Proof, Refusal> {
         let SourceSettings { secrets, timestamp_tolerance, allow_unsigned, .. } = &self.settings;
         if *allow_unsigned {
-            return Ok(());
+            return Ok(Proof(None));
         }
-        match proof(&delivery.headers)? {
-            Proof::Standard(standard) => standard.verify(secrets, &delivery.body, now, *timestamp_tolerance),
-            Proof::Code(code) => signature::verify(secrets, &delivery.body, &code),
-            Proof::Token(token) if secrets.iter().any(|secret| secret.is(token)) => Ok(()),
-            Proof::Token(_) => Err(Refusal::SignatureInvalid),
+        match shown(&delivery.headers)? {
+            Shown::Standard(standard) => standard.verify(secrets, &delivery.body, now, *timestamp_tolerance),
+            Shown::Code(code) => signature::verify(secrets, &delivery.body, &code, now),
+            Shown::Token(token) => secrets.prove(now, |secret| secret.is(token)),
         }
+    }
+
+    fn proved(&self, proof: Proof, at: Timestamp) {
+        self.settings.secrets.note(proof, at);
     }
 
     fn read(&self, delivery: &Delivery) -> Result<Reading, Refusal> {

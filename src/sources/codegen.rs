@@ -4,7 +4,7 @@
 use pointsman_actors::event::{Delivery, Facts, Fingerprint, Headers, Reading, SourceName};
 use pointsman_actors::refusal::Refusal;
 use pointsman_actors::time::Timestamp;
-use pointsman_actors::validator::port::Source;
+use pointsman_actors::validator::port::{Proof, Source};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -64,15 +64,19 @@ impl Source for Codegen {
         if is_json(headers)? { Ok(()) } else { Err(Refusal::WrongContentType) }
     }
 
-    fn authenticate(&self, delivery: &Delivery, now: Timestamp) -> Result<(), Refusal> {
+    fn authenticate(&self, delivery: &Delivery, now: Timestamp) -> Result<Proof, Refusal> {
         if self.settings.allow_unsigned {
-            return Ok(());
+            return Ok(Proof(None));
         }
         if let Some(standard) = Standard::of(&delivery.headers)? {
             return standard.verify(&self.settings.secrets, &delivery.body, now, self.settings.timestamp_tolerance);
         }
         let code = signature::code_in(&delivery.headers, SIGNATURE, "sha256=")?;
-        signature::verify(&self.settings.secrets, &delivery.body, &code)
+        signature::verify(&self.settings.secrets, &delivery.body, &code, now)
+    }
+
+    fn proved(&self, proof: Proof, at: Timestamp) {
+        self.settings.secrets.note(proof, at);
     }
 
     fn read(&self, delivery: &Delivery) -> Result<Reading, Refusal> {

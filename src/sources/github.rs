@@ -6,7 +6,7 @@ use bytes::Bytes;
 use pointsman_actors::event::{Delivery, Header, Headers, Reading, SourceName};
 use pointsman_actors::refusal::Refusal;
 use pointsman_actors::time::Timestamp;
-use pointsman_actors::validator::port::Source;
+use pointsman_actors::validator::port::{Proof, Source};
 
 use super::github_payload::{self, Envelope};
 use super::loose;
@@ -60,12 +60,16 @@ impl Source for Github {
         if accepted { Ok(()) } else { Err(Refusal::WrongContentType) }
     }
 
-    fn authenticate(&self, delivery: &Delivery, _: Timestamp) -> Result<(), Refusal> {
+    fn authenticate(&self, delivery: &Delivery, now: Timestamp) -> Result<Proof, Refusal> {
         if self.settings.allow_unsigned {
-            return Ok(());
+            return Ok(Proof(None));
         }
         let code = signature::code_in(&delivery.headers, signature::GITHUB, "sha256=")?;
-        signature::verify(&self.settings.secrets, &delivery.body, &code)
+        signature::verify(&self.settings.secrets, &delivery.body, &code, now)
+    }
+
+    fn proved(&self, proof: Proof, at: Timestamp) {
+        self.settings.secrets.note(proof, at);
     }
 
     fn read(&self, delivery: &Delivery) -> Result<Reading, Refusal> {

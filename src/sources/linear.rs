@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use pointsman_actors::event::{Delivery, Facts, Fingerprint, Headers, Reading, SourceName};
 use pointsman_actors::refusal::Refusal;
 use pointsman_actors::time::Timestamp;
-use pointsman_actors::validator::port::Source;
+use pointsman_actors::validator::port::{Proof, Source};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -158,17 +158,22 @@ impl Source for Linear {
         if is_json(headers)? { Ok(()) } else { Err(Refusal::WrongContentType) }
     }
 
-    fn authenticate(&self, delivery: &Delivery, now: Timestamp) -> Result<(), Refusal> {
+    fn authenticate(&self, delivery: &Delivery, now: Timestamp) -> Result<Proof, Refusal> {
         if self.settings.allow_unsigned {
-            return Ok(());
+            return Ok(Proof(None));
         }
         let code = signature::code_in(&delivery.headers, signature::LINEAR, "")?;
-        signature::verify(&self.settings.secrets, &delivery.body, &code)?;
+        let proof = signature::verify(&self.settings.secrets, &delivery.body, &code, now)?;
         // The header `Linear-Timestamp` is not signed; only the body's field counts, in milliseconds.
         let signed: Option<Signed> = loose::read(&delivery.body).map_err(|_| Refusal::NotJson)?;
         let millis = signed.and_then(|signed| signed.timestamp.0).ok_or(Refusal::TimestampInvalid)?;
         let millis = i64::try_from(millis).map_err(|_| Refusal::TimestampInvalid)?;
-        signature::within(Timestamp::from_millis(millis), now, self.settings.timestamp_tolerance)
+        signature::within(Timestamp::from_millis(millis), now, self.settings.timestamp_tolerance)?;
+        Ok(proof)
+    }
+
+    fn proved(&self, proof: Proof, at: Timestamp) {
+        self.settings.secrets.note(proof, at);
     }
 
     fn read(&self, delivery: &Delivery) -> Result<Reading, Refusal> {

@@ -6,6 +6,7 @@ mod claude_code;
 mod codegen;
 mod github;
 pub mod github_payload;
+mod keyring;
 mod linear;
 mod loose;
 mod secret;
@@ -22,6 +23,7 @@ use pointsman_actors::refusal::Refusal;
 use pointsman_actors::validator::port::Source;
 
 pub use claude_code::type_of_hook;
+pub use keyring::{Keyring, NamedSecret, Standing, Validity};
 pub use secret::Secret;
 
 /// What the configuration says of a source.
@@ -29,8 +31,8 @@ pub use secret::Secret;
 pub struct SourceSettings {
     /// Its name.
     pub name: SourceName,
-    /// The secrets that are valid now; several while one is being replaced.
-    pub secrets: Vec<Secret>,
+    /// Its secrets; several while one is being replaced.
+    pub secrets: Keyring,
     /// The events that are routed: `type` or `type.action`; empty for all. Others are stored as ignored.
     pub events: Vec<String>,
     /// How far a signed timestamp may be from now, before or after.

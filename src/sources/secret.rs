@@ -6,7 +6,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-/// One currently valid secret of a source.
+/// One secret of a source.
 #[derive(Clone)]
 pub struct Secret {
     /// The keyed state, so that a delivery only hashes its own bytes.
@@ -15,13 +15,26 @@ pub struct Secret {
     standard: Hmac<Sha256>,
     /// For bearer tokens: comparing hashes of equal length in constant time tells nothing of the token.
     digest: [u8; 32],
+    /// What people may see, to tell one from another.
+    fingerprint: Option<String>,
 }
 
 impl Secret {
     /// The secret `text`, as the sender was given it.
     pub fn new(text: &str) -> Self {
-        let standard = text.strip_prefix("whsec_").and_then(decode_base64).unwrap_or_else(|| text.as_bytes().to_vec());
-        Self { keyed: keyed(text.as_bytes()), standard: keyed(&standard), digest: Sha256::digest(text).into() }
+        let standard = text.strip_prefix("whsec_").and_then(decode_base64);
+        let standard = standard.filter(|key| !key.is_empty()).unwrap_or_else(|| text.as_bytes().to_vec());
+        Self {
+            keyed: keyed(text.as_bytes()),
+            standard: keyed(&standard),
+            digest: Sha256::digest(text).into(),
+            fingerprint: fingerprint(text),
+        }
+    }
+
+    /// Eight hex digits that tell it from another one; none of a short secret.
+    pub fn fingerprint(&self) -> Option<&str> {
+        self.fingerprint.as_deref()
     }
 
     /// Whether a secret that is written as Standard Webhooks writes them can be read.
@@ -75,6 +88,16 @@ impl fmt::Debug for Secret {
 /// HMAC takes keys of any length (RFC 2104): longer than a block they are hashed first.
 fn keyed(key: &[u8]) -> Hmac<Sha256> {
     Hmac::new_from_slice(key).unwrap_or_else(|_| Hmac::new(&Default::default()))
+}
+
+/// From here on a secret is taken for random: 32 hex digits are 128 bits.
+const LONG: usize = 32;
+
+/// Of a random secret 32 bits of a hash tell nothing that helps to find it. Whoever made up a short one himself would
+/// have given whoever sees the fingerprint something to hold guesses against, so there is none.
+fn fingerprint(text: &str) -> Option<String> {
+    let digest = Sha256::new_with_prefix("pointsman: fingerprint of a secret\n").chain_update(text).finalize();
+    (text.len() >= LONG).then(|| digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn decode_base64(text: &str) -> Option<Vec<u8>> {

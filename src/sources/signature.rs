@@ -7,8 +7,9 @@ use base64::engine::general_purpose::STANDARD;
 use pointsman_actors::event::{Header, Headers};
 use pointsman_actors::refusal::Refusal;
 use pointsman_actors::time::Timestamp;
+use pointsman_actors::validator::port::Proof;
 
-use super::secret::Secret;
+use super::keyring::Keyring;
 
 /// The header of GitHub's signature.
 pub const GITHUB: &str = "x-hub-signature-256";
@@ -32,9 +33,9 @@ pub fn code_in(headers: &Headers, name: &str, prefix: &str) -> Result<[u8; 32], 
     }
 }
 
-/// Whether any valid secret signed `body`.
-pub fn verify(secrets: &[Secret], body: &[u8], code: &[u8]) -> Result<(), Refusal> {
-    if secrets.iter().any(|secret| secret.signs(body, code)) { Ok(()) } else { Err(Refusal::SignatureInvalid) }
+/// Which secret that is valid now signed `body`.
+pub fn verify(secrets: &Keyring, body: &[u8], code: &[u8], now: Timestamp) -> Result<Proof, Refusal> {
+    secrets.prove(now, |secret| secret.signs(body, code))
 }
 
 /// The headers of Standard Webhooks.
@@ -66,17 +67,20 @@ impl<'a> Standard<'a> {
 
     /// Proves the signature over `id.timestamp.body`, then that the timestamp is within `tolerance`.
     /// One right `v1` entry of the list is enough; other versions are passed over.
-    pub fn verify(&self, secrets: &[Secret], body: &[u8], now: Timestamp, tolerance: Duration) -> Result<(), Refusal> {
+    pub fn verify(
+        &self,
+        secrets: &Keyring,
+        body: &[u8],
+        now: Timestamp,
+        tolerance: Duration,
+    ) -> Result<Proof, Refusal> {
         let parts = [self.id.as_bytes(), b".", self.timestamp.as_bytes(), b".", body];
         let codes = self.signatures.split(' ').filter_map(|entry| entry.strip_prefix("v1,"));
-        let right = codes
-            .filter_map(|code| STANDARD.decode(code).ok())
-            .any(|code| secrets.iter().any(|secret| secret.signs_standard(&parts, &code)));
-        if !right {
-            return Err(Refusal::SignatureInvalid);
-        }
+        let codes: Vec<Vec<u8>> = codes.filter_map(|code| STANDARD.decode(code).ok()).collect();
+        let proof = secrets.prove(now, |secret| codes.iter().any(|code| secret.signs_standard(&parts, code)))?;
         let seconds: i64 = self.timestamp.parse().map_err(|_| Refusal::TimestampInvalid)?;
-        within(Timestamp::from_millis(seconds.saturating_mul(1000)), now, tolerance)
+        within(Timestamp::from_millis(seconds.saturating_mul(1000)), now, tolerance)?;
+        Ok(proof)
     }
 }
 

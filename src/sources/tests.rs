@@ -6,9 +6,9 @@ use bytes::Bytes;
 use pointsman_actors::event::{Delivery, Facts, Headers, Reading, SourceName};
 use pointsman_actors::refusal::Refusal;
 use pointsman_actors::time::Timestamp;
-use pointsman_actors::validator::port::Source;
+use pointsman_actors::validator::port::{Proof, Source};
 
-use super::{Secret, SourceSettings, build};
+use super::{Keyring, Secret, SourceSettings, build};
 
 const NOW: Timestamp = Timestamp::from_millis(1_614_265_330_000);
 const SECRET: &str = "It's a Secret to Everybody";
@@ -16,7 +16,7 @@ const SECRET: &str = "It's a Secret to Everybody";
 fn source(name: &str, secrets: &[&str]) -> std::sync::Arc<dyn Source> {
     build(SourceSettings {
         name: SourceName::new(name),
-        secrets: secrets.iter().map(|text| Secret::new(text)).collect(),
+        secrets: Keyring::of(secrets),
         events: Vec::new(),
         timestamp_tolerance: Duration::from_secs(if name == "linear" { 60 } else { 300 }),
         allow_unsigned: false,
@@ -83,10 +83,10 @@ fn githubs_own_vector_is_right() {
     let headers =
         [("x-hub-signature-256", &*format!("sha256={code}")), ("x-github-event", "push"), ("x-github-delivery", "g")];
     let delivery = delivery("github", &headers, b"Hello, World!");
-    assert_eq!(source("github", &[SECRET]).authenticate(&delivery, NOW), Ok(()));
+    assert_eq!(source("github", &[SECRET]).authenticate(&delivery, NOW), Ok(Proof(Some(0))));
     assert_eq!(take(&*source("github", &[SECRET]), &delivery).unwrap_err(), Refusal::NotJson, "proved, but not JSON");
     assert_eq!(source("github", &["other"]).authenticate(&delivery, NOW), Err(Refusal::SignatureInvalid));
-    assert_eq!(source("github", &["other", SECRET]).authenticate(&delivery, NOW), Ok(()), "any valid secret will do");
+    assert_eq!(source("github", &["other", SECRET]).authenticate(&delivery, NOW), Ok(Proof(Some(1))), "any will do");
 }
 
 #[test]
@@ -469,7 +469,7 @@ fn one_occurrence_through_two_hooks_has_one_fingerprint_and_real_repeats_do_not(
 fn what_a_source_does_not_list_is_ignored_with_the_reason() {
     let settings = |events: &[&str]| SourceSettings {
         name: SourceName::new("github"),
-        secrets: Vec::new(),
+        secrets: Keyring::default(),
         events: events.iter().map(|event| (*event).to_owned()).collect(),
         timestamp_tolerance: Duration::ZERO,
         allow_unsigned: true,
@@ -486,7 +486,7 @@ fn what_a_source_does_not_list_is_ignored_with_the_reason() {
 fn nothing_prints_a_secret_and_only_listed_headers_are_kept() {
     let settings = SourceSettings {
         name: SourceName::new("github"),
-        secrets: vec![Secret::new("hunter2")],
+        secrets: Keyring::of(&["hunter2"]),
         events: Vec::new(),
         timestamp_tolerance: Duration::ZERO,
         allow_unsigned: false,

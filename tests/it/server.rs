@@ -1,11 +1,13 @@
 //! A server of a test's own, and how a test talks to it.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use pointsman::boot::{self, Server};
 use pointsman::config::{DefinitionFile, Loaded, Merged, Settings, passed_on};
 use pointsman::sources::Secret;
+use pointsman_actors::time::ManualClock;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -45,6 +47,18 @@ impl TestServer {
     pub async fn start_with(directory: TempDir, toml: &str, environment: Environment) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let plan = boot::plan(&loaded_with(directory.path(), toml, &environment)).unwrap();
+        Self::start_planned(directory, toml, environment, plan).await
+    }
+
+    /// A server whose time the test tells.
+    pub async fn start_at(clock: Arc<ManualClock>, toml: &str) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let directory = tempfile::tempdir().unwrap();
+        let plan = boot::Plan { clock, ..plan(directory.path(), toml) };
+        Self::start_planned(directory, toml, Vec::new(), plan).await
+    }
+
+    async fn start_planned(directory: TempDir, toml: &str, environment: Environment, plan: boot::Plan) -> Self {
         let server = boot::start(plan).await.unwrap();
         let base = format!("http://{}", server.address);
         let http = reqwest::Client::builder().no_proxy().build().unwrap();

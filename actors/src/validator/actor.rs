@@ -51,7 +51,8 @@ impl Validator {
 }
 
 fn validate(source: &dyn Source, delivery: Delivery) -> Result<Authentic, Refusal> {
-    source.authenticate(&delivery, delivery.received_at)?;
+    let proof = source.authenticate(&delivery, delivery.received_at)?;
+    source.proved(proof, delivery.received_at);
     read(source, delivery)
 }
 

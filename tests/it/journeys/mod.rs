@@ -35,6 +35,7 @@ mod rate_limits;
 mod real_claude;
 mod repeats;
 mod retention;
+mod rotation;
 mod sources;
 mod supervision;
 mod undo;

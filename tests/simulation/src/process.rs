@@ -13,7 +13,7 @@ use pointsman::actions::validate_pr::ValidatePr;
 use pointsman::config::settings::Settings;
 use pointsman::config::{DefinitionFile, Loaded, Merged};
 use pointsman::integrations::Integrations;
-use pointsman::sources::{self, Secret, SourceSettings};
+use pointsman::sources::{self, Keyring, NamedSecret, Secret, SourceSettings, Validity};
 use pointsman::workflows;
 use pointsman_actors::catch_up::actor::Plan as CatchUpPlan;
 use pointsman_actors::circuit_breaker::circuit::Policy as CircuitPolicy;
@@ -188,7 +188,7 @@ fn ports(world: &World, disk: &Disk, after_death: bool) -> Ports {
         let name = SourceName::new(name);
         let source = sources::build(SourceSettings {
             name: name.clone(),
-            secrets: vec![Secret::new(SECRET)],
+            secrets: Keyring::new(vec![NamedSecret::new("secret", Secret::new(SECRET), Validity::ALWAYS)]),
             events: Vec::new(),
             timestamp_tolerance: Duration::from_secs(300),
             allow_unsigned: false,
