@@ -202,9 +202,19 @@ impl RunHead {
 pub struct Entry {
     /// When.
     pub at: Timestamp,
+    /// The operator who said so, where one did. What former versions wrote does not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
     /// What.
     #[serde(flatten)]
     pub what: What,
+}
+
+impl Entry {
+    /// Something that happened by itself.
+    pub fn new(at: Timestamp, what: What) -> Self {
+        Self { at, by: None, what }
+    }
 }
 
 /// What an entry of a journal says.

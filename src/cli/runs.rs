@@ -330,7 +330,8 @@ pub(super) fn entry_line(entry: &Value) -> String {
         },
         other => other.to_owned(),
     };
-    format!("{}  {what}", text(entry, "at"))
+    let by = entry.get("by").and_then(Value::as_str).map_or_else(String::new, |by| format!(" (by {by})"));
+    format!("{}  {what}{by}", text(entry, "at"))
 }
 
 #[cfg(test)]
@@ -342,6 +343,7 @@ mod tests {
         let check = |entry: Value, expect: &str| assert_eq!(entry_line(&entry), format!("t  {expect}"));
         check(json!({"at": "t", "entry": "attempted", "step": "a", "attempt": 2}), "a: attempt 2");
         check(json!({"at": "t", "entry": "dismissed", "reason": "x"}), "dismissed: x");
+        check(json!({"at": "t", "entry": "paused", "by": "ci"}), "paused (by ci)");
         let failed = json!({"at": "t", "entry": "routing_failed", "number": 3, "reason": "x"});
         check(failed, "attempt 3 to route it failed: x");
         let waiting = json!({"at": "t", "entry": "waiting", "step": "a", "keys": ["x:y:1"], "wait": {"until": "u"}});

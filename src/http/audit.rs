@@ -10,7 +10,7 @@ use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::middleware::Next;
 use actix_web::web::{self, Bytes, Data, Query as Parameter};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 use futures_util::{future, stream};
 use pointsman_actors::time::Timestamp;
 use serde::Deserialize;
@@ -24,7 +24,7 @@ use crate::access::audit::{Deed, Outcome, Query, Record, kept};
 /// The target of its lines in the log: `logging.level = "warn,audit=info"` keeps them when all else is quiet.
 pub(super) const TARGET: &str = "audit";
 
-/// Has a request answered that somebody may make, and writes down both.
+/// Has a request answered that somebody may make, and writes down both. Its handler is told who it is.
 pub(super) async fn audited(
     edge: &Edge,
     operator: &Operator,
@@ -41,6 +41,7 @@ pub(super) async fn audited(
         action: action.clone(),
         body: kept(&body),
     };
+    request.extensions_mut().insert(operator.clone());
     // Its handler reads it once more.
     request.set_payload(Payload::Stream { payload: Box::pin(stream::once(future::ready(Ok(body)))) });
     let trail = Arc::clone(&edge.shared.trail);

@@ -2,7 +2,7 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::web::{Bytes, Data, Path};
+use actix_web::web::{Bytes, Data, Path, ReqData};
 use pointsman_actors::executor::command::Command;
 use pointsman_actors::executor::messages::Refused;
 use pointsman_actors::run::{Ruling, RunRecord};
@@ -12,23 +12,31 @@ use serde_json::Value;
 
 use super::answer::{self, ApiError};
 use super::{Edge, runs};
+use crate::access::Operator;
 
 /// Longest reason that is kept.
 pub(super) const LONGEST_REASON: usize = 500;
 
 /// `POST /api/v1/runs/{id}/{verb}`
-pub async fn control(edge: Data<Edge>, path: Path<(String, String)>, body: Bytes) -> Result<HttpResponse, ApiError> {
+pub async fn control(
+    edge: Data<Edge>,
+    operator: ReqData<Operator>,
+    path: Path<(String, String)>,
+    body: Bytes,
+) -> Result<HttpResponse, ApiError> {
     let (id, verb) = path.into_inner();
     let command = command(&verb, &body)?;
     let run = runs::find(&edge, &id).await?.record;
-    tell(&edge, &run, command).await?;
+    tell(&edge, &run, command, &operator).await?;
     let run = runs::find(&edge, &id).await?;
     Ok(HttpResponse::Ok().json(runs::summary(&run.record, &run.head)))
 }
 
 /// Has the executor of the run follow a command; what it answers is durable.
-async fn tell(edge: &Edge, run: &RunRecord, command: Command) -> Result<(), ApiError> {
-    edge.shared.tree.executors.tell(run.id, &run.workflow, command).await.map_err(|refused| not_followed(&refused))
+async fn tell(edge: &Edge, run: &RunRecord, command: Command, operator: &Operator) -> Result<(), ApiError> {
+    let by = Some(operator.name.to_string());
+    let told = edge.shared.tree.executors.tell(run.id, &run.workflow, command, by).await;
+    told.map_err(|refused| not_followed(&refused))
 }
 
 /// Something that operators said and that was not followed.

@@ -2,7 +2,7 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::web::{Bytes, Data, Path, Query};
+use actix_web::web::{Bytes, Data, Path, Query, ReqData};
 use pointsman_actors::dead_letter::actor::{Dismiss, RedriveMany, RedriveOne};
 use pointsman_actors::dead_letter::letter::{Body, Letter, LetterId, LetterQuery, Place};
 use pointsman_actors::dead_letter::selection::Selection;
@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use super::answer::{self, ApiError, List};
 use super::control::{LONGEST_REASON, not_followed, read};
 use super::{Edge, events, runs};
+use crate::access::Operator;
 
 /// Dead letters that one request takes when it names no limit.
 const TAKEN: usize = 1_000;
@@ -108,10 +109,10 @@ pub async fn show(edge: Data<Edge>, id: Path<String>) -> Result<HttpResponse, Ap
 }
 
 /// `POST /api/v1/dead-letters/redrive`
-pub async fn redrive(edge: Data<Edge>, body: Bytes) -> Result<HttpResponse, ApiError> {
+pub async fn redrive(edge: Data<Edge>, operator: ReqData<Operator>, body: Bytes) -> Result<HttpResponse, ApiError> {
     let Redrive { id, filter, dry_run, limit } = read(&body)?;
     match (id, filter) {
-        (Some(id), None) if !dry_run => one(&edge, read_id(&id)?).await,
+        (Some(id), None) if !dry_run => one(&edge, &operator, read_id(&id)?).await,
         (None, Some(filter)) => {
             let limit = limit.unwrap_or(TAKEN).clamp(1, MOST_TAKEN);
             many(&edge, LetterQuery { limit, ..query(filter)? }, dry_run).await
@@ -121,9 +122,10 @@ pub async fn redrive(edge: Data<Edge>, body: Bytes) -> Result<HttpResponse, ApiE
     }
 }
 
-async fn one(edge: &Edge, id: LetterId) -> Result<HttpResponse, ApiError> {
+async fn one(edge: &Edge, operator: &Operator, id: LetterId) -> Result<HttpResponse, ApiError> {
+    let by = Some(operator.name.to_string());
     let (reply, answered) = oneshot::channel();
-    let asked = edge.shared.tree.dead_letters.one.ask(RedriveOne { id, reply }).await;
+    let asked = edge.shared.tree.dead_letters.one.ask(RedriveOne { id, by, reply }).await;
     followed(asked, answered).await?;
     Ok(HttpResponse::Ok().json(json!({ "taken": 1, "items": [{ "id": id }], "refused": [], "dryRun": false })))
 }
@@ -149,12 +151,18 @@ async fn many(edge: &Edge, query: LetterQuery, dry_run: bool) -> Result<HttpResp
 }
 
 /// `POST /api/v1/dead-letters/{id}/dismiss`
-pub async fn dismiss(edge: Data<Edge>, id: Path<String>, body: Bytes) -> Result<HttpResponse, ApiError> {
+pub async fn dismiss(
+    edge: Data<Edge>,
+    operator: ReqData<Operator>,
+    id: Path<String>,
+    body: Bytes,
+) -> Result<HttpResponse, ApiError> {
     let (id, Reason { reason }) = (read_id(&id)?, read(&body)?);
     let reason = reason.unwrap_or_else(|| "an operator wants nothing more of it".to_owned());
     let reason = reason.chars().take(LONGEST_REASON).collect();
+    let by = Some(operator.name.to_string());
     let (reply, answered) = oneshot::channel();
-    let asked = edge.shared.tree.dead_letters.dismiss.ask(Dismiss { id, reason, reply }).await;
+    let asked = edge.shared.tree.dead_letters.dismiss.ask(Dismiss { id, reason, by, reply }).await;
     followed(asked, answered).await?;
     Ok(HttpResponse::Ok().json(json!({ "id": id, "dismissed": true })))
 }

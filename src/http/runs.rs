@@ -118,6 +118,7 @@ pub(super) fn entry(entry: &Entry) -> Value {
     let mut shown = json!(entry.what);
     if let Some(fields) = shown.as_object_mut() {
         fields.insert("at".to_owned(), entry.at.to_rfc3339().into());
+        fields.extend(entry.by.iter().map(|by| ("by".to_owned(), by.as_str().into())));
     }
     for time in ["/until", "/retry_at", "/look_at", "/wait/until"] {
         if let Some(shown) = shown.pointer_mut(time)

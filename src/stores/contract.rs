@@ -269,7 +269,7 @@ pub async fn start(store: &Shelf, sample: &Sample, workflows: &[&str]) -> Vec<Ru
 }
 
 pub fn entry(what: What) -> Entry {
-    Entry { at: START, what }
+    Entry::new(START, what)
 }
 
 /// A run's journal grows by `entries`, after which it has this status.

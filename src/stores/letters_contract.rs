@@ -16,7 +16,7 @@ async fn batch(store: &Shelf, transitions: Vec<Transition>) -> Vec<Answer> {
 fn ends(run: &RunRecord, status: RunStatus, after: Duration) -> Transition {
     let at = START.plus(after);
     let reason = Some(format!("it has {}", status.name()));
-    let entries = vec![Entry { at, what: What::Ended { status, reason: reason.clone() } }];
+    let entries = vec![Entry::new(at, What::Ended { status, reason: reason.clone() })];
     let head = RunHead { status, revision: 1, reason, updated_at: at, ended_at: Some(at), ..RunHead::queued(START) };
     Transition::Advance { run: run.reference(), revision: 0, entries, head, waits: vec![], starts: vec![] }
 }

@@ -17,7 +17,7 @@ async fn batch(store: &Shelf, transitions: Vec<Transition>) -> Vec<Answer> {
 /// The run has ended so, this long after the start.
 fn ended(run: &RunRecord, status: RunStatus, after: Duration) -> Transition {
     let at = START.plus(after);
-    let entries = vec![entry(What::Begun { may_take_ms: 1 }), Entry { at, what: What::Ended { status, reason: None } }];
+    let entries = vec![entry(What::Begun { may_take_ms: 1 }), Entry::new(at, What::Ended { status, reason: None })];
     let head = RunHead { status, revision: 2, updated_at: at, ..RunHead::queued(START) };
     Transition::Advance { run: run.reference(), revision: 0, entries, head, waits: vec![], starts: vec![] }
 }

@@ -68,7 +68,7 @@ fn who_waits_for_a_person_or_a_service_may_wait() {
     held.outages = Outages::default();
     check(&held, 61, "it could go on since");
     let mut blocked = Story::new(STEPS);
-    let entry = crate::run::Entry { at: blocked.now, what: What::Blocked { reason: "x".into() } };
+    let entry = crate::run::Entry::new(blocked.now, What::Blocked { reason: "x".into() });
     blocked.progress.add(&entry);
     check(&blocked, 1_000_000, "");
 }
@@ -98,7 +98,7 @@ fn a_step_that_stands_as_none_can_is_found() {
     let wait = Reserved { id: crate::ids::WaitId::from_bytes([1; 16]), until };
     let output = serde_json::Value::Null;
     let what = What::Waiting { step: "call".into(), attempt: 1, wait, keys: vec![], output, run: None };
-    lost.progress.add(&crate::run::Entry { at: lost.now, what });
+    lost.progress.add(&crate::run::Entry::new(lost.now, what));
     check(&lost, 10, "");
     let mut differs = Audit::new(lost.now, GRACE, 5);
     let head = RunHead { revision: 9, ..lost.progress.head(lost.now) };

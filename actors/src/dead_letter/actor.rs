@@ -43,6 +43,8 @@ const RACES: usize = 8;
 pub struct RedriveOne {
     /// Which.
     pub id: LetterId,
+    /// Who says so, by name.
+    pub by: Option<String>,
     /// Told what became of it.
     pub reply: oneshot::Sender<Result<(), Refused>>,
 }
@@ -67,6 +69,8 @@ pub struct Dismiss {
     pub id: LetterId,
     /// Why, in words.
     pub reason: String,
+    /// Who says so, by name.
+    pub by: Option<String>,
     /// Told what became of it.
     pub reply: oneshot::Sender<Result<(), Refused>>,
 }
@@ -133,10 +137,10 @@ impl Handler<Letter<RedriveOne>> for DeadLetters {
     type Result = ();
 
     fn handle(&mut self, letter: Letter<RedriveOne>, ctx: &mut Context<Self>) {
-        let RedriveOne { id, reply } = letter.open();
+        let RedriveOne { id, by, reply } = letter.open();
         let work = Arc::clone(&self.work);
         // Whoever asked may have gone; what was done is done.
-        ctx.spawn(async move { _ = reply.send(work.redrive_one(id).await) }.into_actor(self));
+        ctx.spawn(async move { _ = reply.send(work.redrive_one(id, by).await) }.into_actor(self));
     }
 }
 
@@ -154,9 +158,9 @@ impl Handler<Letter<Dismiss>> for DeadLetters {
     type Result = ();
 
     fn handle(&mut self, letter: Letter<Dismiss>, ctx: &mut Context<Self>) {
-        let Dismiss { id, reason, reply } = letter.open();
+        let Dismiss { id, reason, by, reply } = letter.open();
         let work = Arc::clone(&self.work);
-        ctx.spawn(async move { _ = reply.send(work.dismiss(id, reason).await) }.into_actor(self));
+        ctx.spawn(async move { _ = reply.send(work.dismiss(id, reason, by).await) }.into_actor(self));
     }
 }
 
@@ -195,7 +199,7 @@ impl Work {
     /// stays marked.
     async fn work_at(&self, place: Place) -> Result<(), StoreError> {
         let redriven = match self.shared.store.dead_letter(place.id).await {
-            Ok(Some(letter)) if letter.is_asked_for_at(place) => self.redrive(letter).await,
+            Ok(Some(letter)) if letter.is_asked_for_at(place) => self.redrive(letter, None).await,
             // Since it was listed somebody else has redriven it; that it may have failed again is for operators to see.
             Ok(_) => return Ok(()),
             Err(error) => Err(not_known(&error)),
@@ -214,18 +218,18 @@ impl Work {
         Ok(())
     }
 
-    async fn redrive_one(&self, id: LetterId) -> Result<(), Refused> {
+    async fn redrive_one(&self, id: LetterId, by: Option<String>) -> Result<(), Refused> {
         match self.shared.store.dead_letter(id).await.map_err(|error| not_known(&error))? {
-            Some(letter) => self.redrive(letter).await,
+            Some(letter) => self.redrive(letter, by).await,
             None => Err(Refused::NotPossible("it is no dead letter".to_owned())),
         }
     }
 
-    async fn redrive(&self, letter: DeadLetter) -> Result<(), Refused> {
+    async fn redrive(&self, letter: DeadLetter, by: Option<String>) -> Result<(), Refused> {
         match letter.body {
             Body::Run(stored) => {
                 let redrive = Command::Redrive { since: letter.since };
-                self.shared.executors.tell(stored.0.id, &stored.0.workflow, redrive).await
+                self.shared.executors.tell(stored.0.id, &stored.0.workflow, redrive, by).await
             }
             Body::Event(event) => self.redrive_event(event.meta.id).await,
         }
@@ -282,21 +286,21 @@ impl Work {
         }
     }
 
-    async fn dismiss(&self, id: LetterId, reason: String) -> Result<(), Refused> {
+    async fn dismiss(&self, id: LetterId, reason: String, by: Option<String>) -> Result<(), Refused> {
         match id {
-            LetterId::Run(run) => self.dismiss_run(run, &reason).await,
+            LetterId::Run(run) => self.dismiss_run(run, &reason, by).await,
             LetterId::Event(event) => self.change(event, Change::Dismiss { reason }).await,
         }
     }
 
     /// Nobody drives a run that is over: its journal's length is the only condition.
-    async fn dismiss_run(&self, run: RunId, reason: &str) -> Result<(), Refused> {
+    async fn dismiss_run(&self, run: RunId, reason: &str, by: Option<String>) -> Result<(), Refused> {
         for _ in 0..RACES {
             let stored = self.shared.store.run(run).await.map_err(|error| not_known(&error))?;
             let Some(stored) = stored.filter(|stored| stored.head.dead_since().is_some()) else { break };
             let (now, mut progress) = (self.shared.clock.now(), Progress::of(&stored.record, &stored.journal));
-            let (revision, entry) =
-                (progress.revision, Entry { at: now, what: What::Dismissed { reason: reason.to_owned() } });
+            let said = What::Dismissed { reason: reason.to_owned() };
+            let (revision, entry) = (progress.revision, Entry { by: by.clone(), ..Entry::new(now, said) });
             progress.add(&entry);
             let (run, entries, head) = (stored.record.reference(), vec![entry], progress.head(now));
             let (waits, starts) = (Vec::new(), Vec::new());

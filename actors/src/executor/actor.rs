@@ -154,7 +154,8 @@ impl Executor {
             if let (Happening::Go, Some((stand, _))) = (&task.happening, &mut live.told) {
                 *stand = None;
             }
-            let decision = decide(&live.run, &live.definition, &live.progress, &task.happening, moment);
+            let mut decision = decide(&live.run, &live.definition, &live.progress, &task.happening, moment);
+            decision.said_by(task.by.as_deref());
             if decision.entries.is_empty() {
                 if let Some(reply) = task.reply {
                     reply.unchanged(decision.refusal);
@@ -442,7 +443,7 @@ impl Handler<Letter<TakeDown>> for Executor {
 
     fn handle(&mut self, letter: Letter<TakeDown>, ctx: &mut Context<Self>) {
         let TakeDown { run, serial, note, reply } = letter.open();
-        self.take(run, Task { happening: Happening::Noted(serial, note), reply: Some(Reply::Note(reply)) }, ctx);
+        self.take(run, Task { reply: Some(Reply::Note(reply)), ..Happening::Noted(serial, note).into() }, ctx);
     }
 }
 
@@ -450,8 +451,8 @@ impl Handler<Letter<Control>> for Executor {
     type Result = ();
 
     fn handle(&mut self, letter: Letter<Control>, ctx: &mut Context<Self>) {
-        let Control { run, command, reply } = letter.open();
-        let task = Task { happening: Happening::Told(command), reply: Some(Reply::Control(reply)) };
+        let Control { run, command, by, reply } = letter.open();
+        let task = Task { happening: Happening::Told(command), by, reply: Some(Reply::Control(reply)) };
         // Whether something can be done again others know as well.
         if self.live.contains_key(&run) && !task.begins_again() {
             self.take(run, task, ctx);

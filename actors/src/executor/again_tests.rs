@@ -16,7 +16,7 @@ fn id(number: u8) -> RunId {
 fn run(number: u8, journal: &[What]) -> (RunId, StoredRun) {
     let at = Timestamp::from_millis(1);
     let record = RunRecord { id: id(number), ..record() };
-    let journal: Vec<Entry> = journal.iter().map(|what| Entry { at, what: what.clone() }).collect();
+    let journal: Vec<Entry> = journal.iter().map(|what| Entry::new(at, what.clone())).collect();
     let head = Progress::of(&record, &journal).head(at);
     (record.id, StoredRun { record, head, journal })
 }
@@ -41,7 +41,7 @@ async fn a_doubt_far_below_is_ruled_about_first() {
     let ruled = What::Decided { step: "x".into(), attempt: 1, ruling, stays: false };
     let check = async |leaf: &[What]| {
         let all: BTreeMap<RunId, StoredRun> = [run(2, &[starts("s", 3), ended()]), run(3, leaf)].into();
-        let parent = [starts("r", 2), starts("other", 4)].map(|what| Entry { at: Timestamp::default(), what });
+        let parent = [starts("r", 2), starts("other", 4)].map(|what| Entry::new(Timestamp::default(), what));
         let found = |run: RunId| -> Later<Option<StoredRun>> {
             let found = all.get(&run).cloned();
             Box::pin(async move { Ok(found) })

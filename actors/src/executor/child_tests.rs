@@ -109,7 +109,7 @@ fn a_child_that_is_not_wanted_any_more_hears_of_it() {
 #[test]
 fn the_first_end_of_a_run_is_what_its_parent_hears() {
     let record = RunRecord { id: RunId::from_bytes([7; 16]), workflow: "v".into(), ..record() };
-    let entry = |what| Entry { at: at(1), what };
+    let entry = |what| Entry::new(at(1), what);
     let done = What::Succeeded { step: "x".into(), attempt: 1, output: json!(5), assumed: false, event: None };
     let ended = |status, reason: Option<&str>| What::Ended { status, reason: reason.map(str::to_owned) };
     let heard = |journal: Vec<What>| {
@@ -170,7 +170,7 @@ fn nobody_is_wanted_whose_ancestors_are_not() {
 fn a_doubt_poison_and_a_newer_run_are_told_to_the_parent() {
     let record = RunRecord { id: RunId::from_bytes([7; 16]), workflow: "v".into(), ..record() };
     let heard = |journal: Vec<What>| {
-        let journal: Vec<Entry> = journal.into_iter().map(|what| Entry { at: at(1), what }).collect();
+        let journal: Vec<Entry> = journal.into_iter().map(|what| Entry::new(at(1), what)).collect();
         let head = Progress::of(&record, &journal).head(at(1));
         outcome(&StoredRun { record: record.clone(), head, journal })
     };

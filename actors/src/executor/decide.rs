@@ -86,6 +86,13 @@ pub struct Decision {
 }
 
 impl Decision {
+    /// Notes who said what it follows from: that is its first entry, the others follow by themselves.
+    pub fn said_by(&mut self, operator: Option<&str>) {
+        if let Some(first) = self.entries.first_mut() {
+            first.by = operator.map(str::to_owned);
+        }
+    }
+
     /// Whether the run is at work with it, or takes its place among others: it leaves the queue, or an attempt is made.
     pub fn begins(&self) -> bool {
         !self.executes.is_empty() || self.entries.iter().any(|entry| matches!(entry.what, What::Begun { .. }))
@@ -390,7 +397,7 @@ impl<'a> Next<'a> {
         if matches!(what, What::Ended { .. }) {
             self.waits.extend(child::returns(self.run));
         }
-        let entry = Entry { at: self.now, what };
+        let entry = Entry::new(self.now, what);
         self.progress.add(&entry);
         self.entries.push(entry);
     }

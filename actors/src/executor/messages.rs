@@ -63,6 +63,8 @@ pub struct Control {
     pub run: RunId,
     /// What is said.
     pub command: Command,
+    /// Who says so, by name.
+    pub by: Option<String>,
     /// Told what became of it.
     pub reply: oneshot::Sender<Result<(), Refused>>,
 }
@@ -133,8 +135,8 @@ impl Executors {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(workflow).cloned().ok_or(NotTaken::Closed)
     }
 
-    /// Has the executor of a run follow a command; what it answers is durable.
-    pub async fn tell(&self, run: RunId, workflow: &str, command: Command) -> Result<(), Refused> {
+    /// Has the executor of a run follow a command of an operator with this name; what it answers is durable.
+    pub async fn tell(&self, run: RunId, workflow: &str, command: Command, by: Option<String>) -> Result<(), Refused> {
         let Ok(executor) = self.of(workflow) else {
             let why = format!("the workflow `{workflow}` is not in the configuration any more; put it back");
             return Err(Refused::NotPossible(why));
@@ -143,7 +145,7 @@ impl Executors {
             Refused::Unknown("the executor fell with this in hand; look at the run before you say it again".to_owned())
         };
         let (reply, answered) = oneshot::channel();
-        executor.control.ask(Control { run, command, reply }).await.map_err(|_| fell())?;
+        executor.control.ask(Control { run, command, by, reply }).await.map_err(|_| fell())?;
         answered.await.map_err(|_| fell())?
     }
 

@@ -205,7 +205,7 @@ impl Executor {
                 .to_owned(),
         });
         let end = What::Ended { status: RunStatus::Cancelled, reason: Some(why) };
-        let entries: Vec<Entry> = doubt.chain(unclear).chain([end]).map(|what| Entry { at: now, what }).collect();
+        let entries: Vec<Entry> = doubt.chain(unclear).chain([end]).map(|what| Entry::new(now, what)).collect();
         entries.iter().for_each(|entry| progress.add(entry));
         let head = progress.head(now);
         let advance = Transition::Advance { run: run.reference(), revision, entries, head, waits, starts: Vec::new() };
@@ -336,7 +336,7 @@ impl Executor {
         }
         tracing::error!(run = %run.id, workflow = self.workflow, reason, "a run is blocked");
         let (now, revision) = (self.shared.clock.now(), progress.revision);
-        let entry = Entry { at: now, what: What::Blocked { reason } };
+        let entry = Entry::new(now, What::Blocked { reason });
         progress.add(&entry);
         let head = RunHead { wake: None, ..progress.head(now) };
         let (entries, waits, starts) = (vec![entry], Vec::new(), Vec::new());

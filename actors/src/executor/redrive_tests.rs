@@ -120,7 +120,7 @@ fn a_dismissed_run_is_no_dead_letter_until_it_fails_again() {
     let mut story = Story::new(STEPS).at_check();
     story.fails(1, failure(ErrorClass::NotFound));
     let dismissed = What::Dismissed { reason: "nobody needs it".into() };
-    let entry = crate::run::Entry { at: story.now, what: dismissed };
+    let entry = crate::run::Entry::new(story.now, dismissed);
     story.progress.add(&entry);
     story.journal.push(entry);
     let head = story.progress.head(story.now);

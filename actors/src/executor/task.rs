@@ -11,6 +11,8 @@ use super::messages::Refused;
 /// Something that happened, and who waits until it is durable.
 pub(super) struct Task {
     pub(super) happening: Happening,
+    /// The operator who said so, where one did.
+    pub(super) by: Option<String>,
     pub(super) reply: Option<Reply>,
 }
 
@@ -88,6 +90,6 @@ impl Task {
 
 impl From<Happening> for Task {
     fn from(happening: Happening) -> Self {
-        Self { happening, reply: None }
+        Self { happening, by: None, reply: None }
     }
 }

@@ -11,7 +11,7 @@ async fn over(store: &Arc<dyn Store>, sample: Sample) -> RunRecord {
     let (intake, mut runs) = sample.starting(&["a"]);
     let run = runs.remove(0);
     let at = run.started_at;
-    let entry = |what| Entry { at, what };
+    let entry = |what| Entry::new(at, what);
     let entries =
         vec![entry(What::Begun { may_take_ms: 1 }), entry(What::Ended { status: RunStatus::Succeeded, reason: None })];
     let head = RunHead { status: RunStatus::Succeeded, revision: 2, ..RunHead::queued(at) };

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::process::{Program, run};
 use crate::server::{TOKEN, TestServer};
+use crate::site::Site;
 
 /// A token for each scope, named after it, and two with an end.
 fn tokens() -> String {
@@ -301,4 +302,41 @@ async fn the_log_says_who_did_what_and_holds_no_token() {
     assert!(line("locked out").contains("127.0.0.1"));
     assert!(line("admin.tokens.was.expires").contains("this token opens nothing"));
     assert!(!log.contains("psm_") && !log.contains("sha256") && !log.contains(TOKEN), "{log}");
+}
+
+/// A push waits for an hour.
+const LONG: &str = r#"
+[workflows.long]
+timeout = "2h"
+[[workflows.long.steps]]
+name = "wait"
+action = "delay"
+with = { duration = "1h" }
+[[routes]]
+name = "pushed"
+source = "github"
+event = "push"
+workflow = "long"
+"#;
+
+#[actix::test]
+async fn the_journal_of_a_run_says_who_said_so() {
+    let site = Site::start(&format!("{}{LONG}", tokens())).await;
+    let run = site.run_of(&site.server.github("push", "1", "1", b"{}").await).await;
+    site.until(&run, "waiting").await;
+    let path = |verb: &str| format!("/api/v1/runs/{run}/{verb}");
+    for (token, verb) in [("psm_work", "pause"), (TOKEN, "resume"), ("psm_rule", "cancel")] {
+        assert_eq!(site.server.told(token, &path(verb), &json!({})).await.0, 200, "{verb}");
+    }
+    let shown = site.run(&run).await;
+    let said = |entry: &Value| Some(format!("{} {}", entry["entry"].as_str()?, entry["by"].as_str()?));
+    let said: Vec<String> = shown["journal"].as_array().unwrap().iter().filter_map(said).collect();
+    assert_eq!(said, ["paused work", "resumed admin", "ended rule"]);
+    let directory = site.server.directory.path().to_owned();
+    let show = actix_web::web::block(move || run_show(&directory, &run));
+    assert!(show.await.unwrap().contains("paused (by work)"));
+}
+
+fn run_show(directory: &std::path::Path, run_id: &str) -> String {
+    String::from_utf8(run(directory, &["runs", "show", run_id], &[]).stdout).unwrap()
 }

@@ -25,7 +25,7 @@ impl Process {
 
     /// Tells a run something. What is answered holds.
     async fn tell(&self, (run, workflow): (RunId, &str), command: Command) -> Result<(), Refused> {
-        let told = self.tree.executors.tell(run, workflow, command.clone()).await;
+        let told = self.tree.executors.tell(run, workflow, command.clone(), None).await;
         self.world.live().await;
         self.world.tell(format_args!("{run} was told {command:?}: {told:?}"));
         told

@@ -53,7 +53,7 @@ fn what_is_known_of_an_attempt_comes_before_the_time_that_is_up() {
         stage.until(run, "a attempted").await;
         tokio::time::sleep(Duration::from_millis(4_500)).await;
         stage.store.cue(|entry| entry.what == What::Paused, Fate::Fails);
-        stage.tree.executors.tell(run, "w", Command::Pause).await.unwrap_err();
+        stage.tree.executors.tell(run, "w", Command::Pause, None).await.unwrap_err();
         // It ends while the run is read again; when that is there its time is up.
         told.notify_one();
         stage.until(run, "ended").await;
@@ -94,7 +94,7 @@ fn a_probe_that_is_dropped_makes_room_for_another() {
         let is_first = stage.words(first).await.last().is_some_and(|word| word == "a attempted");
         let (probing, held) = if is_first { (first, second) } else { (second, first) };
         let cancel = Command::Cancel { reason: "said".into() };
-        stage.tree.executors.tell(probing, "w", cancel).await.unwrap();
+        stage.tree.executors.tell(probing, "w", cancel, None).await.unwrap();
         stage.until(held, "ended").await;
         assert_eq!(stage.run(held).await.head.status, RunStatus::Succeeded);
     });
@@ -120,7 +120,7 @@ fn a_dead_letter_that_somebody_has_redriven_is_not_redriven_again() {
             .await;
         // Before it is the turn of the second, somebody redrives that, and it fails again.
         let (reply, done) = oneshot::channel();
-        stage.tree.dead_letters.one.ask(RedriveOne { id: LetterId::Run(second), reply }).await.unwrap();
+        stage.tree.dead_letters.one.ask(RedriveOne { id: LetterId::Run(second), by: None, reply }).await.unwrap();
         done.await.unwrap().unwrap();
         tokio::time::sleep(Duration::from_secs(60)).await;
         assert_eq!(stage.provider.calls("a"), 4);
@@ -142,13 +142,13 @@ fn a_queued_run_that_is_being_written_down_is_not_counted_as_one_at_work() {
         let first = stage.start("w", 1).await;
         stage.until(first, "p delayed").await;
         let second = stage.start("w", 2).await;
-        stage.tree.executors.tell(second, "w", Command::Pause).await.unwrap();
+        stage.tree.executors.tell(second, "w", Command::Pause, None).await.unwrap();
         let retrying = stage.start("x", 3).await;
         stage.until(retrying, "x failed").await;
         let written = Arc::new(Notify::new());
         stage.store.cue(|entry| entry.what == What::Resumed, Fate::When(Arc::clone(&written)));
         let executors = stage.tree.executors.clone();
-        let resumed = tokio::task::spawn_local(async move { executors.tell(second, "w", Command::Resume).await });
+        let resumed = tokio::task::spawn_local(async move { executors.tell(second, "w", Command::Resume, None).await });
         // The dispatcher falls over what it hears at the end of the pause, and counts anew.
         let dispatcher = stage.tree.roster.of("dispatcher")[0].clone();
         dispatcher.rehearse(Drill::NextMessage);
@@ -204,16 +204,16 @@ fn what_would_start_a_run_that_nobody_drives_is_not_begun_again() {
     play(async {
         let stage = Stage::set_on(Arc::clone(&store), &[("w", ONCE), ("v", ONCE)], Props::default()).await;
         let (reply, redriven) = oneshot::channel();
-        stage.tree.dead_letters.one.ask(RedriveOne { id: LetterId::Run(run), reply }).await.unwrap();
+        stage.tree.dead_letters.one.ask(RedriveOne { id: LetterId::Run(run), by: None, reply }).await.unwrap();
         let why = "it may run the workflow `u`, which is not in the configuration any more; put it back";
         assert_eq!(redriven.await.unwrap().unwrap_err().to_string(), why);
         let restart = Command::Restart { step: "a".into() };
-        assert_eq!(stage.tree.executors.tell(run, "w", restart).await.unwrap_err().to_string(), why);
+        assert_eq!(stage.tree.executors.tell(run, "w", restart, None).await.unwrap_err().to_string(), why);
         assert_eq!(stage.words(run).await.last().unwrap(), "ended");
     });
     play(async {
         let stage = Stage::set_on(store, &[("w", ONCE), ("v", ONCE), ("u", ONCE)], Props::default()).await;
-        stage.tree.executors.tell(run, "w", Command::Restart { step: "a".into() }).await.unwrap();
+        stage.tree.executors.tell(run, "w", Command::Restart { step: "a".into() }, None).await.unwrap();
         stage.until(run, "ended").await;
         assert_eq!(stage.run(run).await.head.status, RunStatus::Succeeded);
     });
@@ -233,7 +233,7 @@ fn a_probe_whose_executor_falls_before_it_is_written_down_makes_room_for_another
         until("the probe to be on its way into the journal", async || stage.store.to_come() == 0).await;
         let executor = stage.tree.roster.of("executor").iter().find(|vitals| vitals.instance() == "w").unwrap().clone();
         executor.rehearse(Drill::NextMessage);
-        stage.tree.executors.tell(run, "w", Command::Pause).await.unwrap_err();
+        stage.tree.executors.tell(run, "w", Command::Pause, None).await.unwrap_err();
         written.notify_one();
         stage.until(run, "ended").await;
         assert_eq!(stage.run(run).await.head.status, RunStatus::Succeeded);

@@ -260,7 +260,7 @@ pub fn check(world: &World<'_>) {
             let (_, of_parent) = &world.image[world.number_of(parent.run)];
             assert_eq!(of_parent.iter().filter(starts).count(), 1, "{name}: a run whose parent does not know of it");
             let ends = |journal: &[Entry]| match journal.last() {
-                Some(Entry { at, what: What::Ended { status, .. } }) => (*at, *status),
+                Some(Entry { at, what: What::Ended { status, .. }, .. }) => (*at, *status),
                 _ => panic!("{name}: it has not ended"),
             };
             let ((ended, _), (parent_ended, how)) = (ends(journal), ends(of_parent));

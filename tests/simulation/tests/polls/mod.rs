@@ -126,12 +126,12 @@ fn a_paused_run_asks_nobody_and_one_that_is_resumed_asks_soon() {
         let stage = Stage::set(&[("w", HIRED)], Props::default()).await;
         let run = stage.start("w", 1).await;
         stage.until(run, "a waiting").await;
-        stage.tree.executors.tell(run, "w", Command::Pause).await.unwrap();
+        stage.tree.executors.tell(run, "w", Command::Pause, None).await.unwrap();
         tokio::time::sleep(Duration::from_secs(900)).await;
         assert!(stage.provider.asked.lock().unwrap().is_empty(), "it asked");
         stage.answers([done()]);
         let begin = Instant::now();
-        stage.tree.executors.tell(run, "w", Command::Resume).await.unwrap();
+        stage.tree.executors.tell(run, "w", Command::Resume, None).await.unwrap();
         stage.until(run, "ended").await;
         assert!(begin.elapsed() <= POLLING.first + Duration::from_secs(1), "{:?}", begin.elapsed());
     });
@@ -144,7 +144,7 @@ fn a_run_that_is_cancelled_while_it_is_asked_after_stays_so() {
         stage.answers([done()]);
         let run = stage.start("w", 1).await;
         until("a question", async || stage.provider.asking.lock().unwrap().0 == 1).await;
-        stage.tree.executors.tell(run, "w", Command::Cancel { reason: "said".into() }).await.unwrap();
+        stage.tree.executors.tell(run, "w", Command::Cancel { reason: "said".into() }, None).await.unwrap();
         tokio::time::sleep(Duration::from_secs(900)).await;
         assert_eq!(stage.run(run).await.head.status, RunStatus::Cancelled);
         assert_eq!(stage.provider.asked.lock().unwrap().len(), 1);
@@ -159,7 +159,7 @@ fn an_executor_that_falls_while_it_asks_asks_again() {
         until("a question", async || stage.provider.asking.lock().unwrap().0 == 1).await;
         let executor = stage.tree.roster.of("executor").iter().find(|vitals| vitals.instance() == "w").unwrap().clone();
         executor.rehearse(Drill::NextMessage);
-        stage.tree.executors.tell(run, "w", Command::Resume).await.unwrap_err();
+        stage.tree.executors.tell(run, "w", Command::Resume, None).await.unwrap_err();
         until("it to be back", async || executor.restarts() == 1).await;
         stage.answers([Ok(None), done()]);
         stage.until(run, "ended").await;
