@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-use super::keys::{self, FILE_VARIABLE, KEYS, SOURCE_KEYS, TARGET_KEYS, TARGETS, WITHOUT_EFFECT};
+use super::keys::{
+    self, FILE_VARIABLE, GENERIC, GENERIC_KEYS, KEYS, SOURCE_KEYS, TARGET_KEYS, TARGETS, WITHOUT_EFFECT,
+};
 use super::place::{Places, line_at};
 use super::value::{Kind, Value};
 use super::written_secret::WrittenSecret;
@@ -78,6 +80,8 @@ pub struct Merged {
     pub without_effect: Vec<&'static str>,
     /// The targets of notifications that have a table, and where that is.
     pub targets: BTreeMap<String, Origin>,
+    /// The sources that the configuration describes, and where.
+    pub sources: BTreeMap<String, Origin>,
     /// Where the service's credentials are.
     pub credentials: Option<PathBuf>,
 }
@@ -90,14 +94,15 @@ struct Known {
     default: String,
 }
 
-fn known(targets: &[String]) -> Vec<Known> {
+fn known(targets: &[String], own: &[String]) -> Vec<Known> {
     let plain = KEYS.iter().map(|key| Known {
         path: key.path.to_owned(),
         variables: key.variables.iter().map(|name| (*name).to_owned()).collect(),
         kind: key.kind,
         default: key.default.to_owned(),
     });
-    let of_sources = sources::NAMES.iter().flat_map(|source| {
+    let all_sources = sources::NAMES.into_iter().chain(own.iter().map(String::as_str));
+    let of_sources = all_sources.flat_map(|source| {
         SOURCE_KEYS.iter().map(move |(name, variable, kind, _)| Known {
             path: format!("webhooks.{source}.{name}"),
             variables: (!variable.is_empty())
@@ -120,33 +125,45 @@ fn known(targets: &[String]) -> Vec<Known> {
         };
         TARGET_KEYS.iter().map(of_target)
     });
-    plain.chain(of_sources).chain(of_targets).collect()
+    let of_own = own.iter().flat_map(|source| {
+        GENERIC_KEYS.iter().map(move |(name, kind, _)| Known {
+            path: format!("{WEBHOOKS}.{source}.{name}"),
+            variables: Vec::new(),
+            kind: *kind,
+            default: String::new(),
+        })
+    });
+    plain.chain(of_sources).chain(of_own).chain(of_targets).collect()
 }
+
+/// The section that has a table for each source.
+const WEBHOOKS: &str = "webhooks";
 
 /// A name as variables have it.
 fn upper(name: &str) -> String {
     name.to_uppercase().replace('-', "_")
 }
 
-/// The names of the tables below a section of a file.
-fn tables(file: &str, section: &str) -> Vec<String> {
+/// The names of the tables below a section of a file that have this key, if one is asked for.
+fn tables(file: &str, section: &str, with: Option<&str>) -> Vec<String> {
     let Ok(table) = toml::from_str::<toml::Table>(file) else { return Vec::new() };
     let mut found = Some(&table);
     for part in section.split('.') {
         found = found.and_then(|table| table.get(part)?.as_table());
     }
-    let tables = found.into_iter().flatten().filter(|(_, value)| value.is_table());
+    let has = |table: &toml::Table| with.is_none_or(|key| table.contains_key(key));
+    let tables = found.into_iter().flatten().filter(|(_, value)| value.as_table().is_some_and(has));
     tables.map(|(name, _)| name.clone()).collect()
 }
 
 /// The path of every key, for suggestions and lists.
 pub fn paths() -> Vec<String> {
-    known(&[]).into_iter().map(|key| key.path).collect()
+    known(&[], &[]).into_iter().map(|key| key.path).collect()
 }
 
 /// Every variable that is understood without a target of notifications.
 pub fn variables() -> Vec<String> {
-    variables_of(&known(&[]))
+    variables_of(&known(&[], &[]))
 }
 
 fn variables_of(known: &[Known]) -> Vec<String> {
@@ -161,13 +178,16 @@ impl Merged {
         environment: &BTreeMap<String, String>,
         flags: &[(&'static str, &str, String)],
     ) -> (Self, Vec<Problem>) {
-        let targets = tables(file, TARGETS);
-        let known = known(&targets);
+        let targets = tables(file, TARGETS, None);
+        let mut own = tables(file, WEBHOOKS, Some("kind"));
+        own.retain(|name| !sources::NAMES.contains(&name.as_str()));
+        let known = known(&targets, &own);
         let places = Places::of(file);
-        let origin = |name: &String| Origin::File(places.line_of(&format!("{TARGETS}.{name}")));
-        let targets = targets.into_iter().map(|name| (name.clone(), origin(&name))).collect();
+        let origin = |section: &str, name: &str| Origin::File(places.line_of(&format!("{section}.{name}")));
+        let targets = targets.into_iter().map(|name| (name.clone(), origin(TARGETS, &name))).collect();
+        let sources = own.into_iter().map(|name| (name.clone(), origin(WEBHOOKS, &name))).collect();
         let credentials = environment.get(CREDENTIALS).map(PathBuf::from);
-        let (mut merged, mut problems) = (Self { targets, credentials, ..Self::default() }, Vec::new());
+        let (mut merged, mut problems) = (Self { targets, sources, credentials, ..Self::default() }, Vec::new());
         for key in known.iter().filter(|key| !key.default.is_empty()) {
             merged.set_default(key);
         }
@@ -249,7 +269,11 @@ impl Merged {
             let keys = known.iter().map(|key| key.path.as_str());
             let sections = keys.clone().filter_map(|key| key.rsplit_once('.').map(|(section, _)| section));
             let nearest = nearest(path, keys.chain(sections).chain(["routes", "workflows", TARGETS]));
-            reading.problems.push(Problem { key: path.to_owned(), origin, reason: format!("unknown key{nearest}") });
+            let is_source = path.strip_prefix(WEBHOOKS).is_some_and(|rest| rest.matches('.').count() == 1);
+            let own =
+                if is_source { format!("; a source of your own says `kind = \"{GENERIC}\"`") } else { String::new() };
+            let reason = format!("unknown key{nearest}{own}");
+            reading.problems.push(Problem { key: path.to_owned(), origin, reason });
         }
     }
 
@@ -350,6 +374,10 @@ pub fn sample() -> String {
         let variable = if variable.is_empty() { variable } else { format!(" ({variable})") };
         text.push_str(&format!("# {about}{variable}\n# {name} =\n"));
     }
+    text.push_str(SAMPLE_OF_SOURCES);
+    for (name, _, about) in GENERIC_KEYS {
+        text.push_str(&format!("# {about}\n# {name} =\n"));
+    }
     text.push_str(SAMPLE_OF_TARGETS);
     for (name, variable, _, about) in TARGET_KEYS {
         let variable = variable.replace("{TARGET}", "OPS");
@@ -358,6 +386,9 @@ pub fn sample() -> String {
     }
     text
 }
+
+const SAMPLE_OF_SOURCES: &str =
+    "\n# A source of your own, by any name; beside these it has the keys of the others.\n# [webhooks.shop]\n";
 
 const SAMPLE_OF_TARGETS: &str = "\n# Where notifications go, a table for each target; its name is what steps write in `targets`.\n\
      # [integrations.notifications.ops]\n";
