@@ -29,6 +29,7 @@ use pointsman_actors::store::Store;
 use pointsman_actors::supervisor::{Escalation, Vitals};
 use pointsman_actors::time::{SharedClock, SystemClock};
 use pointsman_actors::tree::{Ports, Tree};
+use pointsman_actors::validator::port::Source;
 use tokio::sync::{Notify, Semaphore};
 
 use crate::access::lockout::{Lockout, Policy as LockoutPolicy};
@@ -44,7 +45,7 @@ use crate::files::write_whole;
 use crate::http::{self, Edge, Inlet, Proxies, Readiness};
 use crate::integrations::Integrations;
 use crate::integrations::github::{Hook, WatchedHooks};
-use crate::sources::{self, Keyring, NamedSecret, Secret, SourceSettings};
+use crate::sources::{self, Generic, Keyring, NamedSecret, Secret, SourceSettings};
 use crate::stores::memory::MemoryStore;
 use crate::stores::sled::SledStore;
 use crate::workflows::{self, Compiled};
@@ -198,14 +199,19 @@ fn inlet(settings: &WebhookSettings) -> Option<Inlet> {
         NamedSecret::new(secret.name.as_str(), Secret::new(secret.text.expose()), secret.validity)
     };
     let secrets = Keyring::new(settings.secrets.iter().map(named).collect());
-    let source = sources::build(SourceSettings {
+    let source_settings = SourceSettings {
         name: SourceName::new(&settings.name),
         secrets: secrets.clone(),
         events: settings.events.clone(),
         timestamp_tolerance: settings.timestamp_tolerance,
         allow_unsigned: settings.allow_unsigned,
-    })?;
+    };
+    let source: Arc<dyn Source> = match &settings.recipe {
+        Some(recipe) => Arc::new(Generic::new(source_settings, Arc::clone(recipe))),
+        None => sources::build(source_settings)?,
+    };
     Some(Inlet {
+        headers: source.headers().into_iter().map(str::to_owned).collect(),
         source,
         secrets,
         path: settings.path.clone(),

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use minijinja::machinery::{self, CodeGenerator, Instruction, Instructions};
+use minijinja::value::Serde;
 use minijinja::{Environment, ErrorKind, Expression as Compiled, UndefinedBehavior, Value};
 
 /// How many instructions one evaluation may take: far above any rule that a person writes, far below
@@ -26,6 +27,11 @@ static LANGUAGE: LazyLock<Environment<'static>> = LazyLock::new(|| {
 pub struct Expression {
     text: String,
     compiled: Compiled<'static, 'static>,
+}
+
+/// What expressions see, from JSON: an object with a field for each variable.
+pub fn variables(json: &serde_json::Value) -> Value {
+    Value::from(Serde(json))
 }
 
 /// Why an expression does not compile or evaluate.
@@ -56,6 +62,25 @@ impl Expression {
     /// Whether it names `variable`, or something in it.
     pub fn names(&self, variable: &str) -> bool {
         self.compiled.undeclared_variables(false).contains(variable)
+    }
+
+    /// The names by which it looks something up in `variable`, as in `headers['x-a']` or `headers.host`; nothing when it
+    /// uses the variable in another way, so that nobody can say what it looks at.
+    pub fn items_of(&self, variable: &str) -> Option<BTreeSet<String>> {
+        let parsed = machinery::parse_expr(&self.text).ok()?;
+        let mut generator = CodeGenerator::new("", &self.text);
+        generator.compile_expr(&parsed);
+        let instructions = generator.finish().0;
+        let all: Vec<&Instruction<'_>> = (0..).map_while(|index| instructions.get(index)).collect();
+        let after =
+            all.iter().enumerate().filter(|(_, one)| matches!(one, Instruction::Lookup(name) if *name == variable));
+        after
+            .map(|(at, _)| match (all.get(at + 1), all.get(at + 2)) {
+                (Some(Instruction::GetAttr(name)), _) => Some((*name).to_owned()),
+                (Some(Instruction::LoadConst(name)), Some(Instruction::GetItem)) => name.as_str().map(str::to_owned),
+                _ => None,
+            })
+            .collect()
     }
 
     /// Evaluates it.
@@ -183,6 +208,22 @@ mod tests {
         assert_eq!(render("plain"), serde_json::json!("plain"));
         assert!(Template::compile("a {{ facts.titel }}", &facts).is_err());
         assert!(Template::compile("a {{ facts.title", &facts).is_err());
+    }
+
+    #[test]
+    fn it_is_known_what_is_looked_up() {
+        let items = |text: &str| {
+            let allowed = |name: &str| name.starts_with("headers") || name.starts_with("payload");
+            let items = Expression::compile(text, &allowed).unwrap().items_of("headers");
+            items.map(|items| items.into_iter().collect::<Vec<_>>())
+        };
+        let some = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        assert_eq!(items("payload.a ~ 'headers'"), some(&[]));
+        assert_eq!(items("headers['x-b'] ~ headers.a"), some(&["a", "x-b"]));
+        assert_eq!(items("headers['x-b'] or payload.headers['x-c']"), some(&["x-b"]));
+        assert_eq!(items("headers"), None);
+        assert_eq!(items("headers[payload.which]"), None);
+        assert_eq!(items("headers | items | first"), None);
     }
 
     #[test]

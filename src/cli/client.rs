@@ -86,10 +86,10 @@ impl Client {
     }
 
     /// `POST` of a delivery; gives the status and the answer.
-    pub fn deliver(&self, path: &str, headers: &[(&str, String)], body: Vec<u8>) -> anyhow::Result<(u16, String)> {
+    pub fn deliver(&self, path: &str, headers: &[(String, String)], body: Vec<u8>) -> anyhow::Result<(u16, String)> {
         let mut request = self.http.post(format!("{}{path}", self.base)).body(body);
         for (name, value) in headers {
-            request = request.header(*name, value);
+            request = request.header(name, value);
         }
         let response =
             request.send().with_context(|| format!("no answer from {}; is the server running?", self.base))?;

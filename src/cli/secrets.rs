@@ -14,7 +14,7 @@ use super::print::say;
 use super::runs::text;
 use super::{Cli, Target};
 use crate::config::webhooks::in_words;
-use crate::sources;
+use crate::sources::Scheme;
 
 /// Secrets of senders.
 #[derive(Subcommand)]
@@ -49,25 +49,37 @@ impl Secrets {
     pub(super) fn run(&self, cli: &Cli) -> anyhow::Result<ExitCode> {
         match self {
             Self::List(list) => list.run(cli)?,
-            Self::New(new) => match new.source.as_deref() {
-                Some("linear") => bail!("Linear makes the secret of a webhook itself; copy it from its settings"),
-                Some(source) if !sources::NAMES.contains(&source) => {
-                    bail!("there is no source `{source}`; there are {}", sources::NAMES.join(", "))
-                }
-                _ => say(new.secret()?),
-            },
+            Self::New(new) => new.run(cli)?,
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
 impl New {
-    fn secret(&self) -> anyhow::Result<String> {
-        let mut bits = [0; 32];
-        let random = rustls::crypto::ring::default_provider().secure_random;
-        random.fill(&mut bits).map_err(|_| anyhow!("the machine gives no random bits"))?;
-        Ok(if self.standard { format!("whsec_{}", STANDARD.encode(bits)) } else { hex::encode(bits) })
+    fn run(&self, cli: &Cli) -> anyhow::Result<()> {
+        let settings = cli.load(Vec::new())?.settings;
+        match &self.source {
+            Some(name) if name == "linear" => {
+                bail!("Linear makes the secret of a webhook itself; copy it from its settings")
+            }
+            Some(name) if !settings.sources.contains(name) => {
+                bail!("there is no source `{name}`; there are {}", settings.sources.join(", "))
+            }
+            _ => {}
+        }
+        let source = settings.webhooks.iter().find(|source| Some(&source.name) == self.source.as_ref());
+        let recipe = source.and_then(|source| source.recipe.as_ref());
+        let is_standard = recipe.is_some_and(|recipe| matches!(recipe.scheme, Scheme::Standard(_)));
+        say(secret(self.standard || is_standard)?);
+        Ok(())
     }
+}
+
+fn secret(is_standard: bool) -> anyhow::Result<String> {
+    let mut bits = [0; 32];
+    let random = rustls::crypto::ring::default_provider().secure_random;
+    random.fill(&mut bits).map_err(|_| anyhow!("the machine gives no random bits"))?;
+    Ok(if is_standard { format!("whsec_{}", STANDARD.encode(bits)) } else { hex::encode(bits) })
 }
 
 impl List {
@@ -137,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_new_secret_is_long_and_another_each_time() {
-        let new = |standard| New { source: None, standard }.secret().unwrap();
+        let new = |standard| secret(standard).unwrap();
         let (hex, standard) = (new(false), new(true));
         assert_eq!(hex::decode(&hex).unwrap().len(), 32);
         assert!(Secret::is_standard(&standard), "{} characters", standard.len());

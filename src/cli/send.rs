@@ -19,7 +19,7 @@ use crate::sources::{Secret, Standing};
 pub struct Send {
     #[command(flatten)]
     target: Target,
-    /// The source: github, linear, codegen or claude-code
+    /// The source: github, linear, codegen, claude-code, or one of the configuration
     #[arg(default_value = "github")]
     source: String,
     /// GitHub's event type
@@ -28,6 +28,9 @@ pub struct Send {
     /// The payload; a small sample without it
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
+    /// A further header, such as "x-event: order"
+    #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
+    headers: Vec<(String, String)>,
     /// The delivery id; a new one without it
     #[arg(long, value_name = "ID")]
     delivery: Option<String>,
@@ -49,12 +52,16 @@ impl Send {
         let body = self.body()?;
         let now = SystemClock::new().now();
         let counts = |secret: &&SecretSettings| matches!(secret.validity.standing(now), Standing::Valid(_));
-        let secret = source.secrets.iter().find(counts).map(|secret| Secret::new(secret.text.expose()));
-        let code = secret.map(|secret| hex::encode(secret.sign(&body))).unwrap_or_default();
+        let secret = source.secrets.iter().find(counts).map(|secret| secret.text.expose());
+        let code = secret.map(|secret| hex::encode(Secret::new(secret).sign(&body))).unwrap_or_default();
         let delivery = self.delivery.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
-        let mut headers =
-            vec![("content-type", "application/json".to_owned()), ("user-agent", "pointsman-send".to_owned())];
-        headers.extend(match source.name.as_str() {
+        let mut headers: Vec<(String, String)> =
+            [("content-type", "application/json"), ("user-agent", "pointsman-send")].map(owned).into();
+        headers.extend(self.headers.clone());
+        if let Some((recipe, secret)) = source.recipe.as_ref().zip(secret) {
+            headers.extend(recipe.scheme.prove(secret, &delivery, now, &body));
+        }
+        let built_in = match source.name.as_str() {
             "github" => vec![
                 ("x-hub-signature-256", format!("sha256={code}")),
                 ("x-github-event", self.event.clone()),
@@ -63,8 +70,10 @@ impl Send {
             ],
             "linear" => vec![("linear-signature", code), ("linear-delivery", delivery)],
             "codegen" => vec![("x-codegen-signature", format!("sha256={code}"))],
-            _ => vec![("x-claude-signature", format!("sha256={code}"))],
-        });
+            "claude-code" => vec![("x-claude-signature", format!("sha256={code}"))],
+            _ => Vec::new(),
+        };
+        headers.extend(built_in.iter().map(|(name, value)| owned((*name, value.as_str()))));
         let (status, answer) = Client::of(cli, &self.target)?.deliver(&source.path, &headers, body)?;
         say(format_args!("{status} {answer}"));
         Ok(if status == 200 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -83,7 +92,8 @@ impl Send {
             "github" => PULL_REQUEST,
             "linear" => LINEAR,
             "codegen" => CODEGEN,
-            _ => CLAUDE_CODE,
+            "claude-code" => CLAUDE_CODE,
+            _ => "{}",
         };
         let body = given.unwrap_or_else(|| sample.into());
         let mut sample: Value = serde_json::from_slice(&body).context("the payload is not JSON")?;
@@ -93,4 +103,13 @@ impl Send {
         }
         Ok(serde_json::to_vec(&sample)?)
     }
+}
+
+fn owned((name, value): (&str, &str)) -> (String, String) {
+    (name.to_owned(), value.to_owned())
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or("give a name, a colon and a value")?;
+    Ok(owned((name.trim(), value.trim())))
 }

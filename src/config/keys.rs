@@ -59,6 +59,26 @@ pub const SOURCE_KEYS: [(&str, &str, Kind, &str); 11] = [
     ("allow_unsigned", "", Flag, "take deliveries without signature; only on a loopback address"),
 ];
 
+/// The kind of a source that the configuration describes itself.
+pub const GENERIC: &str = "generic";
+
+/// The keys that only such sources have, beside those of every source.
+#[rustfmt::skip] // a table reads by rows
+pub const GENERIC_KEYS: [(&str, Kind, &str); 12] = [
+    ("kind", Choice(&[GENERIC]), "\"generic\": the source is described here"),
+    ("scheme", Choice(&["standard", "hmac", "token"]), "how deliveries prove themselves: as Standard Webhooks says, by an HMAC of the body, or by the secret itself"),
+    ("header", Text, "the header that proves a delivery; with the scheme `standard` webhook-signature, or svix-signature"),
+    ("prefix", Text, "what stands before it there, such as \"sha256=\" or \"Bearer \""),
+    ("algorithm", Choice(&["sha256", "sha512", "sha1"]), "of an HMAC; sha256 when unset"),
+    ("encoding", Choice(&["hex", "base64"]), "of an HMAC; hex when unset"),
+    ("event_type", Text, "an expression over `payload` and `headers['…']`; the source's name when it gives nothing"),
+    ("action", Text, "an expression for what happened within the type"),
+    ("delivery_id", Text, "an expression for the delivery's id; the hash of the body when it gives nothing"),
+    ("subject", Text, "an expression for what it is about"),
+    ("correlation_keys", List, "expressions for the keys by which waits recognise it; they begin with the source's name and a colon"),
+    ("timestamp", Text, "an expression over `payload` for when it was signed; with an HMAC only"),
+];
+
 /// The section that has a table for each target of notifications, below its name.
 pub const TARGETS: &str = "integrations.notifications";
 

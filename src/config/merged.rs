@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-use super::keys::{self, FILE_VARIABLE, KEYS, SOURCE_KEYS, TARGET_KEYS, TARGETS, TOKEN_KEYS, TOKENS, WITHOUT_EFFECT};
+use super::keys::{
+    self, FILE_VARIABLE, GENERIC, GENERIC_KEYS, KEYS, SOURCE_KEYS, TARGET_KEYS, TARGETS, TOKEN_KEYS, TOKENS,
+    WITHOUT_EFFECT,
+};
 use super::place::{Places, line_at};
 use super::value::{Kind, Value};
 use super::written_secret::WrittenSecret;
@@ -80,6 +83,8 @@ pub struct Merged {
     pub targets: BTreeMap<String, Origin>,
     /// The same of named tokens.
     pub tokens: BTreeMap<String, Origin>,
+    /// The sources that the configuration describes, and where.
+    pub sources: BTreeMap<String, Origin>,
     /// Where the service's credentials are.
     pub credentials: Option<PathBuf>,
 }
@@ -92,14 +97,18 @@ struct Known {
     default: String,
 }
 
-fn known(targets: &BTreeMap<String, Origin>, tokens: &BTreeMap<String, Origin>) -> Vec<Known> {
+/// Tables whose names the file gives, and where they are.
+type Tables = BTreeMap<String, Origin>;
+
+fn known(targets: &Tables, tokens: &Tables, own: &Tables) -> Vec<Known> {
     let plain = KEYS.iter().map(|key| Known {
         path: key.path.to_owned(),
         variables: key.variables.iter().map(|name| (*name).to_owned()).collect(),
         kind: key.kind,
         default: key.default.to_owned(),
     });
-    let of_sources = sources::NAMES.iter().flat_map(|source| {
+    let all_sources = sources::NAMES.into_iter().chain(own.keys().map(String::as_str));
+    let of_sources = all_sources.flat_map(|source| {
         SOURCE_KEYS.iter().map(move |(name, variable, kind, _)| Known {
             path: format!("webhooks.{source}.{name}"),
             variables: (!variable.is_empty())
@@ -130,34 +139,46 @@ fn known(targets: &BTreeMap<String, Origin>, tokens: &BTreeMap<String, Origin>) 
             default: String::new(),
         })
     });
-    plain.chain(of_sources).chain(of_targets).chain(of_tokens).collect()
+    let of_own = own.keys().flat_map(|source| {
+        GENERIC_KEYS.iter().map(move |(name, kind, _)| Known {
+            path: format!("{WEBHOOKS}.{source}.{name}"),
+            variables: Vec::new(),
+            kind: *kind,
+            default: String::new(),
+        })
+    });
+    plain.chain(of_sources).chain(of_own).chain(of_targets).chain(of_tokens).collect()
 }
+
+/// The section that has a table for each source.
+const WEBHOOKS: &str = "webhooks";
 
 /// A name as variables have it.
 fn upper(name: &str) -> String {
     name.to_uppercase().replace('-', "_")
 }
 
-/// The names of the tables below a section of a file, and where they are.
-fn tables(file: &str, places: &Places, section: &str) -> BTreeMap<String, Origin> {
-    let Ok(table) = toml::from_str::<toml::Table>(file) else { return BTreeMap::new() };
+/// The names of the tables below a section of a file that have this key, if one is asked for, and where they are.
+fn tables(file: &str, places: &Places, section: &str, with: Option<&str>) -> Tables {
+    let Ok(table) = toml::from_str::<toml::Table>(file) else { return Tables::new() };
     let mut found = Some(&table);
     for part in section.split('.') {
         found = found.and_then(|table| table.get(part)?.as_table());
     }
-    let tables = found.into_iter().flatten().filter(|(_, value)| value.is_table());
+    let has = |table: &toml::Table| with.is_none_or(|key| table.contains_key(key));
+    let tables = found.into_iter().flatten().filter(|(_, value)| value.as_table().is_some_and(has));
     let origin = |name: &String| Origin::File(places.line_of(&format!("{section}.{name}")));
     tables.map(|(name, _)| (name.clone(), origin(name))).collect()
 }
 
 /// The path of every key, for suggestions and lists.
 pub fn paths() -> Vec<String> {
-    known(&BTreeMap::new(), &BTreeMap::new()).into_iter().map(|key| key.path).collect()
+    known(&Tables::new(), &Tables::new(), &Tables::new()).into_iter().map(|key| key.path).collect()
 }
 
 /// Every variable that is understood without a target of notifications.
 pub fn variables() -> Vec<String> {
-    variables_of(&known(&BTreeMap::new(), &BTreeMap::new()))
+    variables_of(&known(&Tables::new(), &Tables::new(), &Tables::new()))
 }
 
 fn variables_of(known: &[Known]) -> Vec<String> {
@@ -173,10 +194,13 @@ impl Merged {
         flags: &[(&'static str, &str, String)],
     ) -> (Self, Vec<Problem>) {
         let places = Places::of(file);
-        let (targets, tokens) = (tables(file, &places, TARGETS), tables(file, &places, TOKENS));
-        let known = known(&targets, &tokens);
+        let (targets, tokens) = (tables(file, &places, TARGETS, None), tables(file, &places, TOKENS, None));
+        let mut sources = tables(file, &places, WEBHOOKS, Some("kind"));
+        sources.retain(|name, _| !crate::sources::NAMES.contains(&name.as_str()));
+        let known = known(&targets, &tokens, &sources);
         let credentials = environment.get(CREDENTIALS).map(PathBuf::from);
-        let (mut merged, mut problems) = (Self { targets, tokens, credentials, ..Self::default() }, Vec::new());
+        let (mut merged, mut problems) =
+            (Self { targets, tokens, sources, credentials, ..Self::default() }, Vec::new());
         for key in known.iter().filter(|key| !key.default.is_empty()) {
             merged.set_default(key);
         }
@@ -258,7 +282,11 @@ impl Merged {
             let keys = known.iter().map(|key| key.path.as_str());
             let sections = keys.clone().filter_map(|key| key.rsplit_once('.').map(|(section, _)| section));
             let nearest = nearest(path, keys.chain(sections).chain(["routes", "workflows", TARGETS, TOKENS]));
-            reading.problems.push(Problem { key: path.to_owned(), origin, reason: format!("unknown key{nearest}") });
+            let is_source = path.strip_prefix(WEBHOOKS).is_some_and(|rest| rest.matches('.').count() == 1);
+            let own =
+                if is_source { format!("; a source of your own says `kind = \"{GENERIC}\"`") } else { String::new() };
+            let reason = format!("unknown key{nearest}{own}");
+            reading.problems.push(Problem { key: path.to_owned(), origin, reason });
         }
     }
 
@@ -363,6 +391,10 @@ pub fn sample() -> String {
     for (name, _, _, about) in TOKEN_KEYS {
         text.push_str(&format!("# {about}\n# {name} =\n"));
     }
+    text.push_str(SAMPLE_OF_SOURCES);
+    for (name, _, about) in GENERIC_KEYS {
+        text.push_str(&format!("# {about}\n# {name} =\n"));
+    }
     text.push_str(SAMPLE_OF_TARGETS);
     for (name, variable, _, about) in TARGET_KEYS {
         let variable = variable.replace("{TARGET}", "OPS");
@@ -374,5 +406,8 @@ pub fn sample() -> String {
 
 const SAMPLE_OF_TOKENS: &str = "\n# Tokens of the operator API beside the one above, a table for each; its name stands in the log beside what is done with it.\n\
      # [admin.tokens.ci]\n";
+const SAMPLE_OF_SOURCES: &str =
+    "\n# A source of your own, by any name; beside these it has the keys of the others.\n# [webhooks.shop]\n";
+
 const SAMPLE_OF_TARGETS: &str = "\n# Where notifications go, a table for each target; its name is what steps write in `targets`.\n\
      # [integrations.notifications.ops]\n";

@@ -15,6 +15,9 @@ pub mod keys;
 mod linear;
 pub mod merged;
 mod notifications;
+mod own_source;
+#[cfg(test)]
+mod own_source_tests;
 pub mod place;
 mod rate_limits;
 #[cfg(test)]

@@ -88,6 +88,8 @@ pub struct Settings {
     pub delivery_window: Duration,
     /// How long an occurrence is recognised; absent when fingerprints are off.
     pub occurrence_window: Option<Duration>,
+    /// The names of all sources, on or off.
+    pub sources: Vec<String>,
     /// The sources that are on.
     pub webhooks: Vec<WebhookSettings>,
     /// How often whom nobody can verify may come; without it as often as it likes.
@@ -190,6 +192,7 @@ impl Checker<'_> {
             max_events: self.max_events(),
             delivery_window: self.span("event_deduplicator.delivery_window"),
             occurrence_window: fingerprints.then(|| self.span("event_deduplicator.window")),
+            sources: self.source_names().map(str::to_owned).collect(),
             rate_limits: self.rate_limits(&webhooks),
             webhooks,
             max_concurrent: usize::try_from(self.count("workflow.max_concurrent")).unwrap_or(usize::MAX),

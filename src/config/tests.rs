@@ -99,7 +99,7 @@ fn mistakes_are_named_with_place_value_reason_and_remedy() {
     check(
         "[webhooks.gitlab]\nsecret = \"x\"",
         &[],
-        "webhooks.gitlab (configuration file, line 1): unknown key; did you mean `webhooks.github`?",
+        "webhooks.gitlab (configuration file, line 1): unknown key; did you mean `webhooks.github`?; a source of your own says `kind = \"generic\"`",
     );
     check(
         "server = ",

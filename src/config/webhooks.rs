@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -12,13 +13,15 @@ use super::merged::{Origin, Problem};
 use super::settings::{Checker, SecretText};
 use super::value::Value;
 use super::written_secret::{Kept, WrittenSecret};
-use crate::sources::{self, Secret, Standing, Validity};
+use crate::sources::{self, Recipe, Scheme, Secret, Standing, Validity};
 
 /// A webhook source that is on.
 #[derive(Clone, Debug)]
 pub struct WebhookSettings {
     /// Its name.
     pub name: String,
+    /// What the configuration describes of it; nothing of a built-in one.
+    pub recipe: Option<Arc<Recipe>>,
     /// Whether the configuration says in so many words that it is on.
     pub is_demanded: bool,
     /// Its secrets, whether they count now or not.
@@ -112,7 +115,8 @@ impl WebhookSettings {
 
 impl Checker<'_> {
     pub(super) fn webhooks(&mut self, bind: Option<IpAddr>) -> Vec<WebhookSettings> {
-        let on: Vec<WebhookSettings> = sources::NAMES.into_iter().filter_map(|name| self.webhook(name, bind)).collect();
+        let names: Vec<String> = self.source_names().map(str::to_owned).collect();
+        let on: Vec<WebhookSettings> = names.iter().filter_map(|name| self.webhook(name, bind)).collect();
         for (index, source) in on.iter().enumerate() {
             let path = format!("webhooks.{}.path", source.name);
             if on.iter().take(index).any(|earlier| earlier.path == source.path) {
@@ -133,10 +137,18 @@ impl Checker<'_> {
         on
     }
 
+    /// The names of all sources, on or off.
+    pub(super) fn source_names(&self) -> impl Iterator<Item = &str> {
+        sources::NAMES.into_iter().chain(self.merged.sources.keys().map(String::as_str))
+    }
+
     fn webhook(&mut self, name: &str, bind: Option<IpAddr>) -> Option<WebhookSettings> {
         let key = |key: &str| format!("webhooks.{name}.{key}");
         // GitHub and Linear take any text.
-        let may_be_standard = matches!(name, "codegen" | "claude-code");
+        let described = self.merged.sources.get(name).cloned();
+        let recipe = described.as_ref().and_then(|origin| self.recipe(name, origin));
+        let is_standard = recipe.as_ref().is_some_and(|recipe| matches!(recipe.scheme, Scheme::Standard(_)));
+        let may_be_standard = is_standard || matches!(name, "codegen" | "claude-code");
         let secrets = self.secrets_of(name, may_be_standard);
         let enabled = self.merged.entry(&key("enabled")).map(|_| self.flag(&key("enabled")));
         let allow_unsigned = self.flag(&key("allow_unsigned"));
@@ -163,8 +175,12 @@ impl Checker<'_> {
         let tolerance = if name == "linear" { LINEAR_TOLERANCE } else { TOLERANCE };
         let given = [key("timestamp_tolerance"), "validator.timestamp_tolerance".to_owned()];
         let given = given.iter().find(|path| self.merged.entry(path).is_some()).map(|path| self.span(path));
+        if described.is_some() && recipe.is_none() {
+            return None;
+        }
         Some(WebhookSettings {
             name: name.to_owned(),
+            recipe,
             is_demanded: enabled == Some(true),
             secrets,
             events: self.list(&key("events")),

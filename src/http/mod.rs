@@ -46,6 +46,8 @@ pub struct Inlet {
     pub source: Arc<dyn Source>,
     /// Its secrets, with what they have verified.
     pub secrets: Keyring,
+    /// The headers that it looks at.
+    pub headers: Arc<[String]>,
     /// Its path.
     pub path: String,
     /// The largest body that it takes, in bytes.

@@ -121,8 +121,8 @@ fn announced_length(request: &HttpRequest) -> Result<usize, Refusal> {
 /// The headers that the source looks at; nothing else goes any further.
 fn copied(request: &HttpRequest, inlet: &Inlet) -> Headers {
     let mut headers = Headers::default();
-    for name in inlet.source.headers() {
-        for value in request.headers().get_all(*name) {
+    for name in inlet.headers.iter() {
+        for value in request.headers().get_all(name) {
             headers.push(name, Bytes::copy_from_slice(value.as_bytes()));
         }
     }

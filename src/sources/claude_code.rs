@@ -128,12 +128,12 @@ impl Source for ClaudeCode {
         })
     }
 
-    fn headers(&self) -> &'static [&'static str] {
+    fn headers(&self) -> Vec<&str> {
         const READ: [&str; 7] = {
             let [a, b, c, d] = STORED;
             [a, b, c, d, SIGNATURE, Standard::SIGNATURE, TOKEN]
         };
-        &READ
+        READ.to_vec()
     }
 }
 

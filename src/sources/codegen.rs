@@ -96,12 +96,12 @@ impl Source for Codegen {
         })
     }
 
-    fn headers(&self) -> &'static [&'static str] {
+    fn headers(&self) -> Vec<&str> {
         const READ: [&str; 6] = {
             let [a, b, c, d] = STORED;
             [a, b, c, d, SIGNATURE, Standard::SIGNATURE]
         };
-        &READ
+        READ.to_vec()
     }
 }
 

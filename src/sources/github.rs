@@ -93,12 +93,12 @@ impl Source for Github {
         })
     }
 
-    fn headers(&self) -> &'static [&'static str] {
+    fn headers(&self) -> Vec<&str> {
         const READ: [&str; 9] = {
             let [a, b, c, d, e, f, g, h] = STORED;
             [a, b, c, d, e, f, g, h, signature::GITHUB]
         };
-        &READ
+        READ.to_vec()
     }
 }
 

@@ -192,12 +192,12 @@ impl Source for Linear {
         })
     }
 
-    fn headers(&self) -> &'static [&'static str] {
+    fn headers(&self) -> Vec<&str> {
         const READ: [&str; 5] = {
             let [a, b, c, d] = STORED;
             [a, b, c, d, signature::LINEAR]
         };
-        &READ
+        READ.to_vec()
     }
 }
 

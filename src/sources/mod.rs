@@ -4,6 +4,9 @@
 
 mod claude_code;
 mod codegen;
+mod generic;
+#[cfg(test)]
+mod generic_tests;
 mod github;
 pub mod github_payload;
 mod keyring;
@@ -23,8 +26,10 @@ use pointsman_actors::refusal::Refusal;
 use pointsman_actors::validator::port::Source;
 
 pub use claude_code::type_of_hook;
+pub use generic::{Encoding, Generic, Recipe, Scheme};
 pub use keyring::{Keyring, NamedSecret, Standing, Validity};
-pub use secret::Secret;
+pub use secret::{Algorithm, Secret};
+pub use signature::StandardHeaders;
 
 /// What the configuration says of a source.
 #[derive(Clone, Debug)]
@@ -41,7 +46,7 @@ pub struct SourceSettings {
     pub allow_unsigned: bool,
 }
 
-/// The names of all sources that can be configured.
+/// The names of all built-in sources.
 pub const NAMES: [&str; 4] = ["github", "linear", "codegen", "claude-code"];
 
 /// The kinds of correlation keys that events of each source carry.
@@ -52,7 +57,7 @@ pub const KEY_KINDS: [(&str, &[&str]); 4] = [
     ("claude-code", &["claude:session", "claude:validation"]),
 ];
 
-/// The source of this name; `None` if there is none.
+/// The built-in source of this name; `None` if there is none.
 pub fn build(settings: SourceSettings) -> Option<Arc<dyn Source>> {
     match settings.name.as_str() {
         "github" => Some(Arc::new(github::Github::new(settings))),

@@ -3,8 +3,31 @@
 use std::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
-use sha2::{Digest, Sha256};
+use sha1::Sha1;
+use sha2::{Digest, Sha256, Sha512};
 use subtle::ConstantTimeEq;
+
+/// What an HMAC is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Algorithm {
+    /// Some senders know no better; as an HMAC it still holds (RFC 6194).
+    Sha1,
+    /// The usual one.
+    Sha256,
+    /// The longest.
+    Sha512,
+}
+
+impl Algorithm {
+    /// Bytes of a code.
+    pub fn length(self) -> usize {
+        match self {
+            Self::Sha1 => 20,
+            Self::Sha256 => 32,
+            Self::Sha512 => 64,
+        }
+    }
+}
 
 /// One secret of a source.
 #[derive(Clone)]
@@ -13,6 +36,9 @@ pub struct Secret {
     keyed: Hmac<Sha256>,
     /// The state keyed for Standard Webhooks, whose secrets are written in base64 after `whsec_`.
     standard: Hmac<Sha256>,
+    /// The states keyed for the other algorithms that a source may ask for.
+    sha1: Hmac<Sha1>,
+    sha512: Hmac<Sha512>,
     /// For bearer tokens: comparing hashes of equal length in constant time tells nothing of the token.
     digest: [u8; 32],
     /// What people may see, to tell one from another.
@@ -27,6 +53,8 @@ impl Secret {
         Self {
             keyed: keyed(text.as_bytes()),
             standard: keyed(&standard),
+            sha1: keyed(text.as_bytes()),
+            sha512: keyed(text.as_bytes()),
             digest: Sha256::digest(text).into(),
             fingerprint: fingerprint(text),
         }
@@ -45,6 +73,24 @@ impl Secret {
     /// Whether `code` is the HMAC-SHA256 of `bytes`, compared in constant time.
     pub fn signs(&self, bytes: &[u8], code: &[u8]) -> bool {
         self.keyed.clone().chain_update(bytes).verify_slice(code).is_ok()
+    }
+
+    /// The same with an algorithm that the source asks for.
+    pub fn signs_with(&self, algorithm: Algorithm, bytes: &[u8], code: &[u8]) -> bool {
+        match algorithm {
+            Algorithm::Sha1 => self.sha1.clone().chain_update(bytes).verify_slice(code).is_ok(),
+            Algorithm::Sha256 => self.signs(bytes, code),
+            Algorithm::Sha512 => self.sha512.clone().chain_update(bytes).verify_slice(code).is_ok(),
+        }
+    }
+
+    /// The code of `bytes` with such an algorithm, for whoever sends.
+    pub fn sign_with(&self, algorithm: Algorithm, bytes: &[u8]) -> Vec<u8> {
+        match algorithm {
+            Algorithm::Sha1 => self.sha1.clone().chain_update(bytes).finalize().into_bytes().to_vec(),
+            Algorithm::Sha256 => self.sign(bytes).to_vec(),
+            Algorithm::Sha512 => self.sha512.clone().chain_update(bytes).finalize().into_bytes().to_vec(),
+        }
     }
 
     /// The same with the key of Standard Webhooks.
@@ -86,8 +132,8 @@ impl fmt::Debug for Secret {
 }
 
 /// HMAC takes keys of any length (RFC 2104): longer than a block they are hashed first.
-fn keyed(key: &[u8]) -> Hmac<Sha256> {
-    Hmac::new_from_slice(key).unwrap_or_else(|_| Hmac::new(&Default::default()))
+fn keyed<M: KeyInit>(key: &[u8]) -> M {
+    M::new_from_slice(key).unwrap_or_else(|_| M::new(&Default::default()))
 }
 
 /// From here on a secret is taken for random: 32 hex digits are 128 bits.

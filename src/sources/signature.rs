@@ -38,7 +38,30 @@ pub fn verify(secrets: &Keyring, body: &[u8], code: &[u8], now: Timestamp) -> Re
     secrets.prove(now, |secret| secret.signs(body, code))
 }
 
-/// The headers of Standard Webhooks.
+/// What the headers of Standard Webhooks are called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StandardHeaders {
+    /// The delivery's id, the same on every retry.
+    pub id: &'static str,
+    /// When this attempt was made, in Unix seconds.
+    pub timestamp: &'static str,
+    /// The signatures.
+    pub signature: &'static str,
+}
+
+impl StandardHeaders {
+    /// As the specification has them.
+    pub const WEBHOOK: Self = Self { id: "webhook-id", timestamp: "webhook-timestamp", signature: "webhook-signature" };
+    /// As Svix has them, from whom the specification comes.
+    pub const SVIX: Self = Self { id: "svix-id", timestamp: "svix-timestamp", signature: "svix-signature" };
+
+    /// Those with this signature.
+    pub fn signed_in(signature: &str) -> Option<Self> {
+        [Self::WEBHOOK, Self::SVIX].into_iter().find(|names| names.signature == signature)
+    }
+}
+
+/// What the headers of Standard Webhooks say.
 pub struct Standard<'a> {
     id: &'a str,
     timestamp: &'a str,
@@ -47,21 +70,26 @@ pub struct Standard<'a> {
 
 impl<'a> Standard<'a> {
     /// The header that says a delivery is signed in this way.
-    pub const SIGNATURE: &'static str = "webhook-signature";
+    pub const SIGNATURE: &'static str = StandardHeaders::WEBHOOK.signature;
     /// The delivery's id, the same on every retry.
-    pub const ID: &'static str = "webhook-id";
+    pub const ID: &'static str = StandardHeaders::WEBHOOK.id;
     /// When this attempt was made, in Unix seconds.
-    pub const TIMESTAMP: &'static str = "webhook-timestamp";
+    pub const TIMESTAMP: &'static str = StandardHeaders::WEBHOOK.timestamp;
 
     /// The headers, if the delivery is signed in this way.
     pub fn of(headers: &'a Headers) -> Result<Option<Self>, Refusal> {
-        let signatures = match headers.get(Self::SIGNATURE) {
+        Self::within(headers, &StandardHeaders::WEBHOOK)
+    }
+
+    /// The same, where the headers have these names.
+    pub fn within(headers: &'a Headers, names: &StandardHeaders) -> Result<Option<Self>, Refusal> {
+        let signatures = match headers.get(names.signature) {
             Header::Absent => return Ok(None),
             Header::Ambiguous => return Err(Refusal::SignatureInvalid),
             Header::Text(text) => text,
         };
-        let id = headers.text(Self::ID).ok_or(Refusal::BadHeader(Self::ID))?;
-        let timestamp = headers.text(Self::TIMESTAMP).ok_or(Refusal::BadHeader(Self::TIMESTAMP))?;
+        let id = headers.text(names.id).ok_or(Refusal::BadHeader(names.id))?;
+        let timestamp = headers.text(names.timestamp).ok_or(Refusal::BadHeader(names.timestamp))?;
         Ok(Some(Self { id, timestamp, signatures }))
     }
 

@@ -77,13 +77,15 @@ pub fn compile(loaded: &Loaded, actions: &Actions) -> anyhow::Result<Compiled> {
     let catalog = Catalog::compile(workflows.clone(), &loaded.settings.workflow_defaults, actions)
         .map_err(|errors| all_of(errors.iter().map(|error| written.place_of_workflow(error))))
         .context("the workflows cannot be used")?;
-    let deaf: Vec<DefinitionError> = catalog.all().flat_map(|definition| hears_nothing(definition)).collect();
+    let deaf: Vec<DefinitionError> =
+        catalog.all().flat_map(|definition| hears_nothing(definition, &loaded.settings.sources)).collect();
     if !deaf.is_empty() {
         let errors = all_of(deaf.iter().map(|error| written.place_of_workflow(error)));
         return Err(errors).context("the workflows cannot be used");
     }
+    let sources: Vec<&str> = loaded.settings.sources.iter().map(String::as_str).collect();
     let surroundings = Surroundings {
-        sources: &sources::NAMES,
+        sources: &sources,
         inputs_of: &|name| catalog.get(name).map(|definition| &definition.inputs),
         default_priority: loaded.settings.default_priority,
         settings: loaded.settings.seen_by_routes.clone(),
@@ -98,20 +100,32 @@ pub fn compile(loaded: &Loaded, actions: &Actions) -> anyhow::Result<Compiled> {
 }
 
 /// Steps that wait for what no event can be.
-fn hears_nothing(definition: &Definition) -> impl Iterator<Item = DefinitionError> {
+fn hears_nothing(definition: &Definition, sources: &[String]) -> impl Iterator<Item = DefinitionError> {
     let waiting = definition.steps.iter().filter(|step| step.action == WAIT_FOR_EVENT);
     let waiting = waiting.filter_map(|step| Some((step, step.waits.as_ref()?)));
     waiting.filter_map(|(step, waits)| {
-        let (key, reason) = waits.topics.iter().find_map(|topic| cannot_be(topic, &waits.kinds))?;
+        let (key, reason) = waits.topics.iter().find_map(|topic| cannot_be(topic, &waits.kinds, sources))?;
         let (workflow, spot) = (definition.name.clone(), Spot::of_step(&step.name, key));
         Some(DefinitionError { workflow, spot, reason })
     })
 }
 
 /// Why no event of the topic has keys of these kinds, with the key of the definition that is wrong.
-fn cannot_be(Topic { source, event, .. }: &Topic, kinds: &[String]) -> Option<(&'static str, String)> {
+fn cannot_be(
+    Topic { source, event, .. }: &Topic,
+    kinds: &[String],
+    sources: &[String],
+) -> Option<(&'static str, String)> {
     let Some((_, known)) = sources::KEY_KINDS.iter().find(|(name, _)| *name == source) else {
-        let names = sources::NAMES.join(", ");
+        if sources.contains(source) {
+            let is_own = |kind: &&String| *kind == source || kind.starts_with(&format!("{source}:"));
+            let unknown = kinds.iter().find(|kind| !is_own(kind))?;
+            return Some((
+                "with.key",
+                format!("keys of events of {source} begin with `{source}:`, not with `{unknown}:`"),
+            ));
+        }
+        let names = sources.join(", ");
         return Some(("with.source", format!("there is no source `{source}`; there are {names}")));
     };
     if let Some(reason) = no_type(event) {
@@ -130,7 +144,9 @@ fn no_type(event: &str) -> Option<String> {
 
 /// Routes for what no event can be.
 fn never_taken(routes: &[RouteSpec]) -> Vec<RouteError> {
-    let wrong = routes.iter().filter_map(|route| Some((route.name.clone(), no_type(&route.event)?)));
+    // How a source of the user's own names its types is not known here.
+    let built_in = routes.iter().filter(|route| sources::NAMES.contains(&route.source.as_str()));
+    let wrong = built_in.filter_map(|route| Some((route.name.clone(), no_type(&route.event)?)));
     wrong.map(|(route, reason)| RouteError { route, key: "event".to_owned(), reason }).collect()
 }
 

@@ -30,6 +30,6 @@ pub trait Source: Send + Sync {
     /// mistyped fields give fewer facts.
     fn read(&self, delivery: &Delivery) -> Result<Reading, Refusal>;
 
-    /// The request headers, in lower case, that this source looks at; no other is copied.
-    fn headers(&self) -> &'static [&'static str];
+    /// The request headers, in lower case, that this source looks at; no other is copied. Asked once, at the start.
+    fn headers(&self) -> Vec<&str>;
 }

@@ -27,6 +27,7 @@ pub mod linear;
 mod linear_oauth;
 mod notifications;
 mod operators;
+mod own_sources;
 mod parallel;
 mod process;
 mod pull_request_code;

@@ -7,6 +7,7 @@ use pointsman::sources::Secret;
 use pointsman_actors::time::{ManualClock, Timestamp};
 use serde_json::json;
 
+use super::process::run;
 use crate::server::{SECRET, TestServer};
 
 /// The old secret counts until the 10th, the new one from the 5th on.
@@ -97,4 +98,22 @@ async fn it_is_seen_which_secrets_are_still_used_and_never_what_they_are() {
     }
     let nobody = server.http.get(server.url("/api/v1/secrets")).send().await.unwrap();
     assert_eq!(nobody.status(), 401);
+}
+
+#[test]
+fn check_says_which_source_takes_nothing_any_more() {
+    let directory = tempfile::tempdir().unwrap();
+    let check = |enabled: &str| {
+        let toml = format!(
+            "[webhooks.linear]\n{enabled}secrets = [{{ value = \"the old one\", until = \"2020-01-01T00:00:00Z\" }}]\n"
+        );
+        std::fs::write(directory.path().join("config.toml"), toml).unwrap();
+        let output = run(directory.path(), &["check"], &[]);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(!said.contains("the old one"), "{said}");
+        (output.status.success(), said.lines().next().unwrap_or_default().to_owned())
+    };
+    let deaf = "webhooks.linear: no secret of it counts now, so that every delivery is refused";
+    assert_eq!(check(""), (true, format!("warning: {deaf}")));
+    assert_eq!(check("enabled = true\n"), (false, format!("error: {deaf}")));
 }
