@@ -23,10 +23,15 @@ pub fn fresh(random: [u8; 32]) -> String {
 
 /// A token that nobody has seen, from the system's source of chance.
 pub fn random() -> anyhow::Result<String> {
+    random_bits().map(fresh)
+}
+
+/// Bits that nobody has seen, from there.
+pub fn random_bits() -> anyhow::Result<[u8; 32]> {
     let mut bits = [0; 32];
     let source = rustls::crypto::ring::default_provider().secure_random;
     source.fill(&mut bits).map_err(|_| anyhow::anyhow!("the system gives no random numbers"))?;
-    Ok(fresh(bits))
+    Ok(bits)
 }
 
 /// The SHA-256 of a token.

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{anyhow, bail};
+use anyhow::bail;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand};
@@ -13,6 +13,7 @@ use super::client::Client;
 use super::print::say;
 use super::runs::text;
 use super::{Cli, Target};
+use crate::access::token::random_bits;
 use crate::config::webhooks::in_words;
 use crate::sources::Scheme;
 
@@ -76,9 +77,7 @@ impl New {
 }
 
 fn secret(is_standard: bool) -> anyhow::Result<String> {
-    let mut bits = [0; 32];
-    let random = rustls::crypto::ring::default_provider().secure_random;
-    random.fill(&mut bits).map_err(|_| anyhow!("the machine gives no random bits"))?;
+    let bits = random_bits()?;
     Ok(if is_standard { format!("whsec_{}", STANDARD.encode(bits)) } else { hex::encode(bits) })
 }
 

@@ -89,12 +89,12 @@ impl Next<'_> {
         let tries = self.tries(step);
         let (looks, refusals) = (tries.looks + failure.costs(), failure.refusals(tries.refusals));
         match step.retry.next(looks, refusals, failure, retry::spread(self.run.id, &step.name, looks + refusals)) {
-            Some(pause) => {
+            Some(pause) if !self.is_limited_for_too_long(failure, pause) => {
                 let (retry_at, unclear) = (Some(self.now.plus(pause)), self.unclear(step));
                 let error = Failure { in_doubt: false, ..failure.clone() };
                 self.write(What::Failed { step: step.name.clone(), attempt, error, retry_at, unclear, fatal: false });
             }
-            None => self.park(step, attempt, format!("it could not be seen whether it has happened: {failure}")),
+            _ => self.park(step, attempt, format!("it could not be seen whether it has happened: {failure}")),
         }
     }
 }

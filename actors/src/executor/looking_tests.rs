@@ -142,6 +142,20 @@ fn a_limit_that_holds_back_the_look_leaves_nothing_to_an_operator() {
 }
 
 #[test]
+fn a_limit_that_holds_back_the_look_for_a_day_leaves_it_to_an_operator() {
+    let mut story = unclear();
+    let refused = failure(ErrorClass::RateLimit).retry_after(Duration::from_secs(3_600));
+    story.after(5_000);
+    for _ in 0..100 {
+        let look = looks(&mut story);
+        story.happens(&Happening::Ended(look.serial, Err(refused.clone())));
+        let Some(wake) = story.progress.wake(story.now) else { break };
+        story.now = wake;
+    }
+    assert_eq!(story.status(), RunStatus::NeedsDecision);
+}
+
+#[test]
 fn an_outage_holds_the_look_and_does_not_forget_it() {
     let mut story = unclear();
     story.outages = ["codegen".to_owned()].into_iter().collect();

@@ -151,7 +151,7 @@ impl Progress {
             What::Undoing { status, reason } => {
                 self.life = Life::Undoing { status: *status, reason: reason.clone() };
                 // What must be undone has the time that it takes.
-                (self.left, self.leaving) = (None, None);
+                (self.left, self.leaving, self.limited) = (None, None, Duration::ZERO);
                 self.steps.values_mut().for_each(StepState::abandon);
                 // Whoever cancels it wants it to end.
                 self.paused &= *status != RunStatus::Cancelled;

@@ -242,6 +242,10 @@ impl Next<'_> {
         match step.retry.next(failures, failure.refusals(tries.refusals), &failure, spread) {
             // A run that is to end ends now.
             Some(_) if self.progress.leaving.is_some() => self.give_up(step, attempt, failure),
+            // What could not be undone is an operator's, as after any other failure.
+            Some(pause) if self.comes_too_late(&failure, pause) && self.progress.is_undoing() => {
+                self.give_up(step, attempt, failure);
+            }
             Some(pause) if self.comes_too_late(&failure, pause) && step.on_failure == OnFailure::Fail => {
                 let reason = format!("step `{}`: {failure}; the next attempt would come after its time", step.name);
                 self.needs_no_callback(&step.name);
@@ -272,10 +276,13 @@ impl Next<'_> {
     }
 
     fn comes_too_late(&self, failure: &Failure, pause: Duration) -> bool {
-        if failure.costs() == 0 {
-            return self.progress.limited.saturating_add(pause) > LONGEST_LIMITED;
-        }
-        self.progress.left_at(self.now).is_some_and(|left| left <= pause)
+        let is_over = failure.costs() > 0 && self.progress.left_at(self.now).is_some_and(|left| left <= pause);
+        is_over || self.is_limited_for_too_long(failure, pause)
+    }
+
+    /// Whether a limit would hold the run back for longer than any.
+    pub(super) fn is_limited_for_too_long(&self, failure: &Failure, pause: Duration) -> bool {
+        failure.costs() == 0 && self.progress.limited.saturating_add(pause) > LONGEST_LIMITED
     }
 
     /// The step has failed for good; what becomes of the run is the definition's word.

@@ -1,5 +1,7 @@
 //! What a run has done is undone when it fails: in which order, by whom it is stopped, and how it goes on.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::executor::command::Command;
@@ -43,6 +45,19 @@ fn what_was_done_last_is_undone_first_and_then_it_ends_as_it_would_have() {
     assert_eq!(story.done(1), None);
     let Some(What::Ended { status: RunStatus::Failed, reason: Some(reason) }) = end(&story) else { panic!() };
     assert!(reason.starts_with("step `c`"), "{reason}");
+}
+
+#[test]
+fn a_limit_that_lasts_for_ever_leaves_what_is_to_be_undone_to_an_operator() {
+    let (mut story, _) = failed();
+    let refused = failure(ErrorClass::RateLimit).retry_after(Duration::from_secs(3_600));
+    for attempt in 1..100 {
+        story.fails(attempt, refused.clone());
+        let Some(wake) = story.progress.wake(story.now) else { break };
+        story.now = wake;
+        assert!(story.happens(&Happening::Go).is_some(), "attempt {attempt}");
+    }
+    assert_eq!(story.status(), RunStatus::Stuck, "it does not end with its effects in the world");
 }
 
 #[test]
