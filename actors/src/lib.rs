@@ -9,6 +9,7 @@
 pub mod auditor;
 pub mod catch_up;
 pub mod circuit_breaker;
+pub mod current;
 pub mod dead_letter;
 pub mod deduplicator;
 pub mod dispatcher;

@@ -25,6 +25,8 @@
 
 mod ending;
 mod gauge;
+mod hiring;
+mod replacing;
 mod table;
 mod work;
 
@@ -36,6 +38,8 @@ use tokio::sync::oneshot;
 
 use self::ending::Ending;
 use self::gauge::Sight;
+use self::hiring::Hiring;
+pub use self::replacing::Replacement;
 pub use self::table::{TABLE, row};
 use self::work::{StartWork, Work, board, workflows};
 use crate::auditor::actor::Findings;
@@ -43,9 +47,10 @@ use crate::catch_up::actor::{LookNow as LookForMissed, Plan as CatchUpPlan};
 use crate::catch_up::watched::Watches;
 use crate::circuit_breaker::actor::Breakers;
 use crate::circuit_breaker::circuit::Policy;
+use crate::current::Current;
 use crate::dead_letter::actor::DeadLetterDoors;
 use crate::deduplicator::actor::{Deduplicator, Windows};
-use crate::dispatcher::actor::Slots;
+use crate::dispatcher::actor::{Slots, SlotsChanged};
 use crate::event_log::actor::{EventLog, LogDoor};
 use crate::event_log::state::LogState;
 use crate::executor::messages::Executors;
@@ -57,7 +62,7 @@ use crate::rate_limiter::limits::Policy as RatePolicy;
 use crate::receiver::actor::{Admit, Downstream, Receive, Receiver, Shared};
 use crate::receiver::admission::{Gate, Limits};
 use crate::receiver::messages::Receivers;
-use crate::receiver::tally::{Tallies, Tally};
+use crate::receiver::tally::Tallies;
 use crate::retention::actor::LookNow;
 use crate::retention::policy::Policy as RetentionPolicy;
 use crate::router::actor::{CurrentRules, Router};
@@ -83,7 +88,7 @@ pub struct Ports {
     /// What steps can do.
     pub actions: Actions,
     /// Runs that may be at work at once.
-    pub slots: Slots,
+    pub slots: Current<Slots>,
     /// When circuits open; without it none does.
     pub circuits: Option<Policy>,
     /// How long duplicates are recognised.
@@ -148,6 +153,8 @@ pub struct Tree {
     /// How the hooks stand that are caught up with.
     pub watches: Watches,
     gauge: Gauge,
+    hiring: Hiring,
+    slots_changed: Door<SlotsChanged>,
     receivers: Receivers,
     ports: Ports,
     supervisor: Supervisor,
@@ -214,13 +221,14 @@ impl Tree {
         let (log_state, ending) = (Arc::new(LogState::default()), Ending::default());
         let executors = Executors::default();
         let log = start_log(&supervisor, (&ports, &executors), &log_state, &threads).await?;
-        keep_definitions(&ports, &log).await?;
+        keep_definitions(&ports.catalog, (&ports.store, &log)).await?;
         let (workflows, suspect) = workflows(&ports).await?;
-        let tallies: Tallies = Arc::new(ports.sources.keys().map(|name| (name.clone(), Tally::default())).collect());
+        let tallies = Tallies::default();
+        tallies.enter(ports.sources.get().keys());
         let (receivers, watches) = (Receivers::default(), Watches::default());
         let start = StartWork {
             receivers: receivers.clone(),
-            tallies: Arc::clone(&tallies),
+            tallies: tallies.clone(),
             watches: watches.clone(),
             workflows,
             suspect: suspect.filter(|_| ports.after_death),
@@ -232,13 +240,13 @@ impl Tree {
             ending: ending.clone(),
             ports: ports.clone(),
         };
-        let Work { backlog, retry, dead_letters, retention, breakers, findings, catch_up } =
+        let Work { backlog, retry, dead_letters, retention, breakers, findings, catch_up, hiring, slots_changed } =
             on_new_thread(&threads, move || start.start()).await?;
         let gate = Gate::new(ports.limits);
         let sight = Sight {
             roster: roster.clone(),
             log_state: Arc::clone(&log_state),
-            tallies: Arc::clone(&tallies),
+            tallies: tallies.clone(),
             gate: Arc::clone(&gate),
             store: Arc::clone(&ports.store),
         };
@@ -247,6 +255,8 @@ impl Tree {
             gate,
             rate_limits: ports.rate_limits.clone().map(RateLimits::new),
             gauge: gauge::of(sight),
+            hiring,
+            slots_changed,
             log_state,
             tallies,
             log,
@@ -277,7 +287,7 @@ impl Tree {
         let (row, name) = keep(deduplicator);
         let deduplicator = self.supervisor.supervise(row, name, Deduplicator::new(self.ports.windows));
         let (row, name) = keep(validator);
-        let validator = self.supervisor.supervise(row, name, Validator::new(Arc::clone(&self.ports.sources)));
+        let validator = self.supervisor.supervise(row, name, Validator::new(self.ports.sources.clone()));
         let limiter = self.rate_limits.clone().map(|limits| {
             let (row, name) = keep(rate_limiter);
             let limiter = RateLimiter::new(limits, Arc::clone(&self.gauge), Arc::clone(&self.ports.clock));
@@ -305,7 +315,7 @@ impl Tree {
             rate_limits: self.rate_limits.clone(),
             log_state: Arc::clone(&self.log_state),
             store: Arc::clone(&self.ports.store),
-            sources: Arc::clone(&self.ports.sources),
+            sources: self.ports.sources.clone(),
             clock: Arc::clone(&self.ports.clock),
             ids: Arc::clone(&self.ports.ids),
             inbox_window: self.ports.inbox_window,
@@ -329,9 +339,9 @@ async fn start_log(
 }
 
 /// Every run is pinned to a definition, so that is durable before anything can be started.
-async fn keep_definitions(ports: &Ports, log: &LogDoor) -> Result<(), StoreError> {
-    for definition in ports.catalog.all() {
-        if ports.store.definition(&definition.hash).await?.is_none() {
+async fn keep_definitions(catalog: &Catalog, (store, log): (&Arc<dyn Store>, &LogDoor)) -> Result<(), StoreError> {
+    for definition in catalog.all() {
+        if store.definition(&definition.hash).await?.is_none() {
             let (hash, content) = (definition.hash.clone(), definition.content.clone());
             log.commit(Transition::KeepDefinition { hash, content }).await?;
         }

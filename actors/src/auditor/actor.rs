@@ -9,6 +9,8 @@ use tokio::sync::Notify;
 
 use super::audit::{Audit, Report, Stored};
 use crate::circuit_breaker::board::Board;
+use crate::current::Current;
+use crate::dispatcher::actor::Slots;
 use crate::executor::loading::{Definitions, load_one};
 use crate::executor::port::Actions;
 use crate::mailbox::Letter;
@@ -54,7 +56,7 @@ pub struct Tools {
     /// Where `now` comes from.
     pub clock: SharedClock,
     /// Runs that may be at work at once.
-    pub slots: usize,
+    pub slots: Current<Slots>,
     /// From one audit to the next; what is late by less is not late.
     pub every: Duration,
     /// Where it shows what it found.
@@ -118,7 +120,7 @@ impl Work {
 
     async fn audit(&self) -> Result<Report, StoreError> {
         let Tools { store, clock, slots, every, .. } = &self.tools;
-        let (mut audit, mut after) = (Audit::new(clock.now(), *every, *slots), None);
+        let (mut audit, mut after) = (Audit::new(clock.now(), *every, slots.get().number), None);
         loop {
             let began = clock.elapsed();
             let page = store.open_runs(after, PAGE).await?;

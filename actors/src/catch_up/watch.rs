@@ -279,7 +279,7 @@ impl Watch {
             Delivery { source: source.clone(), headers: carried.headers, body: carried.body, peer: None, received_at };
         match self.tools.receivers.receive(&delivery).await {
             Ok(receipt) => {
-                if let Some(tally) = self.tools.tallies.get(&source) {
+                if let Some(tally) = self.tools.tallies.of(&source) {
                     tally.count(receipt.outcome, receipt.took);
                 }
                 Ok(Got::TakenIn)

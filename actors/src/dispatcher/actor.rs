@@ -9,6 +9,7 @@ use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, Supe
 
 use super::queue::{Order, Queue, Report};
 use super::ready::Ready;
+use crate::current::Current;
 use crate::executor::messages::{Executors, ReportAll, Told};
 use crate::ids::RunId;
 use crate::mailbox::{Letter, NotTaken};
@@ -41,11 +42,16 @@ pub struct Gone(pub RunId);
 #[rtype(result = "()")]
 pub struct Lost(pub String);
 
+/// Says that other slots are in force.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct SlotsChanged;
+
 /// Pause before executors that have not told of their runs are asked again.
 const COUNT_AGAIN: Duration = Duration::from_millis(100);
 
 /// How many may be at work, and how they are shared out.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slots {
     /// Runs that may be at work at once.
     pub number: usize,
@@ -62,7 +68,7 @@ impl Slots {
 /// The actor of the dispatcher.
 pub struct Dispatcher {
     queue: Queue,
-    slots: Slots,
+    slots: Current<Slots>,
     executors: Executors,
     /// Set when the process is about to end: nobody is told to go on any more.
     draining: Arc<AtomicBool>,
@@ -73,8 +79,8 @@ pub struct Dispatcher {
 
 impl Dispatcher {
     /// A dispatcher that hands out these slots.
-    pub fn new(slots: Slots, executors: Executors, draining: Arc<AtomicBool>) -> Self {
-        let queue = Queue::new(slots.ready(), HashSet::new());
+    pub fn new(slots: Current<Slots>, executors: Executors, draining: Arc<AtomicBool>) -> Self {
+        let queue = Queue::new(slots.get().ready(), HashSet::new());
         Self { queue, slots, executors, draining, untold: VecDeque::new(), retrying: false }
     }
 
@@ -115,6 +121,12 @@ impl Dispatcher {
         }
     }
 
+    /// Hands out the slots that are in force, when it is known how all runs stand.
+    fn begin(&mut self, ctx: &mut Context<Self>) {
+        self.queue = Queue::new(self.slots.get().ready(), self.executors.workflows());
+        self.count(ctx);
+    }
+
     /// Asks the executors whose runs are not known for them, until they are. One that is gone has none
     /// that could go on.
     fn count(&mut self, ctx: &mut Context<Self>) {
@@ -140,10 +152,9 @@ impl Actor for Dispatcher {
     /// Nothing here is the truth: the runs are asked how they stand, and nobody goes on before all have
     /// answered.
     fn started(&mut self, ctx: &mut Context<Self>) {
-        self.queue = Queue::new(self.slots.ready(), self.executors.workflows());
         self.untold.clear();
         self.retrying = false;
-        self.count(ctx);
+        self.begin(ctx);
     }
 }
 
@@ -156,6 +167,14 @@ impl Handler<Letter<Census>> for Dispatcher {
         let Census { workflow, reports } = letter.open();
         let orders = self.queue.census(&workflow, reports);
         self.tell(orders, ctx);
+    }
+}
+
+impl Handler<Letter<SlotsChanged>> for Dispatcher {
+    type Result = ();
+
+    fn handle(&mut self, _: Letter<SlotsChanged>, ctx: &mut Context<Self>) {
+        self.begin(ctx);
     }
 }
 

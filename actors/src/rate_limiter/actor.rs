@@ -10,6 +10,7 @@ use actix::{Actor, Context, Handler, Message, MessageResult, Supervised};
 
 use super::adaptive::Signals;
 use super::limits::{Limiter, Policy, Ruling};
+use crate::current::Current;
 use crate::event::SourceName;
 use crate::mailbox::Letter;
 use crate::time::{SharedClock, Timestamp};
@@ -64,30 +65,50 @@ struct Inside {
     limiter: Mutex<Limiter>,
     /// Requests that are answered later.
     delayed: AtomicUsize,
+    at_hand: Current<AtHand>,
+}
+
+/// What of a policy need not be locked to be known.
+#[derive(Debug)]
+struct AtHand {
     most_delayed: usize,
-    /// What need not be locked to be known.
     backpressure: Option<f64>,
     verified: BTreeSet<SourceName>,
+}
+
+impl AtHand {
+    fn of(policy: &Policy) -> Self {
+        Self {
+            most_delayed: policy.slow_down.map_or(0, |slow_down| slow_down.most),
+            backpressure: policy.backpressure,
+            verified: policy.verified.keys().cloned().collect(),
+        }
+    }
 }
 
 impl RateLimits {
     /// By this policy, with nobody counted.
     pub fn new(policy: Policy) -> Self {
-        let most_delayed = policy.slow_down.map_or(0, |slow_down| slow_down.most);
-        let (backpressure, verified) = (policy.backpressure, policy.verified.keys().cloned().collect());
+        let at_hand = Current::new(AtHand::of(&policy));
         let (limiter, delayed) = (Mutex::new(Limiter::new(policy)), AtomicUsize::new(0));
-        Self(Arc::new(Inside { limiter, delayed, most_delayed, backpressure, verified }))
+        Self(Arc::new(Inside { limiter, delayed, at_hand }))
+    }
+
+    /// Puts another policy in force. Nobody is counted then, unless it is the same one.
+    pub fn follow(&self, policy: Policy) {
+        self.0.at_hand.replace(AtHand::of(&policy));
+        self.with(|limiter| limiter.follow(policy));
     }
 
     /// Whether nobody listens to an address when so much of what may be in flight is used.
     pub fn is_unheard(&self, peer: IpAddr, used: impl FnOnce() -> f64, now: Timestamp) -> bool {
-        let is_pressed = self.0.backpressure.is_some_and(|from| used() >= from);
+        let is_pressed = self.0.at_hand.get().backpressure.is_some_and(|from| used() >= from);
         is_pressed && self.with(|limiter| limiter.is_over(peer, now))
     }
 
     /// Whether an operator limits the verified deliveries of a source.
     pub fn are_for(&self, source: &SourceName) -> bool {
-        self.0.verified.contains(source)
+        self.0.at_hand.get().verified.contains(source)
     }
 
     /// The share of the limits that is left, from the floor to 1.
@@ -108,7 +129,7 @@ impl RateLimits {
         if delay.is_zero() {
             return None;
         }
-        let most = self.0.most_delayed;
+        let most = self.0.at_hand.get().most_delayed;
         let take = |delayed: usize| (delayed < most).then_some(delayed + 1);
         self.0.delayed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).ok()?;
         Some(Later { delay, limits: self.clone() })

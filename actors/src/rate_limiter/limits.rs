@@ -111,6 +111,13 @@ impl Limiter {
         }
     }
 
+    /// Goes on by another policy, with nobody counted; what counted by the same one goes on counting.
+    pub fn follow(&mut self, policy: Policy) {
+        if policy != self.policy {
+            *self = Self::new(policy);
+        }
+    }
+
     /// A request could not be verified. Whom nobody knows the address of is counted all the same.
     pub fn unverified(&mut self, peer: Option<IpAddr>, source: Option<&SourceName>, now: Timestamp) -> Ruling {
         let network = peer.map(Network::of);

@@ -133,7 +133,8 @@ impl Receiver {
 
     fn admit(&self, request: Admit) -> Result<(Admitted, Headers), Refusal> {
         let Admit { source, headers, peer, announced } = request;
-        let source = self.shared.sources.get(&source).ok_or(Refusal::UnknownSource)?;
+        let sources = self.shared.sources.get();
+        let source = sources.get(&source).ok_or(Refusal::UnknownSource)?;
         let admitted = self.enter(peer, announced)?;
         source.inspect(&headers)?;
         Ok((admitted, headers))

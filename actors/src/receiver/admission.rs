@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::current::Current;
 use crate::event_log::state::LogState;
 use crate::refusal::Refusal;
 use crate::store::Store;
@@ -75,7 +76,7 @@ impl Limits {
 /// What is in flight, shared by all HTTP workers.
 #[derive(Debug)]
 pub struct Gate {
-    limits: Limits,
+    limits: Current<Limits>,
     draining: AtomicBool,
     requests: AtomicU64,
     body_bytes: AtomicU64,
@@ -94,12 +95,17 @@ impl Gate {
     /// A gate with these limits.
     pub fn new(limits: Limits) -> Arc<Self> {
         Arc::new(Self {
-            limits,
+            limits: Current::new(limits),
             draining: AtomicBool::new(false),
             requests: AtomicU64::new(0),
             body_bytes: AtomicU64::new(0),
             addresses: Mutex::default(),
         })
+    }
+
+    /// Puts other limits in force, for those that come in from now on.
+    pub fn limit(&self, limits: Limits) {
+        self.limits.replace(limits);
     }
 
     /// Lets nobody in from now on.
@@ -124,7 +130,7 @@ impl Gate {
 
     /// Lets a request in that announces `bytes` of body (zero if it does not say).
     pub fn enter(self: &Arc<Self>, peer: Option<IpAddr>, bytes: u64, outside: &Outside) -> Result<Admitted, Refusal> {
-        self.limits.admit(&self.load(peer, outside), bytes)?;
+        self.limits.get().admit(&self.load(peer, outside), bytes)?;
         self.requests.fetch_add(1, Ordering::Relaxed);
         let mut admitted = Admitted { gate: Arc::clone(self), peer, bytes: 0 };
         admitted.take(1, bytes);
@@ -133,13 +139,13 @@ impl Gate {
 
     /// How much of what may be in flight is used, from 0 to 1: requests, or bytes of bodies.
     pub fn in_flight(&self) -> f64 {
-        let Limits { requests, body_bytes, .. } = self.limits;
+        let Limits { requests, body_bytes, .. } = **self.limits.get();
         share(self.requests(), requests).max(share(self.body_bytes(), body_bytes))
     }
 
     /// How much of what may be in flight or wait is used, from 0 to 1.
     pub fn used(&self, outside: &Outside) -> f64 {
-        self.in_flight().max(share(outside.backlog, self.limits.backlog))
+        self.in_flight().max(share(outside.backlog, self.limits.get().backlog))
     }
 
     fn load(&self, peer: Option<IpAddr>, outside: &Outside) -> Load {
@@ -181,7 +187,7 @@ impl Admitted {
     /// Makes room for a body that has grown to `bytes`, more than was announced.
     pub fn grow_to(&mut self, bytes: u64) -> Result<(), Refusal> {
         let Some(more) = bytes.checked_sub(self.bytes).filter(|more| *more > 0) else { return Ok(()) };
-        let limits = self.gate.limits;
+        let limits = self.gate.limits.get();
         let over = |used: u64, limit: u64| {
             let others = used.saturating_sub(self.bytes);
             others > 0 && others.saturating_add(bytes) > limit

@@ -2,16 +2,39 @@
 //!
 //! `requests = events + redeliveries + refusals` holds of these numbers for every source at rest.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::current::Current;
 use crate::event::SourceName;
 use crate::refusal::Refusal;
 
-/// The counts of every source.
-pub type Tallies = Arc<HashMap<SourceName, Tally>>;
+/// The counts of every source. Clones share them.
+#[derive(Clone, Default)]
+pub struct Tallies(Current<BTreeMap<SourceName, Arc<Tally>>>);
+
+impl Tallies {
+    /// Counts for these sources as well. What was counted stays, also of a source that is there no more.
+    pub fn enter<'a>(&self, sources: impl Iterator<Item = &'a SourceName>) {
+        let mut tallies = BTreeMap::clone(&self.0.get());
+        for source in sources {
+            tallies.entry(source.clone()).or_default();
+        }
+        self.0.replace(tallies);
+    }
+
+    /// The counts of a source.
+    pub fn of(&self, source: &SourceName) -> Option<Arc<Tally>> {
+        self.0.get().get(source).cloned()
+    }
+
+    /// All of them.
+    pub fn all(&self) -> Vec<(SourceName, Arc<Tally>)> {
+        self.0.get().iter().map(|(source, tally)| (source.clone(), Arc::clone(tally))).collect()
+    }
+}
 
 /// What became of a delivery that was not refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,6 +161,17 @@ impl Latency {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_counted_stays_when_the_sources_change() {
+        let (tallies, [kept, gone, new]) = (Tallies::default(), ["kept", "gone", "new"].map(SourceName::new));
+        tallies.enter([&kept, &gone].into_iter());
+        [&kept, &gone].map(|source| tallies.of(source).unwrap().refuse(Refusal::NotJson));
+        tallies.enter([&kept, &new].into_iter());
+        let requests = |(source, tally): (SourceName, Arc<Tally>)| (source, tally.counted().requests);
+        let counted: Vec<_> = tallies.all().into_iter().map(requests).collect();
+        assert_eq!(counted, [(gone, 1), (kept, 1), (new, 0)]);
+    }
 
     #[test]
     fn requests_are_the_sum_of_what_became_of_them() {

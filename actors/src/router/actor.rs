@@ -1,35 +1,18 @@
 //! The door of the router: holds the current routes and asks the inside.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use actix::{Actor, Context, Handler, Message, MessageResult, Supervised};
 use bytes::Bytes;
 
 pub use super::routing::Rules;
 use super::routing::{Routed, route};
+use crate::current::Current;
 use crate::event::EventMeta;
 use crate::mailbox::Letter;
 
 /// The rules in force, shared by all routers.
-#[derive(Clone, Default)]
-pub struct CurrentRules(Arc<RwLock<Arc<Rules>>>);
-
-impl CurrentRules {
-    /// Starts with these rules.
-    pub fn new(rules: Rules) -> Self {
-        Self(Arc::new(RwLock::new(Arc::new(rules))))
-    }
-
-    /// The rules in force.
-    pub fn get(&self) -> Arc<Rules> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Puts other rules in force.
-    pub fn replace(&self, rules: Rules) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
-    }
-}
+pub type CurrentRules = Current<Rules>;
 
 /// Asks what an event starts.
 #[derive(Message)]

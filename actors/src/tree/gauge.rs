@@ -43,7 +43,7 @@ pub fn of(sight: Sight) -> Gauge {
 impl Sight {
     /// Deliveries that were accepted so far, and the microseconds that they took.
     fn answered(&self) -> (u64, u64) {
-        let totals = self.tallies.values().map(|tally| tally.latency().totals());
+        let totals = self.tallies.all().into_iter().map(|(_, tally)| tally.latency().totals());
         totals.fold((0, 0), |(count, micros), (more, took)| (count + more, micros + took))
     }
 

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use tokio::sync::Notify;
+use actix_rt::Arbiter;
 
 use super::ending::Ending;
+use super::hiring::Hiring;
 use super::{Ports, TABLE};
 use crate::auditor::actor::{Auditor, Findings, Tools};
 use crate::catch_up::actor::{self as catch_up, CatchUp};
@@ -14,13 +15,12 @@ use crate::circuit_breaker::actor::{self as circuit_breaker, Breakers, CircuitBr
 use crate::circuit_breaker::board::Board;
 use crate::circuit_breaker::circuit::{Condition, Policy};
 use crate::dead_letter::actor::{self as dead_letter, DeadLetterDoors, DeadLetters};
-use crate::dispatcher::actor::{Dispatcher, Lost};
+use crate::dispatcher::actor::{Dispatcher, Lost, SlotsChanged};
 use crate::event_log::actor::LogDoor;
-use crate::executor::actor::{self as executor, Executor};
-use crate::executor::attempts::Attempts;
+use crate::executor::actor as executor;
 use crate::executor::deaths::Suspect;
 use crate::executor::loading::{Definitions, look_through_open_runs, run_by};
-use crate::executor::messages::{ExecutorDoors, Executors};
+use crate::executor::messages::Executors;
 use crate::mailbox::Door;
 use crate::receiver::messages::Receivers;
 use crate::receiver::tally::Tallies;
@@ -58,6 +58,8 @@ pub(super) struct Work {
     pub(super) breakers: Breakers,
     pub(super) findings: Findings,
     pub(super) catch_up: Door<catch_up::LookNow>,
+    pub(super) hiring: Hiring,
+    pub(super) slots_changed: Door<SlotsChanged>,
 }
 
 impl StartWork {
@@ -80,10 +82,11 @@ impl StartWork {
             _,
         ] = &TABLE;
         let breakers = self.start_breakers(circuit_breaker);
-        let Ports { store, rules, clock, slots, retention: policy, .. } = self.ports.clone();
+        let Ports { store, rules, clock, retention: policy, .. } = self.ports.clone();
         let times = Timer::new(Arc::clone(&store), self.executors.clone(), Arc::clone(&clock));
         let times = self.supervisor.supervise(timer, "", times);
-        let queue = Dispatcher::new(slots, self.executors.clone(), Arc::clone(&self.ending.draining));
+        let queue =
+            Dispatcher::new(self.ports.slots.clone(), self.executors.clone(), Arc::clone(&self.ending.draining));
         // It starts when this function has returned: then it finds all executors.
         let queue = self.supervisor.supervise(dispatcher, "", queue);
         let lost: Door<Lost> = queue.door();
@@ -111,9 +114,15 @@ impl StartWork {
             draining: Arc::clone(&self.ending.draining),
             suspect: self.suspect,
         };
-        for workflow in &self.workflows {
-            self.start_executor((&supervisor, executor), workflow, shared.clone());
-        }
+        let hiring = Hiring {
+            supervisor,
+            row: executor,
+            shared,
+            attempts: self.attempts.clone(),
+            in_flight: self.ending.in_flight.clone(),
+            thread: Arbiter::try_current(),
+        };
+        self.workflows.iter().for_each(|workflow| hiring.hire(workflow));
         let findings = Findings::default();
         let tools = Tools {
             store: Arc::clone(&store),
@@ -121,7 +130,7 @@ impl StartWork {
             actions: Arc::clone(&self.ports.actions),
             board: breakers.board.clone(),
             clock: Arc::clone(&clock),
-            slots: slots.number,
+            slots: self.ports.slots.clone(),
             every: self.ports.audit_every,
             findings: findings.clone(),
         };
@@ -134,7 +143,18 @@ impl StartWork {
         let pending = self.supervisor.supervise(backlog, "", pending);
         let dead_letters = self.start_dead_letters(dead_letter, pending.door());
         let catch_up = self.start_catch_up(catch_up);
-        Work { backlog: pending.door(), retry: pending.door(), dead_letters, retention, breakers, findings, catch_up }
+        let (backlog, retry) = (pending.door(), pending.door());
+        Work {
+            backlog,
+            retry,
+            dead_letters,
+            retention,
+            breakers,
+            findings,
+            catch_up,
+            hiring,
+            slots_changed: queue.door(),
+        }
     }
 
     fn start_catch_up(&self, row: &'static Row) -> Door<catch_up::LookNow> {
@@ -143,7 +163,7 @@ impl StartWork {
             store: Arc::clone(store),
             log: self.log.clone(),
             receivers: self.receivers.clone(),
-            tallies: Arc::clone(&self.tallies),
+            tallies: self.tallies.clone(),
             window: windows.delivery,
             clock: Arc::clone(clock),
             draining: Arc::clone(&self.ending.draining),
@@ -200,26 +220,6 @@ impl StartWork {
             (service, Doors { observe, reset, disable, count })
         };
         Breakers::new(services.into_iter().map(start).collect(), board)
-    }
-
-    fn start_executor(&self, (supervisor, row): (&Supervisor, &'static Row), workflow: &str, shared: executor::Shared) {
-        let missed = Arc::new(Notify::new());
-        let attempts = Attempts::new(self.attempts.clone(), self.ending.in_flight.clone());
-        let executor = Executor::new(workflow, shared, attempts, Arc::clone(&missed));
-        let mailbox = supervisor.supervise(row, workflow, executor);
-        let doors = ExecutorDoors {
-            started: mailbox.door(),
-            told: mailbox.door(),
-            wake: mailbox.door(),
-            ended: mailbox.door(),
-            take_down: mailbox.door(),
-            control: mailbox.door(),
-            called: mailbox.door(),
-            circuit: mailbox.door(),
-            report: mailbox.door(),
-            missed,
-        };
-        self.executors.enter(workflow, doors);
     }
 }
 

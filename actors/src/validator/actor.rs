@@ -7,6 +7,7 @@ use std::sync::Arc;
 use actix::{Actor, Context, Handler, Message, Response, Supervised};
 
 use super::port::Source;
+use crate::current::Current;
 use crate::event::{Delivery, Reading, SourceName};
 use crate::mailbox::{Letter, Room};
 use crate::refusal::Refusal;
@@ -16,7 +17,7 @@ use crate::refusal::Refusal;
 const LARGE_BODY: usize = 256 << 10;
 
 /// The sources that are on, by name.
-pub type Sources = Arc<HashMap<SourceName, Arc<dyn Source>>>;
+pub type Sources = Current<HashMap<SourceName, Arc<dyn Source>>>;
 
 /// Asks whether a delivery is authentic, and what it says.
 #[derive(Message)]
@@ -90,7 +91,8 @@ impl Handler<Letter<ReadVouched>> for Validator {
 
 impl Validator {
     fn work(&self, delivery: Delivery, room: Room, work: Work) -> Response<Result<Authentic, Refusal>> {
-        let Some(source) = self.sources.get(&delivery.source) else {
+        let sources = self.sources.get();
+        let Some(source) = sources.get(&delivery.source) else {
             return Response::reply(Err(Refusal::UnknownSource));
         };
         if delivery.body.len() <= LARGE_BODY {

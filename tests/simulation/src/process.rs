@@ -18,6 +18,7 @@ use pointsman::workflows;
 use pointsman_actors::catch_up::actor::Plan as CatchUpPlan;
 use pointsman_actors::circuit_breaker::circuit::Policy as CircuitPolicy;
 use pointsman_actors::deduplicator::actor::Windows;
+use pointsman_actors::current::Current;
 use pointsman_actors::dispatcher::actor::Slots;
 use pointsman_actors::event::{Delivery, Headers, SourceName};
 use pointsman_actors::executor::port::{Action, Actions};
@@ -200,11 +201,11 @@ fn ports(world: &World, disk: &Disk, after_death: bool) -> Ports {
     let day = Duration::from_secs(24 * 3_600);
     Ports {
         store: SimStore::open(disk, world),
-        sources: Arc::new(HashMap::from([source("github"), source("codegen")])),
+        sources: Current::new(HashMap::from([source("github"), source("codegen")])),
         rules: rules.clone(),
         catalog: catalog.clone(),
         actions: actions(world),
-        slots: Slots { number: plan.slots, fair: true },
+        slots: Current::new(Slots { number: plan.slots, fair: true }),
         circuits: plan.circuits.then_some(CircuitPolicy {
             threshold: 3,
             failure_rate: 0.5,

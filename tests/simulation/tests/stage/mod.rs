@@ -9,6 +9,7 @@ use pointsman_actors::catch_up::actor::Plan as CatchUpPlan;
 use pointsman_actors::circuit_breaker::circuit::Policy as CircuitPolicy;
 use pointsman_actors::deduplicator::actor::Windows;
 use pointsman_actors::deduplicator::fingerprint;
+use pointsman_actors::current::Current;
 use pointsman_actors::dispatcher::actor::Slots;
 use pointsman_actors::event::{EventMeta, Facts, SourceName, Verdict};
 use pointsman_actors::event_log::record::Sealer;
@@ -214,11 +215,11 @@ impl Stage {
         let day = Duration::from_secs(24 * 3_600);
         let ports = Ports {
             store: Arc::clone(&store) as Arc<dyn Store>,
-            sources: Arc::default(),
+            sources: Current::default(),
             rules: CurrentRules::new(Rules::default()),
             catalog: catalog.clone(),
             actions,
-            slots: Slots { number: props.slots, fair: true },
+            slots: Current::new(Slots { number: props.slots, fair: true }),
             circuits: props.circuits,
             windows: Windows { delivery: 3 * day, occurrence: Some(day) },
             inbox_window: day,
