@@ -5,7 +5,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,13 +15,11 @@ use actix_web::{App, HttpServer};
 use anyhow::Context;
 use pointsman_actors::catch_up::actor::Plan as CatchUpPlan;
 use pointsman_actors::circuit_breaker::circuit::Policy as CircuitPolicy;
+use pointsman_actors::current::Current;
 use pointsman_actors::deduplicator::actor::Windows;
-use pointsman_actors::dispatcher::actor::Slots;
 use pointsman_actors::event::SourceName;
 use pointsman_actors::executor::port::Actions;
 use pointsman_actors::ids::RandomIds;
-use pointsman_actors::rate_limiter::limits::Policy as RatePolicy;
-use pointsman_actors::receiver::admission::Limits;
 use pointsman_actors::retention::policy::Policy as RetentionPolicy;
 use pointsman_actors::router::actor::CurrentRules;
 use pointsman_actors::router::patience::Patience;
@@ -29,29 +27,34 @@ use pointsman_actors::store::Store;
 use pointsman_actors::supervisor::{Escalation, Vitals};
 use pointsman_actors::time::{SharedClock, SystemClock};
 use pointsman_actors::tree::{Ports, Tree};
-use pointsman_actors::validator::port::Source;
 use tokio::sync::{Notify, Semaphore};
 
-use crate::access::lockout::{Lockout, Policy as LockoutPolicy};
+use crate::access::lockout::Lockout;
 use crate::access::trail::{self, Trail};
-use crate::access::{Access, Known, token};
+use crate::access::{Access, Known, token_file};
 use crate::actions;
 use crate::alive::Alive;
 use crate::config::Loaded;
 use crate::config::catch_up::CatchUpSettings;
-use crate::config::settings::{Backend, Settings};
-use crate::config::webhooks::{SecretSettings, WebhookSettings};
+use crate::config::settings::{Backend, SecretText, Settings};
 use crate::files::write_whole;
-use crate::http::{self, Edge, Inlet, Proxies, Readiness};
+use crate::http::{self, Edge, Readiness};
+use crate::in_force::InForce;
 use crate::integrations::Integrations;
 use crate::integrations::github::{Hook, WatchedHooks};
-use crate::sources::{self, Generic, Keyring, NamedSecret, Secret, SourceSettings};
+use crate::reload::{Reloader, Tools};
 use crate::stores::memory::MemoryStore;
 use crate::stores::sled::SledStore;
-use crate::workflows::{self, Compiled};
+use crate::telemetry::SetLevel;
 
 /// Everything that starting needs, decided before.
 pub struct Plan {
+    /// The configuration.
+    pub loaded: Loaded,
+    /// What of it a reload puts in force.
+    pub in_force: InForce,
+    /// Told the level of the log when a reload changes it.
+    pub on_log_level: SetLevel,
     /// Where everything durable lives.
     pub data_dir: PathBuf,
     /// Which store.
@@ -60,14 +63,8 @@ pub struct Plan {
     pub listen: SocketAddr,
     /// HTTP workers.
     pub workers: usize,
-    /// How long a body may take.
-    pub read_timeout: Duration,
     /// How long those inside may take when the process ends.
     pub grace_period: Duration,
-    /// The proxies that are believed about whose request they hand on.
-    pub proxies: Proxies,
-    /// The webhook paths that are on.
-    pub inlets: Vec<Inlet>,
     /// How long duplicates are recognised.
     pub windows: Windows,
     /// When a failing service is given a rest; without it never.
@@ -76,10 +73,6 @@ pub struct Plan {
     pub audit_every: Duration,
     /// How long an event is kept for runs that come to wait for it.
     pub inbox_window: Duration,
-    /// How much may be in flight.
-    pub limits: Limits,
-    /// How often whom nobody can verify may come.
-    pub rate_limits: Option<RatePolicy>,
     /// What goes when it is finished.
     pub retention: RetentionPolicy,
     /// How often a pending event is tried to be routed.
@@ -88,20 +81,8 @@ pub struct Plan {
     pub redrives_per_second: u32,
     /// The hooks that are caught up with.
     pub catch_up: CatchUpPlan,
-    /// Workflows, and the routes that start them.
-    pub compiled: Compiled,
     /// What steps can do.
     pub actions: Actions,
-    /// Runs that may be at work at once.
-    pub slots: Slots,
-    /// The operator's token; without one it is read from, or generated into, the data directory.
-    pub admin_token: Option<String>,
-    /// The named tokens beside it.
-    pub tokens: Vec<Known>,
-    /// When whoever guesses tokens is locked out.
-    pub lockout: LockoutPolicy,
-    /// Whether health and metrics ask for a token.
-    pub guard_metrics: bool,
     /// Where the components' `now` comes from.
     pub clock: SharedClock,
 }
@@ -114,6 +95,8 @@ pub struct Server {
     pub tree: Tree,
     /// Its store.
     pub store: Arc<dyn Store>,
+    /// Puts another configuration in force.
+    pub reloader: Arc<Reloader>,
     handle: ServerHandle,
     halt: Arc<Notify>,
     grace_period: Duration,
@@ -136,37 +119,23 @@ pub fn plan(loaded: &Loaded) -> anyhow::Result<Plan> {
     let integrations = Integrations::new(&settings.integrations, &loaded.passed_on, Arc::new(SystemClock::new()));
     let actions = actions::all(&integrations);
     Ok(Plan {
+        in_force: InForce::of(loaded, &actions, None)?,
+        loaded: loaded.clone(),
+        on_log_level: Arc::new(|_| ()),
         data_dir: settings.data_dir.clone(),
         backend: settings.backend,
         listen: settings.listen,
         workers: settings.workers,
-        read_timeout: settings.read_timeout,
         grace_period: settings.grace_period,
-        proxies: settings.proxies.clone(),
-        inlets: settings.webhooks.iter().filter_map(inlet).collect(),
         windows: Windows { delivery: settings.delivery_window, occurrence: settings.occurrence_window },
         circuits: settings.circuits,
         audit_every: settings.audit_every,
         inbox_window: settings.inbox_window,
-        rate_limits: settings.rate_limits.clone(),
-        limits: Limits {
-            requests: settings.max_in_flight,
-            body_bytes: settings.max_bytes_in_flight,
-            address_requests: settings.max_requests_per_address,
-            address_bytes: settings.max_bytes_per_address,
-            backlog: settings.max_backlog,
-        },
         retention: RetentionPolicy { keep: settings.retention, most: settings.max_events },
         patience: Patience { attempts: settings.routing_attempts },
         redrives_per_second: settings.redrive_rate,
         catch_up: catch_up(settings, &integrations),
-        compiled: workflows::compile(loaded, &actions)?,
         actions,
-        slots: Slots { number: settings.max_concurrent, fair: settings.load_balancing },
-        admin_token: settings.admin_token.as_ref().map(|token| token.expose().to_owned()),
-        tokens: settings.tokens.iter().map(|token| token.known.clone()).collect(),
-        lockout: settings.lockout,
-        guard_metrics: settings.guard_metrics,
         clock: Arc::new(SystemClock::new()),
     })
 }
@@ -194,32 +163,6 @@ fn catch_up(settings: &Settings, integrations: &Integrations) -> CatchUpPlan {
     CatchUpPlan::Watch { deliveries: Arc::new(deliveries), mode, every }
 }
 
-fn inlet(settings: &WebhookSettings) -> Option<Inlet> {
-    let named = |secret: &SecretSettings| {
-        NamedSecret::new(secret.name.as_str(), Secret::new(secret.text.expose()), secret.validity)
-    };
-    let secrets = Keyring::new(settings.secrets.iter().map(named).collect());
-    let source_settings = SourceSettings {
-        name: SourceName::new(&settings.name),
-        secrets: secrets.clone(),
-        events: settings.events.clone(),
-        timestamp_tolerance: settings.timestamp_tolerance,
-        allow_unsigned: settings.allow_unsigned,
-    };
-    let source: Arc<dyn Source> = match &settings.recipe {
-        Some(recipe) => Arc::new(Generic::new(source_settings, Arc::clone(recipe))),
-        None => sources::build(source_settings)?,
-    };
-    Some(Inlet {
-        headers: source.headers().into_iter().map(str::to_owned).collect(),
-        source,
-        secrets,
-        path: settings.path.clone(),
-        max_body: usize::try_from(settings.max_body).unwrap_or(usize::MAX),
-        addresses: settings.addresses.clone(),
-    })
-}
-
 /// Starts a server on the current actix system. It answers when this returns.
 pub async fn start(plan: Plan) -> anyhow::Result<Server> {
     // Payloads are nobody else's business.
@@ -231,21 +174,22 @@ pub async fn start(plan: Plan) -> anyhow::Result<Server> {
     let (alive, after_death) = Alive::say(&plan.data_dir).context("`server.alive` cannot be written")?;
     let clock = plan.clock;
     let (halt, readiness) = (Arc::new(Notify::new()), Arc::new(Readiness::default()));
+    let Plan { loaded, in_force, actions, data_dir, .. } = plan;
+    let fingerprints = in_force.compiled.fingerprints.clone();
+    let InForce { surface, compiled, slots, limits, rate_limits, admin_token, tokens, lockout, .. } = in_force;
     let tree = Tree::start(Ports {
         store: Arc::clone(&store),
-        sources: Arc::new(
-            plan.inlets.iter().map(|inlet| (inlet.source.name().clone(), Arc::clone(&inlet.source))).collect(),
-        ),
-        rules: CurrentRules::new(plan.compiled.rules),
-        catalog: plan.compiled.catalog,
-        actions: plan.actions,
-        slots: plan.slots,
+        sources: Current::new(surface.sources()),
+        rules: CurrentRules::new(compiled.rules),
+        catalog: compiled.catalog,
+        actions: Arc::clone(&actions),
+        slots: Current::new(slots),
         windows: plan.windows,
         circuits: plan.circuits,
         audit_every: plan.audit_every,
         inbox_window: plan.inbox_window,
-        limits: plan.limits,
-        rate_limits: plan.rate_limits,
+        limits,
+        rate_limits,
         retention: plan.retention,
         patience: plan.patience,
         redrives_per_second: plan.redrives_per_second,
@@ -257,33 +201,40 @@ pub async fn start(plan: Plan) -> anyhow::Result<Server> {
     })
     .await
     .context("the components did not start")?;
-    let mut known = vec![Known::admin(&admin_token(&plan.data_dir, plan.admin_token)?)];
-    known.extend(plan.tokens);
-    let trail = Trail::open(&plan.data_dir).with_context(|| format!("`{}` cannot be written to", trail::FILE))?;
+    let token = token_file::admin_token(&data_dir, admin_token.as_ref().map(SecretText::expose))?;
+    let known = [Known::admin(&token)].into_iter().chain(tokens).collect();
+    let access = Arc::new(Mutex::new(Access::new(known, Lockout::new(lockout))));
+    let trail = Trail::open(&data_dir).with_context(|| format!("`{}` cannot be written to", trail::FILE))?;
+    let surface = Current::new(surface);
+    let tools = Tools {
+        tree: tree.clone(),
+        surface: surface.clone(),
+        access: Arc::clone(&access),
+        actions,
+        data_dir: data_dir.clone(),
+        on_log_level: plan.on_log_level,
+        clock: Arc::clone(&clock),
+    };
+    let reloader = Arc::new(Reloader::new(loaded, fingerprints, tools));
     let shared = http::Shared {
         tree: tree.clone(),
         store: Arc::clone(&store),
         started_at: clock.now(),
         clock,
         readiness,
-        access: Arc::new(Mutex::new(Access::new(known, Lockout::new(plan.lockout)))),
+        access,
         trail: Arc::new(trail),
-        guard_metrics: plan.guard_metrics,
-        proxies: plan.proxies,
-        inlets: Arc::new(plan.inlets),
-        read_timeout: plan.read_timeout,
+        surface,
+        reloader: Arc::clone(&reloader),
         strays: Arc::default(),
     };
     let (address, handle) = listen(plan.listen, plan.workers, shared).await?;
-    let data_dir = plan.data_dir;
     write_whole(&data_dir.join(ADDRESS_FILE), &address.to_string()).context("`server.addr` cannot be written")?;
-    Ok(Server { address, tree, store, handle, halt, grace_period: plan.grace_period, data_dir, alive })
+    Ok(Server { address, tree, store, reloader, handle, halt, grace_period: plan.grace_period, data_dir, alive })
 }
 
 /// The file in the data directory that says where the server listens.
 pub const ADDRESS_FILE: &str = "server.addr";
-/// The file in the data directory that holds a generated operator's token.
-pub const TOKEN_FILE: &str = "admin.token";
 
 /// What the log may take after the grace period to make durable what is inside.
 const LAST_FLUSH: Duration = Duration::from_secs(5);
@@ -378,30 +329,4 @@ async fn listen(
     // Every worker has its components before anybody is told that the server is there.
     let _ = started.acquire_many(u32::try_from(workers).unwrap_or(1)).await;
     Ok((address, handle))
-}
-
-/// The operator's token: the one given, or the one in the data directory, or a new one there.
-fn admin_token(data_dir: &Path, given: Option<String>) -> anyhow::Result<String> {
-    if let Some(token) = given {
-        return Ok(token);
-    }
-    let path = data_dir.join(TOKEN_FILE);
-    let kept = std::fs::read_to_string(&path).map(|token| token.trim().to_owned()).unwrap_or_default();
-    if !kept.is_empty() {
-        only_for_owner(&path).with_context(|| format!("`{}` must be readable by its owner only", path.display()))?;
-        return Ok(kept);
-    }
-    let token = token::random()?;
-    write_whole(&path, &format!("{token}\n")).with_context(|| format!("`{}` cannot be written", path.display()))?;
-    Ok(token)
-}
-
-fn only_for_owner(path: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    let permissions = path.metadata()?.permissions();
-    if permissions.mode() & 0o077 == 0 {
-        return Ok(());
-    }
-    tracing::warn!(path = %path.display(), "others could read the operator's token; they cannot any more");
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
 }

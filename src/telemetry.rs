@@ -2,8 +2,12 @@
 
 use std::io::IsTerminal;
 use std::panic::PanicHookInfo;
+use std::sync::Arc;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, reload};
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,19 +35,31 @@ pub fn wrong_level(level: &str) -> Option<String> {
     EnvFilter::try_new(level).err().map(|error| error.to_string())
 }
 
+/// Says at which level is logged from now on. One that is none changes nothing.
+pub type SetLevel = Arc<dyn Fn(&str) + Send + Sync>;
+
 /// Starts logging at `level` (`error`, `warn`, `info`, `debug`, `trace`, or `target=level` pairs) to
 /// standard error.
-pub fn start(level: &str, format: Format) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(format!("{QUIET},{level}"))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
-    let builder = builder.with_ansi(std::io::stderr().is_terminal());
-    let started = match format {
-        Format::Text => builder.try_init(),
-        Format::Json => builder.json().flatten_event(true).try_init(),
+pub fn start(level: &str, format: Format) -> anyhow::Result<SetLevel> {
+    let (filter, handle) = reload::Layer::new(filter_of(level)?);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let lines = lines.with_ansi(std::io::stderr().is_terminal());
+    let lines = match format {
+        Format::Text => lines.boxed(),
+        Format::Json => lines.json().flatten_event(true).boxed(),
     };
+    let started = tracing_subscriber::registry().with(filter).with(lines).try_init();
     started.map_err(|error| anyhow::anyhow!("logging cannot be set up: {error}"))?;
     std::panic::set_hook(Box::new(log_panic));
-    Ok(())
+    Ok(Arc::new(move |level| {
+        if let Ok(filter) = filter_of(level) {
+            let _ = handle.reload(filter);
+        }
+    }))
+}
+
+fn filter_of(level: &str) -> Result<EnvFilter, ParseError> {
+    EnvFilter::try_new(format!("{QUIET},{level}"))
 }
 
 /// A panic is logged with its place. Its text is logged only when it is a constant of the program:

@@ -25,19 +25,24 @@ const MOST_ADDRESSES: usize = 20_000;
 /// Counts wrong tokens. Whom nobody knows the address of is one address.
 #[derive(Debug)]
 pub struct Lockout {
-    most: u32,
+    policy: Policy,
     wrong: Window<Option<Network>>,
 }
 
 impl Lockout {
     /// By this policy, with nobody counted.
     pub fn new(policy: Policy) -> Self {
-        Self { most: policy.most, wrong: Window::new(policy.window, MOST_ADDRESSES) }
+        Self { policy, wrong: Window::new(policy.window, MOST_ADDRESSES) }
+    }
+
+    /// By which it goes.
+    pub fn policy(&self) -> Policy {
+        self.policy
     }
 
     /// How long nobody is listened to from there; `None` when somebody is.
     pub fn locked_for(&mut self, from: Option<IpAddr>, now: Timestamp) -> Option<Duration> {
-        let still = self.wrong.until_below(&from.map(Network::of), self.most, now);
+        let still = self.wrong.until_below(&from.map(Network::of), self.policy.most, now);
         (!still.is_zero()).then_some(still)
     }
 

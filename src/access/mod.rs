@@ -1,11 +1,12 @@
 //! Who may do what to the server: named tokens with scopes and an end, and what becomes of whoever guesses them. Pure, but for
-//! the making of tokens ([`token::random`]) and the files of [`trail`].
+//! the making of tokens ([`token::random`]) and the files of [`token_file`] and [`trail`].
 //!
 //! The answer to a token that is wrong and to one that has ended is the same, so that nobody learns which tokens there are.
 
 pub mod audit;
 pub mod lockout;
 pub mod token;
+pub mod token_file;
 pub mod trail;
 
 use std::fmt;
@@ -16,7 +17,7 @@ use std::time::Duration;
 use pointsman_actors::time::Timestamp;
 use subtle::{Choice, ConditionallySelectable};
 
-use self::lockout::Lockout;
+use self::lockout::{Lockout, Policy};
 use self::token::TokenHash;
 
 /// What somebody may do. A larger scope includes the smaller ones.
@@ -136,6 +137,14 @@ impl Access {
     /// With these tokens.
     pub fn new(known: Vec<Known>, lockout: Lockout) -> Self {
         Self { known, lockout }
+    }
+
+    /// Goes on with other tokens and by another policy. Who is locked out stays so, unless the policy has changed.
+    pub fn follow(&mut self, known: Vec<Known>, policy: Policy) {
+        self.known = known;
+        if self.lockout.policy() != policy {
+            self.lockout = Lockout::new(policy);
+        }
     }
 
     /// Whether somebody at `from` with this token may do what needs this scope.

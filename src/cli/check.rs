@@ -74,7 +74,7 @@ impl Check {
             let named = if target.is_default { "default" } else { "when it is named" };
             say(format_args!("notifies:      {:<12} {}  {named}", target.name, target.kind.name()));
         }
-        let Compiled { catalog, rules } = &plan.compiled;
+        let Compiled { catalog, rules, .. } = &plan.in_force.compiled;
         let widest = catalog.all().map(|workflow| workflow.name.len()).max().unwrap_or_default();
         for workflow in catalog.all() {
             let standing = match rules.workflows.get(&workflow.name) {

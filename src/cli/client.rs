@@ -8,7 +8,8 @@ use reqwest::blocking::RequestBuilder;
 use serde_json::Value;
 
 use super::{Cli, Target};
-use crate::boot::{ADDRESS_FILE, TOKEN_FILE};
+use crate::access::token_file;
+use crate::boot::ADDRESS_FILE;
 
 /// How long a server may take to answer a command.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -34,7 +35,7 @@ impl Client {
         let is_local = target.url.is_none();
         let configured = settings.admin_token.filter(|_| is_local).map(|token| token.expose().to_owned());
         let generated = || {
-            let kept = is_local.then(|| std::fs::read_to_string(data_dir.join(TOKEN_FILE)).ok()).flatten()?;
+            let kept = is_local.then(|| std::fs::read_to_string(data_dir.join(token_file::FILE)).ok()).flatten()?;
             Some(kept.trim().to_owned())
         };
         let token = given.or(configured).or_else(generated);

@@ -7,6 +7,7 @@ mod client;
 mod dead_letters;
 mod events;
 mod print;
+mod reload;
 mod replay;
 mod runs;
 mod secrets;
@@ -67,6 +68,8 @@ enum Command {
     /// Secrets of senders: which count, which are still used, and new ones
     #[command(subcommand)]
     Secrets(secrets::Secrets),
+    /// Have the server read its configuration again
+    Reload(reload::Reload),
     /// Have events routed once more, as if they had come again
     Replay(replay::Replay),
     /// Make tokens of the operator API
@@ -116,6 +119,7 @@ fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Breakers(breakers) => breakers.run(cli),
         Command::Audit(audit) => audit.run(cli),
         Command::Secrets(secrets) => secrets.run(cli),
+        Command::Reload(reload) => reload.run(cli),
         Command::Replay(replay) => replay.run(cli),
         Command::Tokens(tokens) => tokens.run(),
         Command::Completions { shell } => {

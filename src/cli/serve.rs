@@ -1,18 +1,20 @@
 //! `pointsman serve`
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Args;
 use pointsman_actors::store::Durability;
 use pointsman_actors::time::{Clock, SystemClock};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Cli;
 use crate::boot::{self, End};
 use crate::config::webhooks::{Concern, WebhookSettings};
+use crate::reload::Reloader;
 use crate::telemetry::{self, Format};
 
-/// Runs the server until it gets SIGTERM or SIGINT.
+/// Runs the server until it gets SIGTERM or SIGINT; SIGHUP has it read its configuration again.
 #[derive(Args)]
 pub struct Serve {
     /// Address to listen on
@@ -29,12 +31,12 @@ impl Serve {
         let port = self.port.iter().map(|port| ("--port", "server.port", port.to_string()));
         let loaded = cli.load(host.chain(port).collect())?;
         let format = if loaded.settings.log_json { Format::Json } else { Format::Text };
-        telemetry::start(&loaded.settings.log_level, format)?;
+        let on_log_level = telemetry::start(&loaded.settings.log_level, format)?;
         let now = SystemClock::new().now();
         for warning in loaded.settings.tokens.iter().filter_map(|token| token.warning(now)) {
             tracing::warn!("{warning}");
         }
-        let plan = boot::plan(&loaded)?;
+        let plan = boot::Plan { on_log_level, ..boot::plan(&loaded)? };
         let now = plan.clock.now();
         let concern = |source: &WebhookSettings| Some((source.name.clone(), source.concern(now)?));
         let concerns = loaded.settings.webhooks.iter().filter_map(concern).collect();
@@ -45,10 +47,11 @@ impl Serve {
 
 async fn serve(plan: boot::Plan, without_effect: Vec<&str>, concerns: Vec<(String, Concern)>) -> anyhow::Result<End> {
     let clock = SystemClock::new();
-    let paths: Vec<String> = plan.inlets.iter().map(|inlet| inlet.path.clone()).collect();
-    let unavailable: Vec<String> = plan.compiled.unavailable().collect();
+    let paths: Vec<String> = plan.in_force.surface.inlets().map(|inlet| inlet.path.clone()).collect();
+    let unavailable: Vec<String> = plan.in_force.compiled.unavailable().collect();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let hang_up = signal(SignalKind::hangup())?;
     let server = boot::start(plan).await?;
     tracing::info!(
         address = %server.address,
@@ -75,6 +78,7 @@ async fn serve(plan: boot::Plan, without_effect: Vec<&str>, concerns: Vec<(Strin
     for workflows in unavailable {
         tracing::info!("{workflows}");
     }
+    actix_rt::spawn(reload_when_asked(Arc::clone(&server.reloader), hang_up));
     let asked = async move {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -88,4 +92,13 @@ async fn serve(plan: boot::Plan, without_effect: Vec<&str>, concerns: Vec<(Strin
         tracing::error!("stopped: a component that nothing goes without was given up");
     }
     Ok(end)
+}
+
+/// SIGHUP has the configuration read again (systemd's `ExecReload=kill -HUP $MAINPID`).
+async fn reload_when_asked(reloader: Arc<Reloader>, mut hang_up: Signal) {
+    while hang_up.recv().await.is_some() {
+        if let Err(not_reloaded) = reloader.reload().await {
+            tracing::error!("the configuration was not read again, everything is as it was: {not_reloaded}");
+        }
+    }
 }

@@ -254,6 +254,40 @@ pub const KEYS: &[Key] = &[
     key("integrations.postgresql.url", &["DATABASE_URL"], Secret, "", "for the store `postgresql`"),
 ];
 
+/// The sections and keys of which a reload puts nothing in force: what was opened, started or connected with them stays.
+pub const AFTER_RESTART: [&str; 24] = [
+    "server.host",
+    "server.port",
+    "server.workers",
+    "server.data_dir",
+    "server.grace_period",
+    "event_queue.backend",
+    "event_router.max_attempts",
+    "event_store",
+    "event_deduplicator",
+    "circuit_breaker",
+    "validator.rate_limiting",
+    "workflow.inbox_window",
+    "workflow.commands",
+    "workflow.allow_shell",
+    "workflow.secrets_dir",
+    "workflow.allow_private_addresses",
+    "dead_letters",
+    "monitoring",
+    "logging.format",
+    "logging.requests",
+    "logging.errors",
+    "logging.performance",
+    "integrations",
+    "retry_manager.max_retries",
+];
+
+/// Whether a reload does not put a key in force.
+pub fn needs_restart(path: &str) -> bool {
+    let is_in = |section: &str| path.strip_prefix(section).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    AFTER_RESTART.into_iter().any(is_in)
+}
+
 /// Variables that are accepted and steer nothing.
 pub const WITHOUT_EFFECT: [&str; 1] = ["NODE_ENV"];
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use super::keys::{
     self, FILE_VARIABLE, GENERIC, GENERIC_KEYS, KEYS, SOURCE_KEYS, TARGET_KEYS, TARGETS, TOKEN_KEYS, TOKENS,
-    WITHOUT_EFFECT,
+    WITHOUT_EFFECT, needs_restart,
 };
 use super::place::{Places, line_at};
 use super::value::{Kind, Value};
@@ -221,8 +221,23 @@ impl Merged {
 
     /// Every key that has a value, with what may be shown of it and where it came from.
     pub fn listing(&self) -> Vec<(String, String, String)> {
-        let show = |entry: &Entry| if entry.kind.is_secret() { "***".to_owned() } else { shown(&entry.value) };
-        self.entries.iter().map(|(path, entry)| (path.clone(), show(entry), entry.origin.to_string())).collect()
+        self.entries.iter().map(|(path, entry)| (path.clone(), shown_of(entry), entry.origin.to_string())).collect()
+    }
+
+    /// The keys that have a value.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.entries.keys().map(String::as_str)
+    }
+
+    /// This configuration as far as it can be put in force without a restart: what needs one is as `before`.
+    pub fn without_restart(self, before: &Self) -> Self {
+        let of = |merged: &Self, stays: bool| -> BTreeMap<String, Entry> {
+            let entries = merged.entries.iter().filter(|(key, _)| needs_restart(key) == stays);
+            entries.map(|(key, entry)| (key.clone(), entry.clone())).collect()
+        };
+        let mut entries = of(&self, false);
+        entries.extend(of(before, true));
+        Self { entries, targets: before.targets.clone(), ..self }
     }
 
     fn set_default(&mut self, key: &Known) {
@@ -352,6 +367,11 @@ pub(super) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>)
         .map_or_else(String::new, |(_, candidate)| format!("; did you mean `{candidate}`?"))
 }
 
+/// What may be shown of an entry.
+pub(super) fn shown_of(entry: &Entry) -> String {
+    if entry.kind.is_secret() { "***".to_owned() } else { shown(&entry.value) }
+}
+
 fn shown(value: &Value) -> String {
     match value {
         Value::Text(text) => text.clone(),
@@ -368,7 +388,8 @@ fn shown(value: &Value) -> String {
 pub fn sample() -> String {
     let mut text = String::from(
         "# pointsman: every key with its default. A key that is unset by default stands as a comment.\n\
-         # Each can be set by the variable beside it; the environment overrides this file.\n",
+         # Each can be set by the variable beside it; the environment overrides this file.\n\
+         # `pointsman reload` puts changes in force, but those that count after a restart.\n",
     );
     let mut section = "";
     for key in KEYS {
@@ -379,7 +400,8 @@ pub fn sample() -> String {
         }
         let variable = key.variables.first().map(|name| format!(" ({name})")).unwrap_or_default();
         let line = if key.default.is_empty() { format!("# {name} =") } else { format!("{name} = {}", key.default) };
-        text.push_str(&format!("# {}{variable}\n{line}\n", key.about));
+        let when = if needs_restart(key.path) { "; counts after a restart" } else { "" };
+        text.push_str(&format!("# {}{when}{variable}\n{line}\n", key.about));
     }
     text.push_str("\n# A source is on when it has a secret. The keys are the same for linear, codegen and claude-code.\n[webhooks.github]\n");
     for (name, variable, _, about) in keys::SOURCE_KEYS {

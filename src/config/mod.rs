@@ -5,6 +5,7 @@
 pub mod access;
 mod agentapi;
 pub mod catch_up;
+pub mod changes;
 mod codegen;
 mod engine;
 mod generic;
@@ -32,7 +33,9 @@ mod written_secret;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+pub use changes::Change;
 pub use merged::{Merged, Problem};
 pub use settings::Settings;
 
@@ -74,6 +77,7 @@ pub struct DefinitionFile {
 const DEFINITIONS: &str = "workflows";
 
 /// A configuration that was read and checked.
+#[derive(Clone)]
 pub struct Loaded {
     /// As merged.
     pub merged: Merged,
@@ -85,6 +89,30 @@ pub struct Loaded {
     pub definitions: Vec<DefinitionFile>,
     /// The variables that programs which we start may see: where they find things, never a secret.
     pub passed_on: Vec<(String, String)>,
+    given: Arc<Given>,
+}
+
+/// What the process was started with.
+struct Given {
+    environment: BTreeMap<String, String>,
+    flags: Flags,
+    cores: usize,
+}
+
+impl Loaded {
+    /// Reads all files again. What needs a restart is as it was; it comes beside, as what differs in the files.
+    pub fn again(&self) -> Result<(Self, Vec<Change>), ConfigErrors> {
+        let Given { environment, flags, cores } = &*self.given;
+        // What needs a restart is to be right as well, so that there can be one.
+        let read = load(environment, flags, *cores)?;
+        let waiting = changes::waiting(&self.merged, &read.merged);
+        let merged = read.merged.without_restart(&self.merged);
+        let mut problems = Vec::new();
+        match Settings::check(&merged, *cores, &mut problems) {
+            Some(settings) if problems.is_empty() => Ok((Self { merged, settings, ..read }, waiting)),
+            _ => Err(ConfigErrors(problems)),
+        }
+    }
 }
 
 /// Variables that programs which we start may see.
@@ -112,6 +140,7 @@ pub fn passed_on(environment: &BTreeMap<String, String>) -> Vec<(String, String)
 
 /// Reads and checks the configuration.
 pub fn load(environment: &BTreeMap<String, String>, flags: &Flags, cores: usize) -> Result<Loaded, ConfigErrors> {
+    let given = Given { environment: environment.clone(), flags: flags.clone(), cores };
     let named = environment.get(keys::FILE_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
     let named = flags.file.clone().or(named);
     let file = named.clone().or_else(|| Path::new(DEFAULT_FILE).exists().then(|| PathBuf::from(DEFAULT_FILE)));
@@ -126,7 +155,8 @@ pub fn load(environment: &BTreeMap<String, String>, flags: &Flags, cores: usize)
             if let Some(file) = &file {
                 definitions.insert(0, DefinitionFile { name: file.display().to_string(), text });
             }
-            Ok(Loaded { merged, settings, file, definitions, passed_on: passed_on(environment) })
+            let (given, passed_on) = (Arc::new(given), passed_on(environment));
+            Ok(Loaded { merged, settings, file, definitions, passed_on, given })
         }
         _ => Err(ConfigErrors(problems)),
     }

@@ -11,6 +11,8 @@ use pointsman_actors::store::StoreError;
 use pointsman_actors::time::Timestamp;
 use serde::Serialize;
 
+use crate::access::Scope;
+
 /// The body of an error.
 #[derive(Serialize)]
 struct Error<'a> {
@@ -161,13 +163,21 @@ pub fn time(name: &str, text: Option<String>) -> Result<Option<Timestamp>, ApiEr
 }
 
 /// What an operator finds under `/api/v1`.
-const HERE: &str = "there are events, runs, waits, dead-letters, breakers, secrets and audit";
+const HERE: &str = "there are events, runs, waits, dead-letters, breakers, secrets, config and audit";
 
 /// A path that leads nowhere.
-pub async fn nothing_here(request: HttpRequest) -> Result<HttpResponse, ApiError> {
+pub fn nothing_here(request: &HttpRequest) -> HttpResponse {
     let method = request.method();
     let message = format!("no such path for {method}; webhooks go to /webhooks/<source>, and under /api/v1 {HERE}");
-    Err(error(StatusCode::NOT_FOUND, "not_found", &message))
+    error(StatusCode::NOT_FOUND, "not_found", &message).error_response()
+}
+
+/// A token that is for less than what was asked for.
+pub fn too_little(needed: Scope) -> ApiError {
+    let needed = needed.name();
+    let message = format!("this token is for less; a token with the scope `{needed}` may do that");
+    let challenge = format!("error=\"insufficient_scope\", scope=\"{needed}\"");
+    error(StatusCode::FORBIDDEN, "insufficient_scope", &message).challenging(challenge)
 }
 
 /// A path of the operator that was called in another way than it is read.

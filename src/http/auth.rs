@@ -34,7 +34,7 @@ pub async fn metrics(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    let is_guarded = request.app_data::<Data<Edge>>().is_none_or(|edge| edge.shared.guard_metrics);
+    let is_guarded = request.app_data::<Data<Edge>>().is_none_or(|edge| edge.shared.surface.get().guard_metrics);
     if is_guarded {
         through(Scope::Read, request, next).await
     } else {
@@ -81,18 +81,15 @@ fn admit(edge: &Edge, needed: Scope, from: Option<IpAddr>, request: &HttpRequest
             answer::error(StatusCode::UNAUTHORIZED, "invalid_token", message).challenging(challenge)
         }
         Refused::TooLittle { operator, needed } => {
-            let needed = needed.name();
             tracing::info!(
                 target: audit::TARGET,
                 operator = &*operator.name,
                 from = audit::shown(from),
                 action = audit::action(request),
-                needed,
+                needed = needed.name(),
                 "an operator was refused for want of scope"
             );
-            let message = format!("this token is for less; a token with the scope `{needed}` may do that");
-            let challenge = format!("error=\"insufficient_scope\", scope=\"{needed}\"");
-            answer::error(StatusCode::FORBIDDEN, "insufficient_scope", &message).challenging(challenge)
+            answer::too_little(needed)
         }
         Refused::LockedOut { still } => locked_out(still),
     })

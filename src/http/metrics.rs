@@ -20,7 +20,8 @@ pub async fn metrics(edge: Data<Edge>) -> HttpResponse {
     let ever_stored = counts.events + counts.purged_events;
     let intake: serde_json::Map<String, Value> = tree
         .tallies
-        .iter()
+        .all()
+        .into_iter()
         .map(|(name, tally)| {
             let latency = tally.latency();
             let shown = json!({

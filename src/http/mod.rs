@@ -10,51 +10,34 @@ mod events;
 mod forwarded;
 mod health;
 mod metrics;
+mod reload;
 mod replay;
 mod runs;
 mod secrets;
+mod surface;
 mod waits;
 mod webhooks;
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpRequest, guard};
-use ipnet::IpNet;
+use pointsman_actors::current::Current;
 use pointsman_actors::event::SourceName;
 use pointsman_actors::receiver::tally::Tally;
 use pointsman_actors::store::Store;
 use pointsman_actors::time::{SharedClock, Timestamp};
 use pointsman_actors::tree::{Tree, WorkerDoors};
-use pointsman_actors::validator::port::Source;
 
 pub use forwarded::{ForwardedHeader, Proxies};
 pub use health::Readiness;
+pub use surface::{Inlet, Surface};
 
 use crate::access::Access;
 use crate::access::trail::Trail;
-use crate::sources::Keyring;
-
-/// What one webhook path needs.
-#[derive(Clone)]
-pub struct Inlet {
-    /// The source.
-    pub source: Arc<dyn Source>,
-    /// Its secrets, with what they have verified.
-    pub secrets: Keyring,
-    /// The headers that it looks at.
-    pub headers: Arc<[String]>,
-    /// Its path.
-    pub path: String,
-    /// The largest body that it takes, in bytes.
-    pub max_body: usize,
-    /// Who may deliver; empty for anybody.
-    pub addresses: Vec<IpNet>,
-}
+use crate::reload::Reloader;
 
 /// What all requests of the process share.
 #[derive(Clone)]
@@ -73,14 +56,10 @@ pub struct Shared {
     pub access: Arc<Mutex<Access>>,
     /// Where it is written down what operators do.
     pub trail: Arc<Trail>,
-    /// Whether health and metrics ask for a token too.
-    pub guard_metrics: bool,
-    /// The proxies that are believed about whose request they hand on.
-    pub proxies: Proxies,
-    /// The webhook paths that are on.
-    pub inlets: Arc<Vec<Inlet>>,
-    /// How long a body may take.
-    pub read_timeout: Duration,
+    /// What the edge goes by.
+    pub surface: Current<Surface>,
+    /// Puts another configuration in force.
+    pub reloader: Arc<Reloader>,
     /// Deliveries that belong to no source.
     pub strays: Arc<Tally>,
 }
@@ -89,39 +68,31 @@ pub struct Shared {
 pub struct Edge {
     shared: Shared,
     doors: WorkerDoors,
-    by_path: HashMap<String, Inlet>,
 }
 
 impl Edge {
     /// The edge of the worker with these doors.
     pub fn new(shared: Shared, doors: WorkerDoors) -> Self {
-        let by_path = shared.inlets.iter().map(|inlet| (inlet.path.clone(), inlet.clone())).collect();
-        Self { shared, doors, by_path }
+        Self { shared, doors }
     }
 
     /// Who has sent a request: the address that it came from, or of whom a proxy says it hands it on for.
     fn sender(&self, request: &HttpRequest) -> Option<IpAddr> {
-        request.peer_addr().map(|peer| self.shared.proxies.sender(peer.ip(), request.headers()))
+        let peer = request.peer_addr()?.ip();
+        Some(self.shared.surface.get().proxies.sender(peer, request.headers()))
     }
 
-    fn tally(&self, source: &SourceName) -> Option<&Tally> {
-        self.shared.tree.tallies.get(source)
+    fn tally(&self, source: &SourceName) -> Option<Arc<Tally>> {
+        self.shared.tree.tallies.of(source)
     }
 }
 
 /// The route table.
 pub fn routes(edge: Edge) -> impl FnOnce(&mut ServiceConfig) {
     move |config| {
-        for inlet in edge.shared.inlets.iter() {
-            config.service(
-                web::resource(&inlet.path)
-                    .route(web::post().to(webhooks::deliver))
-                    .default_service(web::to(webhooks::only_post)),
-            );
-        }
         config
             .app_data(Data::new(edge))
-            .service(web::resource("/webhooks/{source}").to(webhooks::unknown))
+            .service(web::resource("/webhooks/{source}").to(webhooks::webhook))
             .service(read("/health", reading().to(health::health)).wrap(from_fn(auth::metrics)))
             .service(read("/health/live", reading().to(health::live)))
             .service(read("/health/ready", reading().to(health::ready)))
@@ -144,12 +115,15 @@ pub fn routes(edge: Edge) -> impl FnOnce(&mut ServiceConfig) {
                     .service(read("/breakers", reading().to(breakers::list)))
                     .service(web::resource("/breakers/{name}/reset").route(web::post().to(breakers::reset)))
                     .service(read("/audit", reading().to(audit::list)))
+                    .service(read("/config", reading().to(reload::config)))
+                    .service(web::resource("/reload").route(web::post().to(reload::reload)))
                     .service(read("/secrets", reading().to(secrets::list)))
                     .service(read("/waits", reading().to(waits::list)))
                     .service(read("/waits/{id}", reading().to(waits::show)))
                     .service(web::resource("/runs/{id}/{verb}").route(web::post().to(control::control))),
             )
-            .default_service(web::to(answer::nothing_here));
+            // Sources may have any other path, and another configuration may give them others.
+            .default_service(web::to(webhooks::webhook));
     }
 }
 

@@ -15,7 +15,7 @@ use crate::sources::{NamedSecret, Standing};
 pub async fn list(edge: Data<Edge>) -> HttpResponse {
     let now = edge.shared.clock.now();
     let mut items = Vec::new();
-    for inlet in edge.shared.inlets.iter() {
+    for inlet in edge.shared.surface.get().inlets() {
         items.extend(inlet.secrets.all().iter().map(|secret| shown(inlet.source.name(), secret, now)));
     }
     HttpResponse::Ok().json(List { items, next_cursor: None })

@@ -1,6 +1,9 @@
 //! Deliveries: from the request's head to the answer.
 
+use std::sync::Arc;
+
 use actix_web::error::PayloadError;
+use actix_web::http::Method;
 use actix_web::http::header::CONTENT_LENGTH;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
@@ -30,18 +33,30 @@ struct Accepted {
     processing_time: u64,
 }
 
-/// `POST` to the path of a source that is on.
-pub async fn deliver(request: HttpRequest, payload: Payload, edge: Data<Edge>) -> HttpResponse {
-    let Some(inlet) = edge.by_path.get(request.path()) else { return answer::refusal(Refusal::UnknownSource) };
-    let tally = edge.tally(inlet.source.name());
-    match take(&request, payload, &edge, inlet).await {
+/// Where the paths of sources are, unless the configuration says otherwise.
+const WEBHOOKS: &str = "/webhooks/";
+
+/// A request to a path that is nobody else's: a delivery, if it is the path of a source that is on.
+pub async fn webhook(request: HttpRequest, payload: Payload, edge: Data<Edge>) -> HttpResponse {
+    let inlet = edge.shared.surface.get().inlet(request.path());
+    let refusal = match inlet.as_deref() {
+        Some(inlet) if request.method() == Method::POST => return deliver(&request, payload, &edge, inlet).await,
+        Some(_) => Refusal::MethodNotAllowed,
+        None if request.path().starts_with(WEBHOOKS) => Refusal::UnknownSource,
+        None => return answer::nothing_here(&request),
+    };
+    turn_away(&request, &edge, inlet.as_deref(), refusal).await
+}
+
+async fn deliver(request: &HttpRequest, payload: Payload, edge: &Edge, inlet: &Inlet) -> HttpResponse {
+    match take(request, payload, edge, inlet).await {
         Ok(receipt) => {
-            if let Some(tally) = tally {
+            if let Some(tally) = edge.tally(inlet.source.name()) {
                 tally.count(receipt.outcome, receipt.took);
             }
             accepted(receipt)
         }
-        Err(refusal) => turn_away(&request, &edge, Some(inlet), refusal).await,
+        Err(refusal) => turn_away(request, edge, Some(inlet), refusal).await,
     }
 }
 
@@ -62,23 +77,13 @@ async fn turn_away(request: &HttpRequest, edge: &Edge, inlet: Option<&Inlet>, re
         Some(Ruling::Answer(standing, _)) => (refusal, Some(standing)),
         None => (refusal, None),
     };
-    source.and_then(|source| edge.tally(source)).unwrap_or(&edge.shared.strays).refuse(refusal);
+    source.and_then(|source| edge.tally(source)).unwrap_or_else(|| Arc::clone(&edge.shared.strays)).refuse(refusal);
     // Counted exactly in the metrics; a line each would let a flood fill the disk.
     tracing::debug!(source = ?source, peer = ?peer, refusal = refusal.code(), "delivery refused");
     if let Some(later) = answered.and_then(|answered| answered.later) {
         tokio::time::sleep(later.delay).await;
     }
     standing.map_or_else(|| answer::refusal(refusal), |standing| answer::refused(refusal, &standing))
-}
-
-/// A path below `/webhooks/` that no source has.
-pub async fn unknown(request: HttpRequest, edge: Data<Edge>) -> HttpResponse {
-    turn_away(&request, &edge, None, Refusal::UnknownSource).await
-}
-
-/// A webhook path that was not called with POST.
-pub async fn only_post(request: HttpRequest, edge: Data<Edge>) -> HttpResponse {
-    turn_away(&request, &edge, edge.by_path.get(request.path()), Refusal::MethodNotAllowed).await
 }
 
 async fn take(request: &HttpRequest, payload: Payload, edge: &Edge, inlet: &Inlet) -> Result<Receipt, Refusal> {
@@ -100,7 +105,9 @@ async fn take(request: &HttpRequest, payload: Payload, edge: &Edge, inlet: &Inle
     let asked = edge.doors.admit.ask_if_room(admit).map_err(no_room)?;
     let (mut admitted, headers) = asked.await.map_err(no_room)??;
     let reading = body(payload, announced, inlet.max_body, &mut admitted);
-    let body = tokio::time::timeout(edge.shared.read_timeout, reading).await.map_err(|_| Refusal::BodyTooSlow)??;
+    let body = tokio::time::timeout(edge.shared.surface.get().read_timeout, reading)
+        .await
+        .map_err(|_| Refusal::BodyTooSlow)??;
     let delivery = Delivery { source: inlet.source.name().clone(), headers, body, peer, received_at };
     let taken = edge.doors.receive.ask_if_room(Receive { delivery, admitted }).map_err(no_room)?;
     taken.await.map_err(no_room)?

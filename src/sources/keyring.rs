@@ -54,8 +54,20 @@ pub struct NamedSecret {
     /// When it counts.
     pub validity: Validity,
     secret: Secret,
+    counts: Arc<Counts>,
+}
+
+/// What a secret has verified. It outlives the secret's place in a configuration.
+#[derive(Debug)]
+struct Counts {
     count: AtomicU64,
     last: AtomicI64,
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self { count: AtomicU64::new(0), last: AtomicI64::new(i64::MIN) }
+    }
 }
 
 /// What a secret has verified since the process started.
@@ -70,7 +82,7 @@ pub struct Used {
 impl NamedSecret {
     /// A secret with its name.
     pub fn new(name: impl Into<String>, secret: Secret, validity: Validity) -> Self {
-        Self { name: name.into(), validity, secret, count: AtomicU64::new(0), last: AtomicI64::new(i64::MIN) }
+        Self { name: name.into(), validity, secret, counts: Arc::default() }
     }
 
     /// What tells it from another one and reveals nothing.
@@ -80,9 +92,9 @@ impl NamedSecret {
 
     /// What it has verified.
     pub fn used(&self) -> Used {
-        let last = self.last.load(Ordering::Relaxed);
+        let last = self.counts.last.load(Ordering::Relaxed);
         let last = (last > i64::MIN).then(|| Timestamp::from_millis(last));
-        Used { count: self.count.load(Ordering::Relaxed), last }
+        Used { count: self.counts.count.load(Ordering::Relaxed), last }
     }
 }
 
@@ -96,6 +108,16 @@ impl Keyring {
         Self(secrets.into())
     }
 
+    /// A keyring of these, which takes the place of another: what a secret that both have has verified goes on being counted.
+    pub fn after(before: &Self, mut secrets: Vec<NamedSecret>) -> Self {
+        for secret in &mut secrets {
+            if let Some(same) = before.all().iter().find(|other| other.secret.is_same(&secret.secret)) {
+                secret.counts = Arc::clone(&same.counts);
+            }
+        }
+        Self::new(secrets)
+    }
+
     /// Which secret that counts at this moment `proves` a delivery. What one that does not count would prove is refused
     /// like a forgery: nobody is told that it once was right.
     pub fn prove(&self, at: Timestamp, proves: impl Fn(&Secret) -> bool) -> Result<Proof, Refusal> {
@@ -107,8 +129,8 @@ impl Keyring {
     /// Counts what was proved.
     pub fn note(&self, proof: Proof, at: Timestamp) {
         if let Some(secret) = proof.0.and_then(|number| self.0.get(number)) {
-            secret.count.fetch_add(1, Ordering::Relaxed);
-            secret.last.fetch_max(at.millis(), Ordering::Relaxed);
+            secret.counts.count.fetch_add(1, Ordering::Relaxed);
+            secret.counts.last.fetch_max(at.millis(), Ordering::Relaxed);
         }
     }
 
@@ -186,6 +208,10 @@ mod tests {
         keyring.note(Proof(None), at(20));
         assert_eq!(used(1), Used { count: 2, last: Some(at(15)) }, "the latest, whatever comes when");
         assert_eq!(used(0).count, 0);
+        let secret = |name: &str, text: &str| NamedSecret::new(name, Secret::new(text), Validity::ALWAYS);
+        let after = Keyring::after(&keyring, vec![secret("next", "next"), secret("renamed", "new")]);
+        let used: Vec<u64> = after.all().iter().map(|secret| secret.used().count).collect();
+        assert_eq!(used, [0, 2], "a secret that stays goes on being counted, by whatever name");
         assert_eq!(Keyring::default().prove(at(15), |_| true), Err(Refusal::SignatureInvalid));
     }
 }

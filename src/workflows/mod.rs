@@ -19,6 +19,7 @@ use pointsman_actors::workflow::spec::WorkflowSpec;
 use crate::config::settings::Pauses;
 use crate::config::{DefinitionFile, Loaded};
 use crate::sources;
+use sha2::{Digest, Sha256};
 use written::Written;
 
 /// The built-in definitions, a file for each workflow with its routes.
@@ -47,6 +48,8 @@ pub struct Compiled {
     pub catalog: Catalog,
     /// The routes to them.
     pub rules: Rules,
+    /// By `workflows.<name>` and `routes.<name>`: what tells a version of it from another.
+    pub fingerprints: BTreeMap<String, String>,
 }
 
 impl Compiled {
@@ -96,7 +99,21 @@ pub fn compile(loaded: &Loaded, actions: &Actions) -> anyhow::Result<Compiled> {
         .map_err(|errors| all_of(errors.iter().map(|error| written.place_of_route(error))))
         .context("the routes cannot be used")?;
     let rules = Rules { routes, workflows: catalog.availability(actions), topics: catalog.topics() };
-    Ok(Compiled { catalog, rules })
+    let fingerprints = fingerprints(&catalog, written.routes.iter());
+    Ok(Compiled { catalog, rules, fingerprints })
+}
+
+/// Digits of a hash that tell people one version from another.
+const SHOWN_DIGITS: usize = 12;
+
+fn fingerprints<'a>(catalog: &Catalog, routes: impl Iterator<Item = &'a RouteSpec>) -> BTreeMap<String, String> {
+    let shown = |hash: &str| hash.chars().take(SHOWN_DIGITS).collect::<String>();
+    let workflows = catalog.all().map(|it| (format!("workflows.{}", it.name), shown(&it.hash)));
+    let routes = routes.map(|route| {
+        let hash = hex::encode(Sha256::digest(format!("{route:?}")));
+        (format!("routes.{}", route.name), shown(&hash))
+    });
+    workflows.chain(routes).collect()
 }
 
 /// Steps that wait for what no event can be.

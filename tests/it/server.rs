@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pointsman::boot::{self, Server};
-use pointsman::config::{DefinitionFile, Loaded, Merged, Settings, passed_on};
+use pointsman::config::{self, Flags, Loaded};
 use pointsman::sources::Secret;
 use pointsman_actors::time::ManualClock;
 use serde_json::Value;
@@ -13,6 +13,9 @@ use tempfile::TempDir;
 
 pub const SECRET: &str = "the test's secret";
 pub const TOKEN: &str = "the test's token";
+
+/// The file of a server's configuration, in its directory.
+const CONFIGURATION: &str = "config.toml";
 
 pub struct TestServer {
     pub server: Option<Server>,
@@ -107,6 +110,12 @@ impl TestServer {
         read(self.http.get(self.url(path)).bearer_auth(TOKEN).send().await.unwrap()).await
     }
 
+    /// Has the server read this TOML in place of what its configuration held.
+    pub async fn reload(&self, toml: &str) -> Answer {
+        std::fs::write(self.directory.path().join(CONFIGURATION), toml).unwrap();
+        read(self.http.post(self.url("/api/v1/reload")).bearer_auth(TOKEN).send().await.unwrap()).await
+    }
+
     pub async fn post(&self, path: &str, headers: &[(&str, &str)], body: impl Into<reqwest::Body>) -> Answer {
         let mut request = self.http.post(self.url(path)).body(body);
         for (name, value) in headers {
@@ -140,7 +149,7 @@ pub fn plan(directory: &Path, toml: &str) -> boot::Plan {
 /// Why a workflow cannot be started; nothing if it can.
 pub fn unavailable(plan: &boot::Plan, workflow: &str) -> String {
     let names = |line: &String| line.split([' ', ',']).any(|word| word == workflow);
-    plan.compiled.unavailable().filter(names).collect()
+    plan.in_force.compiled.unavailable().filter(names).collect()
 }
 
 /// A configuration with all four sources on.
@@ -163,10 +172,10 @@ fn loaded_with(directory: &Path, toml: &str, more: &[(&'static str, String)]) ->
         environment.insert(name.to_owned(), value.to_owned());
     }
     environment.extend(more.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
-    let (merged, mut problems) = Merged::merge(toml, &environment, &[]);
-    let settings = Settings::check(&merged, 2, &mut problems).unwrap_or_else(|| panic!("{problems:?}"));
-    let definitions = vec![DefinitionFile { name: "config.toml".to_owned(), text: toml.to_owned() }];
-    Loaded { merged, settings, file: None, definitions, passed_on: passed_on(&environment) }
+    let file = directory.join(CONFIGURATION);
+    std::fs::write(&file, toml).unwrap();
+    let flags = Flags { file: Some(file), values: Vec::new() };
+    config::load(&environment, &flags, 2).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
 pub fn sign(body: &[u8]) -> String {

@@ -17,8 +17,8 @@ use pointsman::sources::{self, Keyring, NamedSecret, Secret, SourceSettings, Val
 use pointsman::workflows;
 use pointsman_actors::catch_up::actor::Plan as CatchUpPlan;
 use pointsman_actors::circuit_breaker::circuit::Policy as CircuitPolicy;
-use pointsman_actors::deduplicator::actor::Windows;
 use pointsman_actors::current::Current;
+use pointsman_actors::deduplicator::actor::Windows;
 use pointsman_actors::dispatcher::actor::Slots;
 use pointsman_actors::event::{Delivery, Headers, SourceName};
 use pointsman_actors::executor::port::{Action, Actions};

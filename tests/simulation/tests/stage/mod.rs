@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use pointsman_actors::catch_up::actor::Plan as CatchUpPlan;
 use pointsman_actors::circuit_breaker::circuit::Policy as CircuitPolicy;
+use pointsman_actors::current::Current;
 use pointsman_actors::deduplicator::actor::Windows;
 use pointsman_actors::deduplicator::fingerprint;
-use pointsman_actors::current::Current;
 use pointsman_actors::dispatcher::actor::Slots;
 use pointsman_actors::event::{EventMeta, Facts, SourceName, Verdict};
 use pointsman_actors::event_log::record::Sealer;

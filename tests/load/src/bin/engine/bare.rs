@@ -49,7 +49,7 @@ const READERS: usize = 8;
 pub async fn steps(definition: &str, sizes: &Sizes, at_once: usize) -> anyhow::Result<f64> {
     let directory = tempfile::tempdir()?;
     let plan = steps::plan(directory.path(), definition, at_once, &Nothing::new())?;
-    let definition = plan.compiled.catalog.get(steps::WORKFLOW).context("the workflow was compiled")?;
+    let definition = plan.in_force.compiled.catalog.get(steps::WORKFLOW).context("the workflow was compiled")?;
     let data = directory.path().join("data");
     std::fs::create_dir(&data)?;
     let store = SledStore::open(&data, DELIVERY_WINDOW)?;
@@ -188,7 +188,7 @@ mod tests {
     async fn a_life_leads_from_the_start_of_a_run_to_its_success() {
         let directory = tempfile::tempdir().unwrap();
         let plan = steps::plan(directory.path(), &steps::definition(3), 1, &Nothing::new()).unwrap();
-        let definition = plan.compiled.catalog.get(steps::WORKFLOW).unwrap();
+        let definition = plan.in_force.compiled.catalog.get(steps::WORKFLOW).unwrap();
         let store = MemoryStore::new();
         let runs = start(store.as_ref(), definition, 2).await.unwrap();
         assert_eq!((store.counts().queued, store.counts().succeeded), (2, 0));

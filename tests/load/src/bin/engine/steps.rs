@@ -135,6 +135,6 @@ pub fn plan(directory: &Path, definition: &str, at_once: usize, nothing: &Arc<No
     actions.insert(nothing.info().name, Arc::clone(nothing) as Arc<dyn Action>);
     plan.actions = Arc::new(actions);
     loaded.definitions = written;
-    plan.compiled = workflows::compile(&loaded, &plan.actions)?;
+    plan.in_force.compiled = workflows::compile(&loaded, &plan.actions)?;
     Ok(plan)
 }
