@@ -223,6 +223,7 @@ pub async fn start(plan: Plan) -> anyhow::Result<Server> {
         clock,
         readiness,
         access,
+        refused_operators: Arc::default(),
         trail: Arc::new(trail),
         surface,
         reloader: Arc::clone(&reloader),

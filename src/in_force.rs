@@ -101,5 +101,6 @@ fn inlet(settings: &WebhookSettings, before: Option<Keyring>) -> Option<Inlet> {
         path: settings.path.clone(),
         max_body: usize::try_from(settings.max_body).unwrap_or(usize::MAX),
         addresses: settings.addresses.clone(),
+        is_unsigned: settings.allow_unsigned,
     })
 }

@@ -21,8 +21,26 @@ pub fn memory() -> Memory {
     Memory { resident, heap }
 }
 
+/// Keeps the environment and the memory of this process, which hold secrets, from whoever runs as the same user: the programs
+/// that it starts are such (proc(5), `/proc/pid/environ`; prctl(2), `PR_SET_DUMPABLE`). The superuser reads them all the same.
+/// There are no core dumps then either.
+pub fn keep_to_ourselves() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable) {
+        tracing::warn!(%error, "programs that are started can read what this process was given in its environment");
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn what_a_process_was_given_is_its_own() {
+        use rustix::process::{DumpableBehavior, dumpable_behavior};
+        super::keep_to_ourselves();
+        assert_eq!(dumpable_behavior().unwrap(), DumpableBehavior::NotDumpable);
+    }
+
     #[test]
     fn a_running_process_has_memory() {
         assert!(super::memory().resident > 0);

@@ -1,4 +1,8 @@
-//! Whoever guesses tokens is not listened to for a while. Pure.
+//! Whoever guesses tokens is told nothing more for a while. Pure.
+//!
+//! A right token is let in from everywhere and at all times: otherwise whoever shares an address with an operator, or can come
+//! from many, could keep the operators out by guessing. Nobody gains by that what a lock is for, because a token that can be
+//! guessed is none ([`super::token`]).
 //!
 //! Wrong tokens count by address over a sliding window of bounded memory; addresses beyond its bound share one count, so that
 //! a crowd is held back rather than let through. While an address is locked out nothing more of it counts, so each lock ends.

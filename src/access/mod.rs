@@ -112,7 +112,7 @@ pub enum Refused {
         /// How long nobody is listened to from there, if this was one too many.
         locks_for: Option<Duration>,
     },
-    /// From there came too many wrong ones; nobody looked at this one.
+    /// From there came too many wrong ones, and this is another one.
     LockedOut {
         /// How long it lasts.
         still: Duration,
@@ -155,11 +155,11 @@ impl Access {
         needed: Scope,
         now: Timestamp,
     ) -> Result<Operator, Refused> {
-        if let Some(still) = self.lockout.locked_for(from, now) {
-            return Err(Refused::LockedOut { still });
-        }
         let token = token.ok_or(Refused::NoToken)?;
         let Some(known) = self.find(&token).filter(|known| !known.is_over(now)) else {
+            if let Some(still) = self.lockout.locked_for(from, now) {
+                return Err(Refused::LockedOut { still });
+            }
             self.lockout.failed(from, now);
             return Err(Refused::WrongToken { locks_for: self.lockout.locked_for(from, now) });
         };

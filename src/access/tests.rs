@@ -78,7 +78,7 @@ fn a_token_that_has_ended_is_like_one_that_never_was() {
 }
 
 #[test]
-fn whoever_guesses_is_not_listened_to_even_with_a_right_token() {
+fn whoever_guesses_is_told_nothing_more_and_locks_out_nobody_who_belongs() {
     let mut access = access(3);
     let mut check = |token, from, millis: i64, expect: &str| {
         let now = Timestamp::from_millis(900_000_000 + millis);
@@ -91,12 +91,13 @@ fn whoever_guesses_is_not_listened_to_even_with_a_right_token() {
     check("b", "192.0.2.1", 0, "wrong");
     check("read", "192.0.2.1", 0, "read");
     check("c", "192.0.2.1", 0, "wrong");
-    check("read", "192.0.2.1", 0, "locked for 1200 s");
-    check("", "192.0.2.1", 0, "locked for 1200 s");
-    check("read", "192.0.2.2", 0, "read");
+    check("d", "192.0.2.1", 0, "locked for 1200 s");
+    check("read", "192.0.2.1", 0, "read");
+    check("", "192.0.2.1", 0, "no token");
+    check("a", "192.0.2.2", 0, "wrong");
     // What was refused unseen makes the lock no longer.
-    check("read", "192.0.2.1", 900_000, "locked for 300 s");
-    check("read", "192.0.2.1", 1_200_000, "read");
+    check("e", "192.0.2.1", 900_000, "locked for 300 s");
+    check("e", "192.0.2.1", 1_200_000, "wrong");
 }
 
 #[test]

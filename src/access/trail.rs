@@ -56,7 +56,7 @@ impl Trail {
     pub fn asked(&self, deed: Deed) -> io::Result<u64> {
         let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
         if end.length >= self.full {
-            std::fs::rename(self.directory.join(FILE), self.directory.join(FORMER))?;
+            self.turn_over()?;
             let file = append_to(&self.directory)?;
             *end = End { file, length: 0, last: end.last, is_torn: false };
         }
@@ -64,6 +64,16 @@ impl Trail {
         end.write(&Line::Asked { id, deed })?;
         end.last = id;
         Ok(id)
+    }
+
+    /// Puts a full file aside. When the next one could not be begun, that is done already.
+    fn turn_over(&self) -> io::Result<()> {
+        let file = self.directory.join(FILE);
+        match file.metadata() {
+            Ok(metadata) if metadata.len() >= self.full => std::fs::rename(file, self.directory.join(FORMER)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Writes down what became of it.

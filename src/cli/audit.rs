@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use super::client::Client;
-use super::print::say;
+use super::print::{say, say_lines};
 use super::runs::text;
 use super::{Cli, Target, at_least_one};
 
@@ -42,7 +42,7 @@ impl Audit {
         let filters = [("operator", operator.clone()), ("about", about.clone())];
         let records = Client::of(cli, target)?.list("/api/v1/audit", &filters, *limit)?;
         if *json {
-            say(serde_json::to_string_pretty(&records)?);
+            say_lines(serde_json::to_string_pretty(&records)?);
             return Ok(ExitCode::SUCCESS);
         }
         records.iter().for_each(|record| say(line(record)));

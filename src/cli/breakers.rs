@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::client::Client;
-use super::print::say;
+use super::print::{say, say_lines};
 use super::runs::text;
 use super::{Cli, Target};
 
@@ -56,7 +56,7 @@ impl List {
         let listed = Client::of(cli, &self.target)?.get("/api/v1/breakers", &[])?;
         let breakers = listed.get("items").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         if self.json {
-            say(serde_json::to_string_pretty(breakers)?);
+            say_lines(serde_json::to_string_pretty(breakers)?);
             return Ok(());
         }
         breakers.iter().for_each(|breaker| say(line(breaker)));

@@ -7,7 +7,7 @@ use pointsman_actors::router::routing::Availability;
 use pointsman_actors::time::{Clock, SystemClock};
 
 use super::Cli;
-use super::print::say;
+use super::print::{say, say_lines};
 use crate::config::webhooks::Concern;
 use crate::workflows::Compiled;
 use crate::{boot, config};
@@ -26,7 +26,7 @@ pub struct Check {
 impl Check {
     pub(super) fn run(&self, cli: &Cli) -> anyhow::Result<ExitCode> {
         if self.print_sample {
-            say(config::merged::sample().trim_end());
+            say_lines(config::merged::sample().trim_end());
             return Ok(ExitCode::SUCCESS);
         }
         let loaded = cli.load(Vec::new())?;

@@ -1,5 +1,6 @@
 //! Talking to a running server, for the commands that do.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -39,6 +40,9 @@ impl Client {
             Some(kept.trim().to_owned())
         };
         let token = given.or(configured).or_else(generated);
+        if token.is_some() && is_overheard(&base) {
+            bail!("the token would go over the network for everybody to read; use https:// in --url");
+        }
         let http = reqwest::blocking::Client::builder().timeout(PATIENCE).no_proxy().build()?;
         Ok(Self { base, token, http })
     }
@@ -98,10 +102,35 @@ impl Client {
     }
 }
 
+/// Whether others can read what is sent there.
+fn is_overheard(base: &str) -> bool {
+    let Ok(url) = reqwest::Url::parse(base) else { return false };
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    let is_here = host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback());
+    url.scheme() == "http" && !is_here
+}
+
 fn local_address(data_dir: &Path) -> anyhow::Result<String> {
     let address = std::fs::read_to_string(data_dir.join(ADDRESS_FILE)).with_context(|| {
         format!("no server runs with the data directory `{}`; start one, or name it with --url", data_dir.display())
     })?;
     // A server that listens everywhere is reached here.
     Ok(format!("http://{}", address.trim().replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_goes_in_the_clear_only_to_this_machine() {
+        for here in ["http://127.0.0.1:3000", "http://[::1]:3000", "http://localhost", "https://example.com"] {
+            assert!(!is_overheard(here), "{here}");
+        }
+        for away in
+            ["http://example.com", "http://10.0.0.1:3000", "http://localhost.example.com", "http://[2001:db8::1]"]
+        {
+            assert!(is_overheard(away), "{away}");
+        }
+    }
 }

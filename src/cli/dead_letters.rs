@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::client::Client;
-use super::print::say;
+use super::print::{say, say_lines};
 use super::runs::{entry_line, text};
 use super::{Cli, Target, at_least_one, given};
 
@@ -160,7 +160,7 @@ impl List {
     fn run(&self, cli: &Cli) -> anyhow::Result<()> {
         let letters = Client::of(cli, &self.target)?.list("/api/v1/dead-letters", &self.filter.fields(), self.limit)?;
         if self.json {
-            say(serde_json::to_string_pretty(&letters)?);
+            say_lines(serde_json::to_string_pretty(&letters)?);
             return Ok(());
         }
         letters.iter().for_each(|letter| say(line(letter)));

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::client::Client;
-use super::print::say;
+use super::print::{say, say_lines};
 use super::replay::{new_request, outcome};
 use super::{Cli, Target, at_least_one};
 
@@ -85,7 +85,7 @@ impl Events {
             Self::List(list) => list.run(cli),
             Self::Show(show) => {
                 let event = Client::of(cli, &show.target)?.get(&format!("/api/v1/events/{}", show.id), &[])?;
-                say(serde_json::to_string_pretty(&event)?);
+                say_lines(serde_json::to_string_pretty(&event)?);
                 Ok(ExitCode::SUCCESS)
             }
             Self::Retry(Retry { target, id, request_id }) => {
@@ -112,7 +112,7 @@ impl List {
         ];
         let events = Client::of(cli, &self.target)?.list("/api/v1/events", &filters, self.limit)?;
         if self.json {
-            say(serde_json::to_string_pretty(&events)?);
+            say_lines(serde_json::to_string_pretty(&events)?);
             return Ok(ExitCode::SUCCESS);
         }
         for event in &events {

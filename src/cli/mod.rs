@@ -101,7 +101,7 @@ pub fn run() -> ExitCode {
     match execute(&cli) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("pointsman: {error:#}");
+            print::complain(&error);
             ExitCode::FAILURE
         }
     }
@@ -125,7 +125,7 @@ fn execute(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "pointsman", &mut script);
-            print::say(String::from_utf8_lossy(&script).trim_end());
+            print::say_lines(String::from_utf8_lossy(&script).trim_end());
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::client::Client;
-use super::print::say;
+use super::print::{say, say_lines};
 use super::runs::text;
 use super::{Cli, Target};
 
@@ -25,7 +25,7 @@ impl Reload {
         let answer = Client::of(cli, &self.target)?.post("/api/v1/reload", &json!({}))?;
         let changes = answer.get("changes").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         if self.json {
-            say(serde_json::to_string_pretty(changes)?);
+            say_lines(serde_json::to_string_pretty(changes)?);
         } else if changes.is_empty() {
             say("nothing has changed");
         } else {

@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::client::Client;
-use super::print::say;
+use super::print::{say, say_lines};
 use super::runs::text;
 use super::{Cli, Target, at_least_one, given};
 
@@ -76,7 +76,7 @@ impl Replay {
             }
         })?;
         if self.json {
-            say(serde_json::to_string_pretty(&told)?);
+            say_lines(serde_json::to_string_pretty(&told)?);
             return Ok(ExitCode::SUCCESS);
         }
         let items = told.get("items").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();

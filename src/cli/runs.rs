@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::client::Client;
-use super::print::say;
+use super::print::{say, say_lines};
 use super::{Cli, Target, at_least_one, given};
 
 /// Looks at runs.
@@ -172,7 +172,7 @@ impl List {
         ];
         let runs = Client::of(cli, &self.target)?.list("/api/v1/runs", &filters, self.limit)?;
         if self.json {
-            say(serde_json::to_string_pretty(&runs)?);
+            say_lines(serde_json::to_string_pretty(&runs)?);
             return Ok(ExitCode::SUCCESS);
         }
         for run in &runs {
@@ -190,7 +190,7 @@ impl Show {
         let (client, path) = (Client::of(cli, &self.target)?, format!("/api/v1/runs/{}", self.id));
         let mut run = client.get(&path, &[])?;
         if self.json {
-            say(serde_json::to_string_pretty(&run)?);
+            say_lines(serde_json::to_string_pretty(&run)?);
             return Ok(ExitCode::SUCCESS);
         }
         say(line(&run));

@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use super::client::Client;
-use super::print::say;
+use super::print::{say, say_lines};
 use super::runs::text;
 use super::{Cli, Target};
 use crate::access::token::random_bits;
@@ -86,7 +86,7 @@ impl List {
         let listed = Client::of(cli, &self.target)?.get("/api/v1/secrets", &[])?;
         let secrets = listed.get("items").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         if self.json {
-            say(serde_json::to_string_pretty(secrets)?);
+            say_lines(serde_json::to_string_pretty(secrets)?);
             return Ok(());
         }
         secrets.iter().for_each(|secret| say(line(secret)));

@@ -11,6 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::Cli;
 use crate::boot::{self, End};
 use crate::config::webhooks::{Concern, WebhookSettings};
+use crate::process;
 use crate::reload::Reloader;
 use crate::telemetry::{self, Format};
 
@@ -32,6 +33,10 @@ impl Serve {
         let loaded = cli.load(host.chain(port).collect())?;
         let format = if loaded.settings.log_json { Format::Json } else { Format::Text };
         let on_log_level = telemetry::start(&loaded.settings.log_level, format)?;
+        process::keep_to_ourselves();
+        for warning in &loaded.settings.warnings {
+            tracing::warn!("{warning}");
+        }
         let now = SystemClock::new().now();
         for warning in loaded.settings.tokens.iter().filter_map(|token| token.warning(now)) {
             tracing::warn!("{warning}");

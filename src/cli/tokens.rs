@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use pointsman_actors::time::{self, Clock, SystemClock, Timestamp};
 
-use super::print::say;
+use super::print::say_lines;
 use crate::access::Scope;
 use crate::access::token::{self, TokenHash};
 use crate::config::access::{scopes, usable_name};
@@ -37,9 +37,11 @@ impl Tokens {
         let now = SystemClock::new().now();
         let end = new.expires.as_deref().map(|text| end(text, now)).transpose()?;
         let token = token::random()?;
-        say(format_args!("{token}\n"));
-        say("This token is shown only now. Add to the configuration, and start the server again:\n");
-        say(table(&new.name, &new.scopes, end, &TokenHash::of(&token)));
+        say_lines(format_args!("{token}\n"));
+        say_lines(
+            "This token is shown only now. Add to the configuration, and have the server read it (`pointsman reload`):\n",
+        );
+        say_lines(table(&new.name, &new.scopes, end, &TokenHash::of(&token)));
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use super::client::Client;
-use super::print::say;
+use super::print::{say, say_lines};
 use super::runs::text;
 use super::{Cli, Target, at_least_one};
 
@@ -56,7 +56,7 @@ impl Waits {
             Self::List(list) => list.run(cli)?,
             Self::Show(Show { target, id }) => {
                 let wait = Client::of(cli, target)?.get(&format!("/api/v1/waits/{id}"), &[])?;
-                say(serde_json::to_string_pretty(&wait)?);
+                say_lines(serde_json::to_string_pretty(&wait)?);
             }
         }
         Ok(ExitCode::SUCCESS)
@@ -68,7 +68,7 @@ impl List {
         let filters = [("status", self.status.clone()), ("run", self.run.clone()), ("key", self.key.clone())];
         let waits = Client::of(cli, &self.target)?.list("/api/v1/waits", &filters, self.limit)?;
         if self.json {
-            say(serde_json::to_string_pretty(&waits)?);
+            say_lines(serde_json::to_string_pretty(&waits)?);
             return Ok(());
         }
         waits.iter().for_each(|wait| say(line(wait)));

@@ -10,6 +10,8 @@ use crate::access::token::TokenHash;
 use crate::access::{ADMIN, Known, Scope};
 
 const MAX_FAILURES: &str = "admin.max_failures";
+/// 128 random bits in hexadecimal: what is shorter is no chance, or too little of it.
+const SHORTEST_TOKEN: usize = 32;
 const FAILURE_WINDOW: &str = "admin.failure_window";
 
 /// A named token.
@@ -33,8 +35,12 @@ impl TokenSettings {
 impl Checker<'_> {
     pub(super) fn admin_token(&mut self) -> Option<SecretText> {
         let token = self.secret("admin.token", "admin.token_file")?.0.trim().to_owned();
-        if token.is_empty() {
-            self.wrong("admin.token", "it is blank; nobody could use it".to_owned());
+        if token.len() < SHORTEST_TOKEN {
+            let reason = format!(
+                "a token has at least {SHORTEST_TOKEN} characters, so that nobody guesses it; `openssl rand -hex 32` makes one, and \
+                 without any one is generated"
+            );
+            self.wrong("admin.token", reason);
         }
         Some(SecretText(token))
     }

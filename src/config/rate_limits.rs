@@ -49,7 +49,12 @@ impl Checker<'_> {
             Some("forwarded") => ForwardedHeader::Forwarded,
             _ => ForwardedHeader::XForwardedFor,
         };
-        Proxies { trusted: self.networks("server.trusted_proxies"), header }
+        let trusted = self.networks("server.trusted_proxies");
+        if trusted.iter().any(|network| network.prefix_len() == 0) {
+            let reason = "with all addresses trusted anybody could say who he is; name the proxies' own networks";
+            self.wrong("server.trusted_proxies", reason.to_owned());
+        }
+        Proxies { trusted, header }
     }
 
     fn bounds(&mut self) {

@@ -89,6 +89,8 @@ const MAX_BODY: u64 = 25 << 20;
 const LINEAR_TOLERANCE: Duration = Duration::from_secs(60);
 /// What the libraries of Standard Webhooks use.
 const TOLERANCE: Duration = Duration::from_secs(300);
+/// What is shorter is hardly random; NIST SP 800-107r1, section 5.3.4, asks for 112 bits of a key of HMAC.
+const SHORT_SECRET: usize = 16;
 /// Whoever replaces a secret needs some days for it.
 pub const NOTICE: Duration = Duration::from_secs(7 * 86_400);
 
@@ -126,7 +128,7 @@ impl Checker<'_> {
             if !source.path.starts_with('/')
                 || source.path.len() < 2
                 || reserved
-                || source.path.contains(['{', '}', '?', '#'])
+                || !source.path.chars().all(|c| c.is_ascii_graphic() && !"{}?#%*\\".contains(c))
             {
                 self.wrong(
                     &path,
@@ -154,6 +156,10 @@ impl Checker<'_> {
         let allow_unsigned = self.flag(&key("allow_unsigned"));
         if enabled == Some(false) {
             return None;
+        }
+        if allow_unsigned && !self.list("server.trusted_proxies").is_empty() {
+            let reason = "not behind a proxy, which lets the world in: give the source a secret, or take out `server.trusted_proxies`";
+            self.wrong(&key("allow_unsigned"), reason.to_owned());
         }
         if allow_unsigned && !bind.is_some_and(|ip| ip.is_loopback()) {
             self.wrong(
@@ -219,6 +225,13 @@ impl Checker<'_> {
             } else if secrets.iter().any(|earlier| earlier.name == secret.name) {
                 format!("another secret of the source is called `{}` already", secret.name)
             } else {
+                if text.len() < SHORT_SECRET {
+                    let reason = format!(
+                        "a secret of less than {SHORT_SECRET} characters can be found by whoever sees one signed delivery; \
+                         `pointsman secrets new` makes a good one"
+                    );
+                    self.warnings.push(Problem { key, origin, reason });
+                }
                 secrets.push(secret);
                 continue;
             };

@@ -3,8 +3,10 @@
 //! Everything under `/api/v1` is behind [`api`], whatever its handler does: there is no path that forgets to ask. Answers are
 //! those of RFC 6750, section 3; a token that was not sent as a bearer's is none.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::PoisonError;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use actix_web::body::{BoxBody, MessageBody};
@@ -19,6 +21,26 @@ use super::answer::{self, ApiError};
 use super::{Edge, audit};
 use crate::access::token::TokenHash;
 use crate::access::{Operator, Refused, Scope};
+
+/// How often an operator was refused, by the code of the answer, since the process started.
+#[derive(Debug, Default)]
+pub struct RefusedOperators([AtomicU64; 4]);
+
+/// The codes that there are.
+const CODES: [&str; 4] = ["unauthorized", "invalid_token", "insufficient_scope", "locked_out"];
+
+impl RefusedOperators {
+    fn count(&self, code: &str) {
+        if let Some((_, count)) = CODES.into_iter().zip(&self.0).find(|(known, _)| *known == code) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The counts now.
+    pub fn counted(&self) -> BTreeMap<&'static str, u64> {
+        CODES.into_iter().zip(&self.0).map(|(code, count)| (code, count.load(Ordering::Relaxed))).collect()
+    }
+}
 
 /// A request to the operator API goes on if whoever sent it may do what its method does.
 pub async fn api(
@@ -70,7 +92,11 @@ fn admit(edge: &Edge, needed: Scope, from: Option<IpAddr>, request: &HttpRequest
     let mut access = edge.shared.access.lock().unwrap_or_else(PoisonError::into_inner);
     let judged = access.judge(token, from, needed, now);
     drop(access);
-    judged.map_err(|refused| match refused {
+    judged.map_err(|refused| answered(edge, refused, from, request))
+}
+
+fn answered(edge: &Edge, refused: Refused, from: Option<IpAddr>, request: &HttpRequest) -> ApiError {
+    let error = match refused {
         Refused::NoToken => no_token(),
         Refused::WrongToken { locks_for } => {
             if let Some(span) = locks_for {
@@ -92,7 +118,9 @@ fn admit(edge: &Edge, needed: Scope, from: Option<IpAddr>, request: &HttpRequest
             answer::too_little(needed)
         }
         Refused::LockedOut { still } => locked_out(still),
-    })
+    };
+    edge.shared.refused_operators.count(error.code());
+    error
 }
 
 fn no_token() -> ApiError {
@@ -102,7 +130,7 @@ fn no_token() -> ApiError {
 
 fn locked_out(still: Duration) -> ApiError {
     let message =
-        "too many wrong tokens came from your address; none is looked at until that is over, also no right one";
+        "this token opens nothing here, and too many wrong ones came from your address; a right one is let in";
     answer::error(StatusCode::TOO_MANY_REQUESTS, "locked_out", message).again_after(still)
 }
 

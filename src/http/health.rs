@@ -41,7 +41,8 @@ impl Edge {
             obstacles.push("the server is shutting down".to_owned());
         }
         if !tree.log_state.is_writable() {
-            obstacles.push(format!("the event log cannot write: {}", tree.log_state.reason()));
+            // What is wrong with the disk is in the log: anybody may ask here.
+            obstacles.push("the event log cannot write".to_owned());
         }
         if self.shared.readiness.given_up.load(Ordering::SeqCst) {
             let lost = tree.roster.all().into_iter().filter(|vitals| vitals.life() == Life::GivenUp);

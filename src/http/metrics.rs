@@ -40,6 +40,7 @@ pub async fn metrics(edge: Data<Edge>) -> HttpResponse {
             "requestsInFlight": tree.gate.requests(),
             "bodyBytesInFlight": tree.gate.body_bytes(),
         },
+        "operators": edge.shared.refused_operators.counted(),
         "eventQueue": {
             "eventsQueued": ever_stored,
             "eventsProcessed": ever_stored.saturating_sub(counts.pending),

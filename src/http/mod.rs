@@ -21,7 +21,8 @@ mod webhooks;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
-use actix_web::middleware::from_fn;
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use actix_web::middleware::{DefaultHeaders, from_fn};
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpRequest, guard};
 use pointsman_actors::current::Current;
@@ -31,6 +32,7 @@ use pointsman_actors::store::Store;
 use pointsman_actors::time::{SharedClock, Timestamp};
 use pointsman_actors::tree::{Tree, WorkerDoors};
 
+pub use auth::RefusedOperators;
 pub use forwarded::{ForwardedHeader, Proxies};
 pub use health::Readiness;
 pub use surface::{Inlet, Surface};
@@ -54,6 +56,8 @@ pub struct Shared {
     pub readiness: Arc<Readiness>,
     /// Who may call the operator API.
     pub access: Arc<Mutex<Access>>,
+    /// How often operators were refused.
+    pub refused_operators: Arc<RefusedOperators>,
     /// Where it is written down what operators do.
     pub trail: Arc<Trail>,
     /// What the edge goes by.
@@ -101,6 +105,7 @@ pub fn routes(edge: Edge) -> impl FnOnce(&mut ServiceConfig) {
             .service(
                 web::scope("/api/v1")
                     .wrap(from_fn(auth::api))
+                    .wrap(hardening())
                     .service(read("/events", reading().to(events::list)))
                     .service(web::resource("/events/replay").route(web::post().to(replay::replay)))
                     .service(web::resource("/events/{id}/retry").route(web::post().to(replay::retry)))
@@ -125,6 +130,15 @@ pub fn routes(edge: Edge) -> impl FnOnce(&mut ServiceConfig) {
             // Sources may have any other path, and another configuration may give them others.
             .default_service(web::to(webhooks::webhook));
     }
+}
+
+/// What keeps browsers from doing anything with an answer but what it is for, and from keeping it.
+fn hardening() -> DefaultHeaders {
+    DefaultHeaders::new()
+        .add((CACHE_CONTROL, "no-store"))
+        .add((X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .add((REFERRER_POLICY, "no-referrer"))
+        .add((CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"))
 }
 
 /// GET, and HEAD, which monitors like to use.

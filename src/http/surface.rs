@@ -26,6 +26,8 @@ pub struct Inlet {
     pub max_body: usize,
     /// Who may deliver; empty for anybody.
     pub addresses: Vec<IpNet>,
+    /// Whether nobody is asked to prove anything, so that only this machine may deliver.
+    pub is_unsigned: bool,
 }
 
 /// All that the edge goes by.

@@ -1,10 +1,11 @@
 //! Deliveries: from the request's head to the answer.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use actix_web::error::PayloadError;
 use actix_web::http::Method;
-use actix_web::http::header::CONTENT_LENGTH;
+use actix_web::http::header::{CONTENT_LENGTH, FORWARDED, VIA, X_FORWARDED_FOR};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::{Bytes, BytesMut};
@@ -92,6 +93,9 @@ async fn take(request: &HttpRequest, payload: Payload, edge: &Edge, inlet: &Inle
     if !inlet.addresses.is_empty() && !peer.is_some_and(|peer| inlet.addresses.iter().any(|net| net.contains(&peer))) {
         return Err(Refusal::AddressNotAllowed);
     }
+    if inlet.is_unsigned && !is_from_here(request) {
+        return Err(Refusal::AddressNotAllowed);
+    }
     let announced = announced_length(request)?;
     if announced > inlet.max_body {
         return Err(Refusal::BodyTooLarge);
@@ -111,6 +115,20 @@ async fn take(request: &HttpRequest, payload: Payload, edge: &Edge, inlet: &Inle
     let delivery = Delivery { source: inlet.source.name().clone(), headers, body, peer, received_at };
     let taken = edge.doors.receive.ask_if_room(Receive { delivery, admitted }).map_err(no_room)?;
     taken.await.map_err(no_room)?
+}
+
+/// Whether a program on this machine means this machine. A proxy on it hands on what anybody sends, and says so; a page in a
+/// browser on it has another host in the request, by whatever address it found its way here (DNS rebinding).
+fn is_from_here(request: &HttpRequest) -> bool {
+    let is_handed_on = [FORWARDED, X_FORWARDED_FOR, VIA].iter().any(|name| request.headers().contains_key(name));
+    let connection = request.connection_info();
+    let host = connection.host();
+    let host = host
+        .rsplit_once(':')
+        .filter(|(_, port)| port.bytes().all(|c| c.is_ascii_digit()))
+        .map_or(host, |(host, _)| host);
+    let is_ours = |host: &str| host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback());
+    !is_handed_on && is_ours(host.trim_start_matches('[').trim_end_matches(']'))
 }
 
 fn no_room(not_taken: NotTaken) -> Refusal {

@@ -77,7 +77,17 @@ pub fn hide<'a>(text: &str, words: impl Iterator<Item = &'a str>) -> String {
     words.retain(|word| word.len() >= SHORTEST);
     // One that holds another goes first.
     words.sort_by_key(|word| std::cmp::Reverse(word.len()));
-    words.into_iter().fold(text.to_owned(), |text, word| text.replace(word, HIDDEN))
+    let text = words.iter().fold(text.to_owned(), |text, word| text.replace(word, HIDDEN));
+    words.iter().fold(text, |text, word| without_torn(&text, word))
+}
+
+/// A text that was cut off in the middle of a word, without the part that was left of it.
+fn without_torn(text: &str, word: &str) -> String {
+    let cuts = || word.char_indices().map(|(at, _)| at).skip(1);
+    let end = cuts().rev().filter(|at| *at >= SHORTEST).find_map(|at| text.strip_suffix(word.get(..at)?));
+    let text = end.map_or_else(|| text.to_owned(), |rest| format!("{rest}{HIDDEN}"));
+    let start = cuts().filter(|at| word.len() - at >= SHORTEST).find_map(|at| text.strip_prefix(word.get(at..)?));
+    start.map_or_else(|| text.clone(), |rest| format!("{HIDDEN}{rest}"))
 }
 
 #[cfg(test)]
@@ -117,6 +127,9 @@ mod tests {
     fn they_stand_in_nothing_that_is_kept() {
         let secrets = secrets(&[("a", "Bearer hunter2"), ("b", "hunter2-and-more")]).unwrap();
         assert_eq!(secrets.hide("you said Bearer hunter2, hunter2 or hunter2-and-more"), "you said ***, *** or ***");
+        // Somebody cuts off what is long, also in the middle of a secret.
+        assert_eq!(secrets.hide("and-more, you said: hunter2-and-"), "***, you said: ***");
+        assert_eq!(secrets.hide("nter2 said the hun"), "*** said the hun");
         let hidden = secrets.hide_in(json!({"said": ["hunter2", 7], "hunter2": "Bearer"}));
         assert_eq!(hidden, json!({"said": ["***", 7], "***": "Bearer"}));
     }

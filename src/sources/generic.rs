@@ -135,7 +135,9 @@ impl Generic {
 
     fn facts(&self, texts: &dyn Fn(&Expression) -> Vec<String>) -> Facts {
         let name = self.settings.name.as_str();
-        let text = |expression: &Option<Expression>| expression.as_ref().and_then(|found| texts(found).pop());
+        let text = |expression: &Option<Expression>| {
+            expression.as_ref().and_then(|found| texts(found).pop()).filter(|text| text.len() <= LONGEST_FACT)
+        };
         let keys = self.recipe.correlation_keys.iter().flat_map(texts);
         Facts {
             event_type: text(&self.recipe.event_type).unwrap_or_else(|| name.to_owned()),
@@ -221,7 +223,7 @@ impl Source for Generic {
         let names: Vec<&str> = self.stored.iter().map(String::as_str).collect();
         Ok(Reading {
             payload: delivery.body.clone(),
-            delivery_id: id.unwrap_or_else(|| body_hash(&delivery.body)),
+            delivery_id: id.filter(|id| id.len() <= LONGEST_FACT).unwrap_or_else(|| body_hash(&delivery.body)),
             hook: None,
             fingerprint: None,
             ignored: self.settings.ignores(&facts),
@@ -272,8 +274,11 @@ fn scalar(value: &Value) -> Option<String> {
     }
 }
 
+/// What is longer is no type, subject or id, and would stand in every list.
+const LONGEST_FACT: usize = 1_024;
+
 /// What is less are seconds: as milliseconds it would be in March 1973.
-const FIRST_MILLIS: i64 = 100_000_000_000;
+const FIRST_MILLIS: u64 = 100_000_000_000;
 
 fn point_in_time(value: &Value) -> Option<Timestamp> {
     let number = match value {
@@ -284,6 +289,6 @@ fn point_in_time(value: &Value) -> Option<Timestamp> {
         },
         _ => return None,
     };
-    let millis = if number.abs() < FIRST_MILLIS { number * 1_000 } else { number };
+    let millis = if number.unsigned_abs() < FIRST_MILLIS { number * 1_000 } else { number };
     Some(Timestamp::from_millis(millis))
 }

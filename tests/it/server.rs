@@ -12,7 +12,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 pub const SECRET: &str = "the test's secret";
-pub const TOKEN: &str = "the test's token";
+pub const TOKEN: &str = "the test's token, of 32 characters and more";
 
 /// The file of a server's configuration, in its directory.
 const CONFIGURATION: &str = "config.toml";
@@ -155,6 +155,11 @@ pub fn unavailable(plan: &boot::Plan, workflow: &str) -> String {
 /// A configuration with all four sources on.
 pub fn loaded(directory: &Path, toml: &str) -> Loaded {
     loaded_with(directory, toml, &[])
+}
+
+/// The same without a server that would have a directory.
+pub fn loaded_alone(toml: &str) -> Loaded {
+    loaded(tempfile::tempdir().unwrap().path(), toml)
 }
 
 fn loaded_with(directory: &Path, toml: &str, more: &[(&'static str, String)]) -> Loaded {

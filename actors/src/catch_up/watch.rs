@@ -336,7 +336,11 @@ impl Watch {
     /// Says what is wrong, once for each kind, and shows it.
     fn tell(&mut self, trouble: &Trouble) {
         if self.told.replace(trouble.kind()) != Some(trouble.kind()) {
-            tracing::warn!(hook = self.hook, %trouble, "what could not be delivered cannot be got now");
+            tracing::warn!(
+                hook = self.hook,
+                trouble = trouble.to_string(),
+                "what could not be delivered cannot be got now"
+            );
         }
         self.tools.watches.note(&self.hook, |watched| watched.failing = Some(trouble.to_string()));
     }

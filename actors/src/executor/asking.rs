@@ -101,14 +101,14 @@ impl Executor {
             Ok(Some(outcome)) => self.take(run, Happening::Called(wait, Resolution::Poll, outcome).into(), ctx),
             Ok(None) => {}
             Err(failure) if failure.class == ErrorClass::Internal => {
-                tracing::error!(%run, %wait, %failure, "it cannot be asked whether what a run waits for is done");
+                tracing::error!(%run, %wait, failure = failure.to_string(), "it cannot be asked whether what a run waits for is done");
             }
             // Nobody else says so before the deadline, and somebody may have to mend it.
             Err(failure) if !failure.class.is_retryable() => {
-                tracing::warn!(%run, %wait, %failure, "asking whether what a run waits for is done is refused");
+                tracing::warn!(%run, %wait, failure = failure.to_string(), "asking whether what a run waits for is done is refused");
             }
             Err(failure) => {
-                tracing::debug!(%run, %wait, %failure, "nobody could be asked whether what a run waits for is done");
+                tracing::debug!(%run, %wait, failure = failure.to_string(), "nobody could be asked whether what a run waits for is done");
             }
         }
         self.ask(ctx);

@@ -19,7 +19,7 @@ pub fn log(run: &RunRecord, entries: &[Entry]) {
                 tracing::warn!(run = %run.id, workflow = run.workflow, subject, status, reason, "run ended");
             }
             What::Failed { step, attempt, error, .. } => {
-                tracing::warn!(run = %run.id, workflow = run.workflow, subject, step, attempt, %error, "attempt failed");
+                tracing::warn!(run = %run.id, workflow = run.workflow, subject, step, attempt, error = error.to_string(), "attempt failed");
             }
             What::Parked { step, reason, .. } => {
                 tracing::warn!(run = %run.id, workflow = run.workflow, subject, step, reason, "run needs a decision");

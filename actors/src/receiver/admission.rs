@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::current::Current;
 use crate::event_log::state::LogState;
+use crate::rate_limiter::network::Network;
 use crate::refusal::Refusal;
 use crate::store::Store;
 
@@ -15,7 +16,7 @@ use crate::store::Store;
 pub struct Limits {
     /// Requests.
     pub requests: u64,
-    /// Of those, of one address: fewer, so that one sender cannot use up all.
+    /// Of those, of one address, of IPv6 one /64: fewer, so that one sender cannot use up all.
     pub address_requests: u64,
     /// Bytes of bodies, announced or read.
     pub body_bytes: u64,
@@ -80,14 +81,14 @@ pub struct Gate {
     draining: AtomicBool,
     requests: AtomicU64,
     body_bytes: AtomicU64,
-    addresses: Mutex<HashMap<IpAddr, Share>>,
+    addresses: Mutex<HashMap<Network, Share>>,
 }
 
 /// A delivery that was let in. Gives its share back when it is dropped.
 #[derive(Debug)]
 pub struct Admitted {
     gate: Arc<Gate>,
-    peer: Option<IpAddr>,
+    peer: Option<Network>,
     bytes: u64,
 }
 
@@ -130,6 +131,7 @@ impl Gate {
 
     /// Lets a request in that announces `bytes` of body (zero if it does not say).
     pub fn enter(self: &Arc<Self>, peer: Option<IpAddr>, bytes: u64, outside: &Outside) -> Result<Admitted, Refusal> {
+        let peer = peer.map(Network::of);
         self.limits.get().admit(&self.load(peer, outside), bytes)?;
         self.requests.fetch_add(1, Ordering::Relaxed);
         let mut admitted = Admitted { gate: Arc::clone(self), peer, bytes: 0 };
@@ -148,7 +150,7 @@ impl Gate {
         self.in_flight().max(share(outside.backlog, self.limits.get().backlog))
     }
 
-    fn load(&self, peer: Option<IpAddr>, outside: &Outside) -> Load {
+    fn load(&self, peer: Option<Network>, outside: &Outside) -> Load {
         let addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
         Load {
             draining: self.is_draining(),

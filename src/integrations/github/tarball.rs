@@ -92,7 +92,10 @@ impl GitHub {
         let unpacked = unpacking.await.map_err(fell)?;
         let code = match answer {
             Err(failure) if is_final(&failure) => {
-                tracing::warn!(%failure, "the code of a pull request cannot be had; it is judged by its diff alone");
+                tracing::warn!(
+                    failure = failure.to_string(),
+                    "the code of a pull request cannot be had; it is judged by its diff alone"
+                );
                 Code::none(Extent::Unavailable)
             }
             Err(failure) => return Err(failure),

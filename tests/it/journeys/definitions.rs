@@ -1,6 +1,5 @@
 //! What cannot be executed is refused before anything starts, by file, line, key and reason.
 
-use std::path::Path;
 use std::process::Command;
 
 /// A definition that can be executed; each mistake is made in it. Line 1 is the first.
@@ -36,7 +35,7 @@ input = { repository = "facts.repository", order = "facts.more.order" }
 "#;
 
 fn check(toml: &str) -> Result<(), String> {
-    let loaded = crate::server::loaded(Path::new("."), toml);
+    let loaded = crate::server::loaded_alone(toml);
     pointsman::boot::plan(&loaded).map(|_| ()).map_err(|error| format!("{error:#}"))
 }
 

@@ -9,7 +9,7 @@ use pointsman_sandbox::{Call, FaultKind, Sandbox};
 use serde_json::{Value, json};
 
 use super::process::Program;
-use crate::server::{TestServer, loaded, unavailable, until};
+use crate::server::{TestServer, loaded_alone, unavailable, until};
 use crate::site::{Site, environment, words};
 
 const ROUTE: &str = r#"
@@ -364,7 +364,7 @@ async fn what_a_killed_process_left_running_is_ended_and_its_effect_rules() {
 
 /// What `check` says of a configuration: what is wrong with it, or what is unavailable.
 fn check(toml: &str) -> Result<String, String> {
-    let plan = pointsman::boot::plan(&loaded(Path::new("."), toml)).map_err(|error| format!("{error:#}"))?;
+    let plan = pointsman::boot::plan(&loaded_alone(toml)).map_err(|error| format!("{error:#}"))?;
     Ok(unavailable(&plan, "w"))
 }
 

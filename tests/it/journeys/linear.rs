@@ -9,7 +9,7 @@ use pointsman_sandbox::linear::workspace::{Issue, Workspace};
 use pointsman_sandbox::{Call, FaultKind};
 use serde_json::{Value, json};
 
-use crate::server::{Answer, loaded, sign, unavailable, until};
+use crate::server::{Answer, loaded_alone, sign, unavailable, until};
 use crate::site::{Site, words};
 
 /// A workflow of one step, which an issue of Linear starts, or the session of an agent.
@@ -286,7 +286,7 @@ async fn what_is_not_there_and_what_is_not_linear_is_named() {
 
 #[test]
 fn without_a_key_it_is_said_which_variable_to_set() {
-    let plan = pointsman::boot::plan(&loaded(Path::new("."), &workflow("linear_comment", COMMENT))).unwrap();
+    let plan = pointsman::boot::plan(&loaded_alone(&workflow("linear_comment", COMMENT))).unwrap();
     let said: String = unavailable(&plan, "w");
     assert!(said.contains("set LINEAR_API_KEY"), "{said}");
 }
@@ -402,7 +402,7 @@ plan = [{ content = "Read", status = "completed" }, { content = "Cache", status 
 fn what_an_activity_lacks_is_said_before_anything_runs() {
     let check = |with: &str, expect: &str| {
         let toml = workflow("linear_agent_activity", with);
-        let said = pointsman::boot::plan(&loaded(Path::new("."), &toml)).map(|_| ()).unwrap_err();
+        let said = pointsman::boot::plan(&loaded_alone(&toml)).map(|_| ()).unwrap_err();
         assert!(format!("{said:#}").contains(expect), "{said:#}");
     };
     check("type = \"thought\"", "with.body: of `thought` people read the body");

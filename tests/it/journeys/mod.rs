@@ -3,6 +3,7 @@
 mod access;
 mod addresses;
 mod agentapi;
+mod attacks;
 mod auditor;
 mod bad_input;
 mod breakers;
@@ -34,6 +35,7 @@ mod pull_request_code;
 mod rate_limiter;
 mod rate_limits;
 mod real_claude;
+mod reload;
 mod repeats;
 mod retention;
 mod rotation;

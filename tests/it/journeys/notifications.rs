@@ -9,7 +9,7 @@ use pointsman_sandbox::{DISCORD_PATH, FaultKind, Sandbox, World};
 use serde_json::{Value, json};
 
 use super::process::Program;
-use crate::server::{TOKEN, TestServer, loaded, unavailable, until};
+use crate::server::{TOKEN, TestServer, loaded_alone, unavailable, until};
 use crate::site::{Site, environment, words};
 
 /// Three places, of which one has its address in the environment, and a workflow that tells.
@@ -280,7 +280,7 @@ async fn a_place_that_is_given_a_rest_holds_up_nobody_else() {
 
 /// What `check` says of a configuration: what is wrong with it, or what is unavailable.
 fn check(toml: &str) -> Result<String, String> {
-    let plan = pointsman::boot::plan(&loaded(Path::new("."), toml)).map_err(|error| format!("{error:#}"))?;
+    let plan = pointsman::boot::plan(&loaded_alone(toml)).map_err(|error| format!("{error:#}"))?;
     Ok(unavailable(&plan, "telling"))
 }
 

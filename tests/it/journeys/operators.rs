@@ -99,7 +99,8 @@ async fn a_data_directory_in_use_is_refused_by_name() {
 async fn a_generated_token_lies_in_the_data_directory_for_its_owner_only() {
     use std::os::unix::fs::PermissionsExt;
     let directory = tempfile::tempdir().unwrap();
-    let plan = pointsman::boot::Plan { admin_token: None, ..crate::server::plan(directory.path(), "") };
+    let mut plan = crate::server::plan(directory.path(), "");
+    plan.in_force.admin_token = None;
     let server = pointsman::boot::start(plan).await.unwrap();
     let path = directory.path().join("admin.token");
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);

@@ -75,7 +75,7 @@ struct Options {
     seed: u64,
 }
 
-const TOKEN: &str = "crash";
+const TOKEN: &str = "the token of a program that is to be killed";
 
 /// How long stories may take to end once nobody kills the server any more.
 const PATIENCE: Duration = Duration::from_secs(120);
