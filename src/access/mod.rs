@@ -5,6 +5,7 @@
 
 pub mod audit;
 pub mod lockout;
+pub mod session;
 pub mod token;
 pub mod token_file;
 pub mod trail;
@@ -18,6 +19,7 @@ use pointsman_actors::time::Timestamp;
 use subtle::{Choice, ConditionallySelectable};
 
 use self::lockout::{Lockout, Policy};
+use self::session::{Fresh, Sessions};
 use self::token::TokenHash;
 
 /// What somebody may do. A larger scope includes the smaller ones.
@@ -117,6 +119,10 @@ pub enum Refused {
         /// How long it lasts.
         still: Duration,
     },
+    /// Its session is over, or never was.
+    NoSession,
+    /// It did not show the word of its session, so that a page of somebody else may have sent it.
+    NoWord,
     /// Its token is for less.
     TooLittle {
         /// Whose it is.
@@ -131,12 +137,13 @@ pub enum Refused {
 pub struct Access {
     known: Vec<Known>,
     lockout: Lockout,
+    sessions: Sessions,
 }
 
 impl Access {
     /// With these tokens.
     pub fn new(known: Vec<Known>, lockout: Lockout) -> Self {
-        Self { known, lockout }
+        Self { known, lockout, sessions: Sessions::default() }
     }
 
     /// Goes on with other tokens and by another policy. Who is locked out stays so, unless the policy has changed.
@@ -168,6 +175,52 @@ impl Access {
             return Err(Refused::TooLittle { operator, needed });
         }
         Ok(operator)
+    }
+
+    /// Begins a session of somebody at `from` with this token.
+    pub fn sign_in(
+        &mut self,
+        token: TokenHash,
+        from: Option<IpAddr>,
+        fresh: &Fresh,
+        now: Timestamp,
+    ) -> Result<Operator, Refused> {
+        let operator = self.judge(Some(token), from, Scope::Read, now)?;
+        self.sessions.begin(token, fresh, now);
+        Ok(operator)
+    }
+
+    /// Whether a browser with this cookie may do what needs this scope. What is more than to look needs the session's `word`.
+    pub fn judge_session(
+        &mut self,
+        cookie: &str,
+        word: Option<&str>,
+        needed: Scope,
+        now: Timestamp,
+    ) -> Result<Operator, Refused> {
+        let shown = self.sessions.show(cookie, word, now).ok_or(Refused::NoSession)?;
+        // A token that was taken out of the configuration, or whose time is over, takes its sessions along.
+        let known = self.find(&shown.token).filter(|known| !known.is_over(now)).ok_or(Refused::NoSession)?;
+        let operator = Operator { name: Arc::clone(&known.name), scope: known.scope };
+        match operator.scope {
+            scope if scope < needed => Err(Refused::TooLittle { operator, needed }),
+            _ if needed > Scope::Read && !shown.has_word => Err(Refused::NoWord),
+            _ => Ok(operator),
+        }
+    }
+
+    /// The word of a session.
+    pub fn word(&mut self, cookie: &str, now: Timestamp) -> Option<String> {
+        self.sessions.word(cookie, now)
+    }
+
+    /// Ends a session, if its word was shown. Says whether it was.
+    pub fn sign_out(&mut self, cookie: &str, word: Option<&str>, now: Timestamp) -> bool {
+        let is_asked = self.sessions.show(cookie, word, now).is_some_and(|shown| shown.has_word);
+        if is_asked {
+            self.sessions.end(cookie);
+        }
+        is_asked
     }
 
     /// The token with this hash. All are looked at, whichever it is, so that the time tells nothing.

@@ -18,16 +18,16 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, ResponseError};
 
 use super::answer::{self, ApiError};
-use super::{Edge, audit};
+use super::{Edge, audit, session};
 use crate::access::token::TokenHash;
 use crate::access::{Operator, Refused, Scope};
 
 /// How often an operator was refused, by the code of the answer, since the process started.
 #[derive(Debug, Default)]
-pub struct RefusedOperators([AtomicU64; 4]);
+pub struct RefusedOperators([AtomicU64; CODES.len()]);
 
 /// The codes that there are.
-const CODES: [&str; 4] = ["unauthorized", "invalid_token", "insufficient_scope", "locked_out"];
+const CODES: [&str; 6] = ["unauthorized", "invalid_token", "insufficient_scope", "locked_out", "no_session", "csrf"];
 
 impl RefusedOperators {
     fn count(&self, code: &str) {
@@ -87,10 +87,14 @@ pub(super) fn refuse(request: ServiceRequest, refused: &ApiError) -> ServiceResp
 }
 
 fn admit(edge: &Edge, needed: Scope, from: Option<IpAddr>, request: &HttpRequest) -> Result<Operator, ApiError> {
-    let token = bearer(request).map(TokenHash::of);
+    let (token, cookie) = (bearer(request).map(TokenHash::of), session::cookie(request));
     let now = edge.shared.clock.now();
     let mut access = edge.shared.access.lock().unwrap_or_else(PoisonError::into_inner);
-    let judged = access.judge(token, from, needed, now);
+    // Whoever shows a token is judged by it alone.
+    let judged = match cookie.filter(|_| !request.headers().contains_key(AUTHORIZATION)) {
+        Some(cookie) => access.judge_session(&cookie, word(request), needed, now),
+        None => access.judge(token, from, needed, now),
+    };
     drop(access);
     judged.map_err(|refused| answered(edge, refused, from, request))
 }
@@ -98,6 +102,8 @@ fn admit(edge: &Edge, needed: Scope, from: Option<IpAddr>, request: &HttpRequest
 fn answered(edge: &Edge, refused: Refused, from: Option<IpAddr>, request: &HttpRequest) -> ApiError {
     let error = match refused {
         Refused::NoToken => no_token(),
+        Refused::NoSession => no_session(),
+        Refused::NoWord => no_word(),
         Refused::WrongToken { locks_for } => {
             if let Some(span) = locks_for {
                 tracing::warn!(target: audit::TARGET, from = audit::shown(from), ?span, "locked out for wrong tokens");
@@ -121,6 +127,27 @@ fn answered(edge: &Edge, refused: Refused, from: Option<IpAddr>, request: &HttpR
     };
     edge.shared.refused_operators.count(error.code());
     error
+}
+
+/// The header in which pages of ours show the word of their session.
+const WORD: &str = "x-csrf-token";
+
+/// The word that a request shows.
+pub(super) fn word(request: &HttpRequest) -> Option<&str> {
+    request.headers().get(WORD)?.to_str().ok()
+}
+
+/// A session that is over, or never was.
+pub(super) fn no_session() -> ApiError {
+    answer::error(StatusCode::UNAUTHORIZED, "no_session", "this session is over; sign in again")
+        .challenging(String::new())
+}
+
+/// A request that a page of somebody else may have sent.
+pub(super) fn no_word() -> ApiError {
+    let message =
+        "this request does not show the word of its session: send `csrfToken` of GET /api/v1/session in `X-CSRF-Token`";
+    answer::error(StatusCode::FORBIDDEN, "csrf", message)
 }
 
 fn no_token() -> ApiError {

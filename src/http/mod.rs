@@ -14,6 +14,7 @@ mod reload;
 mod replay;
 mod runs;
 mod secrets;
+mod session;
 mod surface;
 mod waits;
 mod webhooks;
@@ -97,6 +98,11 @@ pub fn routes(edge: Edge) -> impl FnOnce(&mut ServiceConfig) {
         config
             .app_data(Data::new(edge))
             .service(web::resource("/webhooks/{source}").to(webhooks::webhook))
+            .service(read("/", reading().to(session::page)))
+            .service(read("/assets/style.css", reading().to(session::style)))
+            .service(read("/assets/overview.js", reading().to(session::script)))
+            .service(web::resource("/session").route(web::post().to(session::begin)))
+            .service(web::resource("/session/end").route(web::post().to(session::end)))
             .service(read("/health", reading().to(health::health)).wrap(from_fn(auth::metrics)))
             .service(read("/health/live", reading().to(health::live)))
             .service(read("/health/ready", reading().to(health::ready)))
@@ -123,6 +129,7 @@ pub fn routes(edge: Edge) -> impl FnOnce(&mut ServiceConfig) {
                     .service(read("/config", reading().to(reload::config)))
                     .service(web::resource("/reload").route(web::post().to(reload::reload)))
                     .service(read("/secrets", reading().to(secrets::list)))
+                    .service(read("/session", reading().to(session::show)))
                     .service(read("/waits", reading().to(waits::list)))
                     .service(read("/waits/{id}", reading().to(waits::show)))
                     .service(web::resource("/runs/{id}/{verb}").route(web::post().to(control::control))),

@@ -83,7 +83,7 @@ pub fn hide<'a>(text: &str, words: impl Iterator<Item = &'a str>) -> String {
 
 /// A text that was cut off in the middle of a word, without the part that was left of it.
 fn without_torn(text: &str, word: &str) -> String {
-    let cuts = || word.char_indices().map(|(at, _)| at).skip(1);
+    let cuts = || word.char_indices().map(|(at, _)| at).filter(|at| *at > 0);
     let end = cuts().rev().filter(|at| *at >= SHORTEST).find_map(|at| text.strip_suffix(word.get(..at)?));
     let text = end.map_or_else(|| text.to_owned(), |rest| format!("{rest}{HIDDEN}"));
     let start = cuts().filter(|at| word.len() - at >= SHORTEST).find_map(|at| text.strip_prefix(word.get(at..)?));

@@ -186,7 +186,10 @@ async fn a_lock_is_for_guesses_alone_and_ends_with_the_process() {
     assert_eq!(said(&server, "GET", "/health/ready", "").await.0, 200);
     assert_eq!(server.github("push", "1", "1", b"{}").await.status, 200, "deliveries are none of it");
     let counted = server.get("/metrics").await.body["operators"].clone();
-    assert_eq!(counted, json!({ "unauthorized": 0, "invalid_token": 2, "insufficient_scope": 0, "locked_out": 2 }));
+    assert_eq!(
+        counted,
+        json!({ "unauthorized": 0, "invalid_token": 2, "insufficient_scope": 0, "locked_out": 2, "no_session": 0, "csrf": 0 })
+    );
     let server = server.restart_as_it_was().await;
     assert_eq!(said(&server, "GET", "/api/v1/runs", "Bearer wrong").await.0, 401);
 }

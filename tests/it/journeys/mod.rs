@@ -39,6 +39,7 @@ mod reload;
 mod repeats;
 mod retention;
 mod rotation;
+mod session;
 mod sources;
 mod supervision;
 mod undo;

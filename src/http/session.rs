@@ -1,0 +1,164 @@
+//! The dashboard's page, and how a browser signs in and out. What a session is stands in [`crate::access::session`].
+//!
+//! The cookie is not to be read by scripts (HttpOnly), is sent by no other site's page (SameSite=Strict), and by HTTPS only, but on
+//! this machine itself. Pages run scripts and styles of ours alone and may be framed by nobody.
+
+use std::net::IpAddr;
+use std::sync::PoisonError;
+
+use actix_web::cookie::{Cookie, SameSite};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, ContentType, HOST, LOCATION, ORIGIN, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use actix_web::web::{Data, Form};
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::answer::{self, ApiError};
+use super::{Edge, auth};
+use crate::access::session::{Fresh, LONGEST};
+use crate::access::token::{TokenHash, random_bits};
+use crate::access::{Refused, Scope};
+
+/// The name of the cookie.
+const COOKIE: &str = "pointsman_session";
+
+/// Where pages may load from, and who may show them: us, and nobody (W3C, Content Security Policy Level 3).
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+                      form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+const SIGN_IN: &str = include_str!("../dashboard/sign_in.html");
+const OVERVIEW: &str = include_str!("../dashboard/overview.html");
+const STYLE: &str = include_str!("../dashboard/style.css");
+const SCRIPT: &str = include_str!("../dashboard/overview.js");
+
+/// The cookie that a request brings.
+pub fn cookie(request: &HttpRequest) -> Option<String> {
+    request.cookie(COOKIE).map(|cookie| cookie.value().to_owned())
+}
+
+/// `GET /`: the overview, or the form with which one signs in.
+pub async fn page(request: HttpRequest, edge: Data<Edge>) -> HttpResponse {
+    let now = edge.shared.clock.now();
+    let mut access = edge.shared.access.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_in = cookie(&request).is_some_and(|cookie| access.judge_session(&cookie, None, Scope::Read, now).is_ok());
+    drop(access);
+    if is_in { html(StatusCode::OK, OVERVIEW) } else { sign_in_page(StatusCode::OK, "") }
+}
+
+/// `GET /assets/style.css`
+pub async fn style() -> HttpResponse {
+    asset("text/css; charset=utf-8", STYLE)
+}
+
+/// `GET /assets/overview.js`
+pub async fn script() -> HttpResponse {
+    asset("text/javascript; charset=utf-8", SCRIPT)
+}
+
+/// What the form sends.
+#[derive(Deserialize)]
+pub struct SignIn {
+    token: String,
+}
+
+/// `POST /session`: somebody signs in.
+pub async fn begin(request: HttpRequest, form: Form<SignIn>, edge: Data<Edge>) -> HttpResponse {
+    if is_from_elsewhere(&request) {
+        return sign_in_page(StatusCode::FORBIDDEN, "Another site sent you here. Sign in on this page.");
+    }
+    let (Ok(cookie), Ok(word)) = (random_bits().map(hex::encode), random_bits().map(hex::encode)) else {
+        return sign_in_page(StatusCode::SERVICE_UNAVAILABLE, "The system gives no random numbers now.");
+    };
+    let (fresh, now, from) = (Fresh { cookie, word }, edge.shared.clock.now(), edge.sender(&request));
+    let token = TokenHash::of(form.token.trim());
+    let mut access = edge.shared.access.lock().unwrap_or_else(PoisonError::into_inner);
+    let judged = access.sign_in(token, from, &fresh, now);
+    drop(access);
+    match judged {
+        Ok(operator) => {
+            tracing::info!(target: "audit", operator = &*operator.name, ?from, "an operator has signed in");
+            let cookie = Cookie::build(COOKIE, fresh.cookie).http_only(true).same_site(SameSite::Strict).path("/");
+            let max_age = i64::try_from(LONGEST.as_secs()).unwrap_or(i64::MAX);
+            let cookie = cookie.secure(!is_here(&request)).max_age(actix_web::cookie::time::Duration::seconds(max_age));
+            HttpResponse::SeeOther().insert_header((LOCATION, "/")).cookie(cookie.finish()).finish()
+        }
+        Err(Refused::LockedOut { .. }) => sign_in_page(
+            StatusCode::TOO_MANY_REQUESTS,
+            "That token opens nothing, and too many wrong ones came from you.",
+        ),
+        Err(_) => {
+            sign_in_page(StatusCode::UNAUTHORIZED, "That token opens nothing here: it is wrong, or its time is over.")
+        }
+    }
+}
+
+/// `GET /api/v1/session`: who one is, and the word of one's session.
+pub async fn show(request: HttpRequest, edge: Data<Edge>) -> Result<HttpResponse, ApiError> {
+    let now = edge.shared.clock.now();
+    let cookie = cookie(&request).ok_or_else(|| answer::not_found("session: this is for browsers"))?;
+    let mut access = edge.shared.access.lock().unwrap_or_else(PoisonError::into_inner);
+    let operator = access.judge_session(&cookie, None, Scope::Read, now);
+    let word = access.word(&cookie, now);
+    drop(access);
+    let (Ok(operator), Some(word)) = (operator, word) else { return Err(auth::no_session()) };
+    Ok(HttpResponse::Ok().json(json!({ "id": &*operator.name, "status": operator.scope.name(), "csrfToken": word })))
+}
+
+/// `POST /session/end`: somebody signs out.
+pub async fn end(request: HttpRequest, edge: Data<Edge>) -> Result<HttpResponse, ApiError> {
+    let (cookie, now) = (cookie(&request).unwrap_or_default(), edge.shared.clock.now());
+    let mut access = edge.shared.access.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_out = access.sign_out(&cookie, auth::word(&request), now);
+    drop(access);
+    if !is_out {
+        return Err(auth::no_word());
+    }
+    let mut gone = Cookie::build(COOKIE, "").http_only(true).same_site(SameSite::Strict).path("/").finish();
+    gone.make_removal();
+    Ok(HttpResponse::Ok().cookie(gone).json(json!({ "success": true })))
+}
+
+/// Whether a page of another site had the browser send this (Fetch Metadata; Origin is older and in all browsers).
+fn is_from_elsewhere(request: &HttpRequest) -> bool {
+    let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let site = text("sec-fetch-site").is_some_and(|site| !matches!(site, "same-origin" | "none"));
+    let host = text(HOST.as_str()).unwrap_or_default();
+    let origin = text(ORIGIN.as_str());
+    let is_ours = |origin: &str| origin.split_once("://").is_some_and(|(_, rest)| rest.eq_ignore_ascii_case(host));
+    site || origin.is_some_and(|origin| !is_ours(origin))
+}
+
+/// Whether a browser on this machine calls this machine: there is no network to listen on, and HTTPS is rare.
+fn is_here(request: &HttpRequest) -> bool {
+    let connection = request.connection_info();
+    let host = connection.host();
+    let host = host.rsplit_once(':').map_or(host, |(host, _)| host).trim_matches(['[', ']']);
+    let is_loopback = host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback());
+    is_loopback && request.peer_addr().is_some_and(|peer| peer.ip().is_loopback())
+}
+
+fn sign_in_page(status: StatusCode, said: &str) -> HttpResponse {
+    html(status, &SIGN_IN.replace("<!-- said -->", said))
+}
+
+fn html(status: StatusCode, page: &str) -> HttpResponse {
+    HttpResponse::build(status)
+        .content_type(ContentType::html())
+        .insert_header((CONTENT_SECURITY_POLICY, POLICY))
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .insert_header((REFERRER_POLICY, "no-referrer"))
+        .body(page.to_owned())
+}
+
+fn asset(kind: &'static str, text: &'static str) -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type(kind)
+        .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .insert_header((CACHE_CONTROL, "no-cache"))
+        .body(text)
+}
