@@ -1,7 +1,6 @@
 //! Steps that call anybody and run anything: what a push starts, what of it may be repeated, and what is never
 //! called, run or said.
 
-use std::path::Path;
 use std::process::Stdio;
 
 use pointsman::integrations::process::members;

