@@ -121,8 +121,8 @@ async fn a_new_workflow_runs_and_what_runs_goes_on_with_what_it_was_started_with
     // What is gone starts nothing; what it has started goes on.
     assert_eq!(changes(&server.reload("").await).len(), 4);
     assert!(run_of(&server, &codegen(&server, SECRET, "rest", "4").await).await.is_none());
-    let run = server.get(&format!("/api/v1/runs/{id}")).await;
-    assert_eq!(run.body["status"], before["status"]);
+    until("the run to rest on", async || server.get(&format!("/api/v1/runs/{id}")).await.body["status"] == "waiting")
+        .await;
     let server = server.restart_as_it_was().await;
     assert_eq!(server.get(&format!("/api/v1/runs/{id}")).await.body["definition"], before["definition"]);
 }
