@@ -166,7 +166,9 @@ mod tests {
     fn what_was_counted_stays_when_the_sources_change() {
         let (tallies, [kept, gone, new]) = (Tallies::default(), ["kept", "gone", "new"].map(SourceName::new));
         tallies.enter([&kept, &gone].into_iter());
-        [&kept, &gone].map(|source| tallies.of(source).unwrap().refuse(Refusal::NotJson));
+        for source in [&kept, &gone] {
+            tallies.of(source).unwrap().refuse(Refusal::NotJson);
+        }
         tallies.enter([&kept, &new].into_iter());
         let requests = |(source, tally): (SourceName, Arc<Tally>)| (source, tally.counted().requests);
         let counted: Vec<_> = tallies.all().into_iter().map(requests).collect();

@@ -10,8 +10,7 @@ use pointsman::actions as product;
 use pointsman::actions::send_notification::{Named, SendNotification};
 use pointsman::actions::update_pr_status::UpdatePrStatus;
 use pointsman::actions::validate_pr::ValidatePr;
-use pointsman::config::settings::Settings;
-use pointsman::config::{DefinitionFile, Loaded, Merged};
+use pointsman::config::{self, DefinitionFile, Flags, Loaded};
 use pointsman::integrations::Integrations;
 use pointsman::sources::{self, Keyring, NamedSecret, Secret, SourceSettings, Validity};
 use pointsman::workflows;
@@ -144,11 +143,10 @@ async fn begin(world: World, disk: Disk, after_death: bool) -> End {
 fn compiled() -> &'static (Catalog, CurrentRules) {
     static COMPILED: OnceLock<(Catalog, CurrentRules)> = OnceLock::new();
     COMPILED.get_or_init(|| {
-        let (merged, mut problems) = Merged::merge("", &std::collections::BTreeMap::new(), &[]);
-        let settings = Settings::check(&merged, 2, &mut problems).unwrap();
+        let mut loaded = nothing_configured();
         let file = |name: &str, text: &str| DefinitionFile { name: name.into(), text: text.into() };
-        let definitions = vec![file("generation.toml", GENERATION), file("stories.toml", include_str!("stories.toml"))];
-        let loaded = Loaded { merged, settings, file: None, definitions, passed_on: Vec::new() };
+        loaded.definitions =
+            vec![file("generation.toml", GENERATION), file("stories.toml", include_str!("stories.toml"))];
         let nowhere =
             World::new(crate::plan::Plan::of(&mut fastrand::Rng::with_seed(0)), fastrand::Rng::with_seed(0), false);
         let compiled = workflows::compile(&loaded, &actions(&nowhere)).unwrap();
@@ -156,13 +154,17 @@ fn compiled() -> &'static (Catalog, CurrentRules) {
     })
 }
 
+/// What is configured where nothing is; no file of whoever runs this is read.
+fn nothing_configured() -> Loaded {
+    let flags = Flags { file: Some("/dev/null".into()), values: Vec::new() };
+    config::load(&std::collections::BTreeMap::new(), &flags, 2).unwrap()
+}
+
 /// All that the product can do, as it is where nothing is configured: workflows of these are there and unavailable.
 fn unconfigured() -> &'static Actions {
     static UNCONFIGURED: OnceLock<Actions> = OnceLock::new();
     UNCONFIGURED.get_or_init(|| {
-        let (merged, mut problems) = Merged::merge("", &std::collections::BTreeMap::new(), &[]);
-        let settings = Settings::check(&merged, 2, &mut problems).unwrap();
-        product::all(&Integrations::new(&settings.integrations, &[], Arc::new(SystemClock::new())))
+        product::all(&Integrations::new(&nothing_configured().settings.integrations, &[], Arc::new(SystemClock::new())))
     })
 }
 
