@@ -13,6 +13,7 @@ use std::time::Duration;
 use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer};
 use anyhow::Context;
+use pointsman_actors::address_book::actor::Plan as AddressPlan;
 use pointsman_actors::catch_up::actor::Plan as CatchUpPlan;
 use pointsman_actors::circuit_breaker::circuit::Policy as CircuitPolicy;
 use pointsman_actors::deduplicator::actor::Windows;
@@ -36,6 +37,9 @@ use crate::access::lockout::{Lockout, Policy as LockoutPolicy};
 use crate::access::trail::{self, Trail};
 use crate::access::{Access, Known, token};
 use crate::actions;
+use crate::addresses::Allowed;
+use crate::addresses::kept::Kept;
+use crate::addresses::ranges::Current;
 use crate::alive::Alive;
 use crate::config::Loaded;
 use crate::config::catch_up::CatchUpSettings;
@@ -44,7 +48,7 @@ use crate::config::webhooks::{SecretSettings, WebhookSettings};
 use crate::files::write_whole;
 use crate::http::{self, Edge, Inlet, Proxies, Readiness};
 use crate::integrations::Integrations;
-use crate::integrations::github::{Hook, WatchedHooks};
+use crate::integrations::github::{Hook, Meta, WatchedHooks};
 use crate::sources::{self, Generic, Keyring, NamedSecret, Secret, SourceSettings};
 use crate::stores::memory::MemoryStore;
 use crate::stores::sled::SledStore;
@@ -88,6 +92,10 @@ pub struct Plan {
     pub redrives_per_second: u32,
     /// The hooks that are caught up with.
     pub catch_up: CatchUpPlan,
+    /// The provider whose addresses are kept up to date.
+    pub address_book: AddressPlan,
+    /// GitHub's ranges, if anybody goes by them.
+    pub github_ranges: Option<Current>,
     /// Workflows, and the routes that start them.
     pub compiled: Compiled,
     /// What steps can do.
@@ -135,6 +143,7 @@ pub fn plan(loaded: &Loaded) -> anyhow::Result<Plan> {
     let settings = &loaded.settings;
     let integrations = Integrations::new(&settings.integrations, &loaded.passed_on, Arc::new(SystemClock::new()));
     let actions = actions::all(&integrations);
+    let (github_ranges, address_book) = address_book(settings);
     Ok(Plan {
         data_dir: settings.data_dir.clone(),
         backend: settings.backend,
@@ -143,7 +152,7 @@ pub fn plan(loaded: &Loaded) -> anyhow::Result<Plan> {
         read_timeout: settings.read_timeout,
         grace_period: settings.grace_period,
         proxies: settings.proxies.clone(),
-        inlets: settings.webhooks.iter().filter_map(inlet).collect(),
+        inlets: settings.webhooks.iter().filter_map(|source| inlet(source, github_ranges.as_ref())).collect(),
         windows: Windows { delivery: settings.delivery_window, occurrence: settings.occurrence_window },
         circuits: settings.circuits,
         audit_every: settings.audit_every,
@@ -160,6 +169,8 @@ pub fn plan(loaded: &Loaded) -> anyhow::Result<Plan> {
         patience: Patience { attempts: settings.routing_attempts },
         redrives_per_second: settings.redrive_rate,
         catch_up: catch_up(settings, &integrations),
+        address_book,
+        github_ranges,
         compiled: workflows::compile(loaded, &actions)?,
         actions,
         slots: Slots { number: settings.max_concurrent, fair: settings.load_balancing },
@@ -194,7 +205,21 @@ fn catch_up(settings: &Settings, integrations: &Integrations) -> CatchUpPlan {
     CatchUpPlan::Watch { deliveries: Arc::new(deliveries), mode, every }
 }
 
-fn inlet(settings: &WebhookSettings) -> Option<Inlet> {
+/// GitHub's ranges as they were known last, and whether they are kept up to date: where no source goes by them, GitHub is never asked.
+fn address_book(settings: &Settings) -> (Option<Current>, AddressPlan) {
+    if !settings.webhooks.iter().any(|source| source.addresses.github) {
+        return (None, AddressPlan::Nothing);
+    }
+    let github = &settings.integrations;
+    let kept = Kept::new(&settings.data_dir, &github.github_api_url);
+    let current = Current::new(kept.read());
+    let (token, clock) = (github.github_token.clone(), Arc::new(SystemClock::new()));
+    let ranges = Arc::new(Meta::new(&github.github_api_url, token, clock, (kept, current.clone())));
+    (Some(current), AddressPlan::Renew { ranges, every: github.github_ranges_interval })
+}
+
+fn inlet(settings: &WebhookSettings, github: Option<&Current>) -> Option<Inlet> {
+    let github = github.filter(|_| settings.addresses.github).cloned();
     let named = |secret: &SecretSettings| {
         NamedSecret::new(secret.name.as_str(), Secret::new(secret.text.expose()), secret.validity)
     };
@@ -216,7 +241,7 @@ fn inlet(settings: &WebhookSettings) -> Option<Inlet> {
         secrets,
         path: settings.path.clone(),
         max_body: usize::try_from(settings.max_body).unwrap_or(usize::MAX),
-        addresses: settings.addresses.clone(),
+        allowed: Allowed::new(settings.addresses.networks.clone(), github),
     })
 }
 
@@ -250,6 +275,7 @@ pub async fn start(plan: Plan) -> anyhow::Result<Server> {
         patience: plan.patience,
         redrives_per_second: plan.redrives_per_second,
         catch_up: plan.catch_up,
+        address_book: plan.address_book,
         after_death,
         clock: Arc::clone(&clock),
         ids: Arc::new(RandomIds),
@@ -270,6 +296,7 @@ pub async fn start(plan: Plan) -> anyhow::Result<Server> {
         trail: Arc::new(trail),
         guard_metrics: plan.guard_metrics,
         proxies: plan.proxies,
+        github_ranges: plan.github_ranges,
         inlets: Arc::new(plan.inlets),
         read_timeout: plan.read_timeout,
         strays: Arc::default(),

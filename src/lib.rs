@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod actions;
+pub mod addresses;
 pub mod alive;
 pub mod boot;
 pub mod cli;

@@ -6,8 +6,8 @@ use clap::Args;
 use pointsman_actors::router::routing::Availability;
 use pointsman_actors::time::{Clock, SystemClock};
 
-use super::Cli;
 use super::print::say;
+use super::{Cli, addresses};
 use crate::config::webhooks::Concern;
 use crate::workflows::Compiled;
 use crate::{boot, config};
@@ -62,6 +62,9 @@ impl Check {
         }
         if loaded.settings.webhooks.is_empty() {
             say("source:        none is on; set a secret such as GITHUB_WEBHOOK_SECRET");
+        }
+        for (source, rule) in addresses::rules(&loaded.settings, plan.github_ranges.as_ref()) {
+            say(format_args!("addresses:     {source:<12} {rule}"));
         }
         let now = SystemClock::new().now();
         for token in &loaded.settings.tokens {

@@ -7,7 +7,7 @@ use pointsman_actors::store::Durability;
 use pointsman_actors::time::{Clock, SystemClock};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::Cli;
+use super::{Cli, addresses};
 use crate::boot::{self, End};
 use crate::config::webhooks::{Concern, WebhookSettings};
 use crate::telemetry::{self, Format};
@@ -38,12 +38,17 @@ impl Serve {
         let now = plan.clock.now();
         let concern = |source: &WebhookSettings| Some((source.name.clone(), source.concern(now)?));
         let concerns = loaded.settings.webhooks.iter().filter_map(concern).collect();
-        let end = actix_rt::System::new().block_on(serve(plan, loaded.merged.without_effect, concerns))?;
+        let rules = addresses::rules(&loaded.settings, plan.github_ranges.as_ref());
+        let end = actix_rt::System::new().block_on(serve(plan, loaded.merged.without_effect, (concerns, rules)))?;
         Ok(if end == End::Asked { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 
-async fn serve(plan: boot::Plan, without_effect: Vec<&str>, concerns: Vec<(String, Concern)>) -> anyhow::Result<End> {
+async fn serve(
+    plan: boot::Plan,
+    without_effect: Vec<&str>,
+    (concerns, rules): (Vec<(String, Concern)>, Vec<(String, String)>),
+) -> anyhow::Result<End> {
     let clock = SystemClock::new();
     let paths: Vec<String> = plan.inlets.iter().map(|inlet| inlet.path.clone()).collect();
     let unavailable: Vec<String> = plan.compiled.unavailable().collect();
@@ -60,6 +65,9 @@ async fn serve(plan: boot::Plan, without_effect: Vec<&str>, concerns: Vec<(Strin
         env!("CARGO_PKG_VERSION"),
         server.address
     );
+    for (source, rule) in rules {
+        tracing::info!(source, "deliveries are taken {rule}");
+    }
     for (source, concern) in concerns {
         tracing::warn!(source, "{concern}");
     }

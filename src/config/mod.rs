@@ -3,6 +3,7 @@
 //! or the environment.
 
 pub mod access;
+pub mod addresses;
 mod agentapi;
 pub mod catch_up;
 mod codegen;

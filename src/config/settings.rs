@@ -264,9 +264,7 @@ impl Checker<'_> {
                 self.wrong(path, "must be at least 1".to_owned());
             }
         }
-        if !self.flag("validator.ip_whitelist") {
-            self.networks("validator.allowed_ips");
-        }
+        self.address_rules();
         if !(1..=10).contains(&self.count("event_router.default_priority")) {
             self.wrong("event_router.default_priority", "must be within 1 and 10".to_owned());
         }
@@ -306,9 +304,9 @@ impl Checker<'_> {
     pub(super) fn networks(&mut self, path: &str) -> Vec<IpNet> {
         let mut networks = Vec::new();
         for text in self.list(path) {
-            match text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)) {
-                Ok(network) => networks.push(network),
-                Err(_) => self.wrong(
+            match network(&text) {
+                Some(network) => networks.push(network),
+                None => self.wrong(
                     path,
                     format!("`{text}` is not a network; give one such as 192.30.252.0/22 or 2a0a:a440::/29"),
                 ),
@@ -386,6 +384,11 @@ impl Checker<'_> {
             _ => Vec::new(),
         }
     }
+}
+
+/// A network, or an address alone.
+pub(super) fn network(text: &str) -> Option<IpNet> {
+    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
 }
 
 /// Whether everybody may read a file.

@@ -24,7 +24,6 @@ use std::time::Duration;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpRequest, guard};
-use ipnet::IpNet;
 use pointsman_actors::event::SourceName;
 use pointsman_actors::receiver::tally::Tally;
 use pointsman_actors::store::Store;
@@ -37,6 +36,8 @@ pub use health::Readiness;
 
 use crate::access::Access;
 use crate::access::trail::Trail;
+use crate::addresses::Allowed;
+use crate::addresses::ranges::Current;
 use crate::sources::Keyring;
 
 /// What one webhook path needs.
@@ -52,8 +53,8 @@ pub struct Inlet {
     pub path: String,
     /// The largest body that it takes, in bytes.
     pub max_body: usize,
-    /// Who may deliver; empty for anybody.
-    pub addresses: Vec<IpNet>,
+    /// Who may deliver.
+    pub allowed: Allowed,
 }
 
 /// What all requests of the process share.
@@ -77,6 +78,8 @@ pub struct Shared {
     pub guard_metrics: bool,
     /// The proxies that are believed about whose request they hand on.
     pub proxies: Proxies,
+    /// GitHub's ranges, if anybody goes by them.
+    pub github_ranges: Option<Current>,
     /// The webhook paths that are on.
     pub inlets: Arc<Vec<Inlet>>,
     /// How long a body may take.

@@ -7,6 +7,7 @@ use tokio::sync::Notify;
 
 use super::ending::Ending;
 use super::{Ports, TABLE};
+use crate::address_book::actor::{AddressBook, RenewNow};
 use crate::auditor::actor::{Auditor, Findings, Tools};
 use crate::catch_up::actor::{self as catch_up, CatchUp};
 use crate::catch_up::watched::Watches;
@@ -58,12 +59,14 @@ pub(super) struct Work {
     pub(super) breakers: Breakers,
     pub(super) findings: Findings,
     pub(super) catch_up: Door<catch_up::LookNow>,
+    pub(super) address_book: Door<RenewNow>,
 }
 
 impl StartWork {
     pub(super) fn start(self) -> Work {
         let [
             catch_up,
+            address_book,
             _,
             _,
             _,
@@ -134,7 +137,10 @@ impl StartWork {
         let pending = self.supervisor.supervise(backlog, "", pending);
         let dead_letters = self.start_dead_letters(dead_letter, pending.door());
         let catch_up = self.start_catch_up(catch_up);
-        Work { backlog: pending.door(), retry: pending.door(), dead_letters, retention, breakers, findings, catch_up }
+        let addresses = AddressBook::new(self.ports.address_book.clone(), Arc::clone(&self.ending.draining));
+        let address_book = self.supervisor.supervise(address_book, "", addresses).door();
+        let (backlog, retry) = (pending.door(), pending.door());
+        Work { backlog, retry, dead_letters, retention, breakers, findings, catch_up, address_book }
     }
 
     fn start_catch_up(&self, row: &'static Row) -> Door<catch_up::LookNow> {

@@ -20,6 +20,7 @@ mod deliveries;
 mod full_disk;
 mod generic_actions;
 mod github_actions;
+mod github_addresses;
 mod github_app;
 mod github_runs;
 mod hostile;

@@ -273,7 +273,7 @@ async fn it_refuses_to_start_with_what_cannot_be_used_and_says_what() {
     check("", &[("GITHUB_API_URL", "api.github.com")], "integrations.github.api_url").await;
     check("", &[("SLACK_WEBHOOK_URL", "hooks.slack.com/hunter2")], "integrations.slack.webhook_url").await;
     check("", &[("GITHUB_TOKEN", "hunter2 hunter2")], "integrations.github.token").await;
-    check("", &[("WEBHOOK_VALIDATOR_IP_WHITELIST", "true")], "validator.allowed_ips").await;
+    check("", &[("WEBHOOK_VALIDATOR_ALLOWED_IPS", "github.com")], "validator.allowed_ips").await;
     check("", &[("CODEGEN_WEBHOOK_SECRET", "whsec_hunter2!")], "webhooks.codegen.secret").await;
     check("", &[("POINTSMAN_ADMIN_TOKEN", " ")], "admin.token").await;
     check("[webhooks.linear]\nenabled = true", &[], "LINEAR_WEBHOOK_SECRET").await;

@@ -15,6 +15,7 @@ use pointsman::config::{DefinitionFile, Loaded, Merged};
 use pointsman::integrations::Integrations;
 use pointsman::sources::{self, Keyring, NamedSecret, Secret, SourceSettings, Validity};
 use pointsman::workflows;
+use pointsman_actors::address_book::actor::Plan as AddressPlan;
 use pointsman_actors::catch_up::actor::Plan as CatchUpPlan;
 use pointsman_actors::circuit_breaker::circuit::Policy as CircuitPolicy;
 use pointsman_actors::deduplicator::actor::Windows;
@@ -225,6 +226,7 @@ fn ports(world: &World, disk: &Disk, after_death: bool) -> Ports {
         retention: RetentionPolicy { keep: 30 * day, most: None },
         patience: Patience { attempts: 10 },
         redrives_per_second: 5,
+        address_book: AddressPlan::Nothing,
         catch_up: CatchUpPlan::Nothing { why: "it is no part of this" },
         after_death,
         clock: Arc::new(world.clone()),

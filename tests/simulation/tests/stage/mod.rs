@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use pointsman_actors::address_book::actor::Plan as AddressPlan;
 use pointsman_actors::catch_up::actor::Plan as CatchUpPlan;
 use pointsman_actors::circuit_breaker::circuit::Policy as CircuitPolicy;
 use pointsman_actors::deduplicator::actor::Windows;
@@ -234,6 +235,7 @@ impl Stage {
             retention: RetentionPolicy { keep: 30 * day, most: None },
             patience: Patience { attempts: 10 },
             redrives_per_second: props.redrives_per_second,
+            address_book: AddressPlan::Nothing,
             catch_up: props.catch_up,
             after_death: false,
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
