@@ -4,7 +4,6 @@
 //! the configuration.
 
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -45,6 +44,7 @@ use crate::config::Loaded;
 use crate::config::catch_up::CatchUpSettings;
 use crate::config::settings::{Backend, Settings};
 use crate::config::webhooks::{SecretSettings, WebhookSettings};
+use crate::data_dir::{self, Lock};
 use crate::files::write_whole;
 use crate::http::{self, Edge, Inlet, Proxies, Readiness};
 use crate::integrations::Integrations;
@@ -127,6 +127,7 @@ pub struct Server {
     grace_period: Duration,
     data_dir: PathBuf,
     alive: Alive,
+    lock: Lock,
 }
 
 /// Why a server ended.
@@ -247,12 +248,9 @@ fn inlet(settings: &WebhookSettings, github: Option<&Current>) -> Option<Inlet> 
 
 /// Starts a server on the current actix system. It answers when this returns.
 pub async fn start(plan: Plan) -> anyhow::Result<Server> {
-    // Payloads are nobody else's business.
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&plan.data_dir).with_context(|| {
-        format!("the data directory `{}` cannot be made; set `server.data_dir`", plan.data_dir.display())
-    })?;
+    let lock = take_data_dir(&plan.data_dir)?;
     let store = open_store(&plan)?;
-    // Only now is it certain that no other process has the directory.
+    // Who finds it at its start comes after a death, so it is there only when the store has opened.
     let (alive, after_death) = Alive::say(&plan.data_dir).context("`server.alive` cannot be written")?;
     let clock = plan.clock;
     let (halt, readiness) = (Arc::new(Notify::new()), Arc::new(Readiness::default()));
@@ -304,11 +302,11 @@ pub async fn start(plan: Plan) -> anyhow::Result<Server> {
     let (address, handle) = listen(plan.listen, plan.workers, shared).await?;
     let data_dir = plan.data_dir;
     write_whole(&data_dir.join(ADDRESS_FILE), &address.to_string()).context("`server.addr` cannot be written")?;
-    Ok(Server { address, tree, store, handle, halt, grace_period: plan.grace_period, data_dir, alive })
+    Ok(Server { address, tree, store, handle, halt, grace_period: plan.grace_period, data_dir, alive, lock })
 }
 
-/// The file in the data directory that says where the server listens.
-pub const ADDRESS_FILE: &str = "server.addr";
+pub use crate::data_dir::ADDRESS_FILE;
+
 /// The file in the data directory that holds a generated operator's token.
 pub const TOKEN_FILE: &str = "admin.token";
 
@@ -342,11 +340,12 @@ impl Server {
         // Whoever is still being answered has the time of the last flush.
         self.handle.stop(true).await;
         let _ = std::fs::remove_file(self.data_dir.join(ADDRESS_FILE));
-        let Self { tree, store, .. } = self;
+        let Self { tree, store, lock, .. } = self;
         let _ = tokio::task::spawn_blocking(move || {
             tree.end_threads();
             drop(tree);
             let_go(store);
+            drop(lock);
         })
         .await;
     }
@@ -362,6 +361,16 @@ fn let_go(store: Arc<dyn Store>) {
         std::thread::sleep(Duration::from_millis(2));
     }
     tracing::debug!("somebody still holds the store");
+}
+
+/// Makes the data directory, for its owner only, and takes it for this server.
+fn take_data_dir(path: &Path) -> anyhow::Result<Lock> {
+    data_dir::make(path)
+        .with_context(|| format!("the data directory `{}` cannot be made; set `server.data_dir`", path.display()))?;
+    if let Some(concern) = data_dir::concern(path)? {
+        tracing::warn!("the data directory {concern}");
+    }
+    Ok(Lock::take(path)?)
 }
 
 fn open_store(plan: &Plan) -> anyhow::Result<Arc<dyn Store>> {

@@ -9,6 +9,7 @@ pub mod alive;
 pub mod boot;
 pub mod cli;
 pub mod config;
+pub mod data_dir;
 pub mod files;
 pub mod http;
 pub mod integrations;

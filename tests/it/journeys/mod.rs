@@ -13,6 +13,7 @@ mod claude_callbacks;
 pub mod codegen;
 mod command_line;
 mod control;
+mod data_directory;
 mod dead_letters;
 mod debounce;
 mod definitions;
