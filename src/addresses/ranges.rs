@@ -86,11 +86,11 @@ impl Ranges {
     /// In words, for operators.
     pub fn in_words(&self) -> String {
         let from = match self.origin {
-            Origin::Provider => "as GitHub says",
-            Origin::Kept => "kept from GitHub's answer",
-            Origin::BuiltIn => "built in",
+            Origin::Provider => "named at",
+            Origin::Kept => "kept since",
+            Origin::BuiltIn => "built in, as of",
         };
-        format!("{} ranges of GitHub, {from} of {}", self.networks.len(), self.fetched_at)
+        format!("{} ranges of GitHub ({from} {})", self.networks.len(), self.fetched_at)
     }
 }
 
@@ -159,7 +159,7 @@ mod tests {
         assert_eq!(read(BUILT_IN.into_iter()), Ok(ranges.networks.clone()));
         assert_eq!(ranges.networks.len(), BUILT_IN.len());
         assert_eq!(BUILT_IN_AT, Timestamp::from_rfc3339("2026-11-23T00:00:00Z").unwrap());
-        let words = "6 ranges of GitHub, built in of 2026-11-23T00:00:00.000Z";
+        let words = "6 ranges of GitHub (built in, as of 2026-11-23T00:00:00.000Z)";
         assert_eq!(ranges.in_words(), words);
     }
 

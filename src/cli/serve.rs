@@ -7,7 +7,8 @@ use pointsman_actors::store::Durability;
 use pointsman_actors::time::{Clock, SystemClock};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Cli, addresses};
+use super::Cli;
+use super::addresses::{self, Rule};
 use crate::boot::{self, End};
 use crate::config::webhooks::{Concern, WebhookSettings};
 use crate::telemetry::{self, Format};
@@ -34,21 +35,23 @@ impl Serve {
         for warning in loaded.settings.tokens.iter().filter_map(|token| token.warning(now)) {
             tracing::warn!("{warning}");
         }
+        for warning in &loaded.settings.warnings {
+            tracing::warn!("{warning}");
+        }
+        if let Some((profile, origin)) = &loaded.merged.profile {
+            tracing::info!("the defaults are those of the profile {} ({origin})", profile.name);
+        }
         let plan = boot::plan(&loaded)?;
         let now = plan.clock.now();
         let concern = |source: &WebhookSettings| Some((source.name.clone(), source.concern(now)?));
         let concerns = loaded.settings.webhooks.iter().filter_map(concern).collect();
         let rules = addresses::rules(&loaded.settings, plan.github_ranges.as_ref());
-        let end = actix_rt::System::new().block_on(serve(plan, loaded.merged.without_effect, (concerns, rules)))?;
+        let end = actix_rt::System::new().block_on(serve(plan, (concerns, rules)))?;
         Ok(if end == End::Asked { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 
-async fn serve(
-    plan: boot::Plan,
-    without_effect: Vec<&str>,
-    (concerns, rules): (Vec<(String, Concern)>, Vec<(String, String)>),
-) -> anyhow::Result<End> {
+async fn serve(plan: boot::Plan, (concerns, rules): (Vec<(String, Concern)>, Vec<Rule>)) -> anyhow::Result<End> {
     let clock = SystemClock::new();
     let paths: Vec<String> = plan.inlets.iter().map(|inlet| inlet.path.clone()).collect();
     let unavailable: Vec<String> = plan.compiled.unavailable().collect();
@@ -65,14 +68,16 @@ async fn serve(
         env!("CARGO_PKG_VERSION"),
         server.address
     );
-    for (source, rule) in rules {
-        tracing::info!(source, "deliveries are taken {rule}");
+    for Rule { source, said, is_trap } in rules {
+        // The profile that asks for it logs little, and whoever chose that must see it all the same.
+        if is_trap {
+            tracing::warn!(source, "deliveries are taken {said}");
+        } else {
+            tracing::info!(source, "deliveries are taken {said}");
+        }
     }
     for (source, concern) in concerns {
         tracing::warn!(source, "{concern}");
-    }
-    for name in without_effect {
-        tracing::info!(variable = name, "this variable has no effect here");
     }
     if server.store.durability() == Durability::Process {
         tracing::warn!("the store is `memory`: every event is lost when this process ends");

@@ -1,6 +1,7 @@
 //! The table of all keys: the one place that knows what can be configured. Reading the file, reading
 //! the environment, naming the nearest key, listing the settings and the sample file come from it.
 
+use super::profiles;
 use super::value::{Kind, Unit};
 
 /// A key of the configuration.
@@ -115,6 +116,7 @@ pub fn target_variable(target: &str, what: &str) -> String {
 /// All keys but those of the sources, of the targets of notifications and of named tokens.
 #[rustfmt::skip] // a table reads by rows
 pub const KEYS: &[Key] = &[
+    key(profiles::KEY, &[profiles::VARIABLE], Choice(&profiles::NAMES), "", "defaults for a purpose: development, testing or production; what is set here or in the environment overrides them"),
     key("server.host", &["WEBHOOK_HOST"], Text, "\"0.0.0.0\"", "address to listen on"),
     key("server.port", &["WEBHOOK_PORT", "PORT"], Count, "3000", "port to listen on; 0 takes a free one"),
     key("server.workers", &["POINTSMAN_WORKERS"], Count, "", "HTTP workers; one for every core when unset"),
@@ -259,9 +261,6 @@ pub const KEYS: &[Key] = &[
     key("integrations.redis.url", &["REDIS_URL"], Secret, "", "for the store `redis`"),
     key("integrations.postgresql.url", &["DATABASE_URL"], Secret, "", "for the store `postgresql`"),
 ];
-
-/// Variables that are accepted and steer nothing.
-pub const WITHOUT_EFFECT: [&str; 1] = ["NODE_ENV"];
 
 /// The configuration's own variable: which file to read.
 pub const FILE_VARIABLE: &str = "POINTSMAN_CONFIG";

@@ -20,6 +20,9 @@ mod own_source;
 #[cfg(test)]
 mod own_source_tests;
 pub mod place;
+pub mod profiles;
+#[cfg(test)]
+mod profiles_tests;
 mod rate_limits;
 #[cfg(test)]
 mod secrets_tests;

@@ -171,6 +171,7 @@ impl Checker<'_> {
     fn settings(&mut self, cores: usize) -> Option<Settings> {
         let listen = self.listen();
         self.ranges();
+        self.address_rules(listen.map(|address| address.ip()));
         let bytes = self.count("server.max_bytes_in_flight");
         let fingerprints =
             self.flag("event_deduplicator.content_hashing") || self.flag("event_deduplicator.source_specific");
@@ -264,7 +265,6 @@ impl Checker<'_> {
                 self.wrong(path, "must be at least 1".to_owned());
             }
         }
-        self.address_rules();
         if !(1..=10).contains(&self.count("event_router.default_priority")) {
             self.wrong("event_router.default_priority", "must be within 1 and 10".to_owned());
         }
@@ -344,6 +344,12 @@ impl Checker<'_> {
     pub(super) fn wrong(&mut self, path: &str, reason: String) {
         let origin = self.merged.entry(path).map_or(Origin::Default, |entry| entry.origin.clone());
         self.problems.push(Problem { key: path.to_owned(), origin, reason });
+    }
+
+    /// What can be used, and had better be otherwise.
+    pub(super) fn concern(&mut self, path: &str, reason: String) {
+        let origin = self.merged.entry(path).map_or(Origin::Default, |entry| entry.origin.clone());
+        self.warnings.push(Problem { key: path.to_owned(), origin, reason });
     }
 
     pub(super) fn text(&self, path: &str) -> Option<String> {

@@ -187,7 +187,7 @@ impl Checker<'_> {
             path: self.text(&key("path")).unwrap_or_else(|| format!("/webhooks/{name}")),
             max_body: Some(self.count(&key("max_body"))).filter(|bytes| *bytes > 0).unwrap_or(MAX_BODY),
             timestamp_tolerance: given.unwrap_or(tolerance),
-            addresses: self.addresses(name),
+            addresses: self.addresses(name, bind),
             allow_unsigned,
             max_requests: self.merged.entry(&key("max_requests")).map(|_| self.number(&key("max_requests")).max(1)),
         })
