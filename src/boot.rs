@@ -49,7 +49,8 @@ use crate::files::write_whole;
 use crate::http::{self, Edge, Inlet, Proxies, Readiness};
 use crate::integrations::Integrations;
 use crate::integrations::github::{Hook, Meta, WatchedHooks};
-use crate::sources::{self, Generic, Keyring, NamedSecret, Secret, SourceSettings};
+use crate::redaction::Redaction;
+use crate::sources::{self, Generic, Keyring, NamedSecret, Redacting, Secret, SourceSettings};
 use crate::stores::memory::MemoryStore;
 use crate::stores::sled::SledStore;
 use crate::workflows::{self, Compiled};
@@ -153,7 +154,11 @@ pub fn plan(loaded: &Loaded) -> anyhow::Result<Plan> {
         read_timeout: settings.read_timeout,
         grace_period: settings.grace_period,
         proxies: settings.proxies.clone(),
-        inlets: settings.webhooks.iter().filter_map(|source| inlet(source, github_ranges.as_ref())).collect(),
+        inlets: settings
+            .webhooks
+            .iter()
+            .filter_map(|source| inlet(source, github_ranges.as_ref(), &settings.redaction))
+            .collect(),
         windows: Windows { delivery: settings.delivery_window, occurrence: settings.occurrence_window },
         circuits: settings.circuits,
         audit_every: settings.audit_every,
@@ -219,7 +224,7 @@ fn address_book(settings: &Settings) -> (Option<Current>, AddressPlan) {
     (Some(current), AddressPlan::Renew { ranges, every: github.github_ranges_interval })
 }
 
-fn inlet(settings: &WebhookSettings, github: Option<&Current>) -> Option<Inlet> {
+fn inlet(settings: &WebhookSettings, github: Option<&Current>, redaction: &Arc<Redaction>) -> Option<Inlet> {
     let github = github.filter(|_| settings.addresses.github).cloned();
     let named = |secret: &SecretSettings| {
         NamedSecret::new(secret.name.as_str(), Secret::new(secret.text.expose()), secret.validity)
@@ -236,6 +241,7 @@ fn inlet(settings: &WebhookSettings, github: Option<&Current>) -> Option<Inlet> 
         Some(recipe) => Arc::new(Generic::new(source_settings, Arc::clone(recipe))),
         None => sources::build(source_settings)?,
     };
+    let source = Redacting::around(source, redaction);
     Some(Inlet {
         headers: source.headers().into_iter().map(str::to_owned).collect(),
         source,

@@ -14,6 +14,7 @@ pub mod files;
 pub mod http;
 pub mod integrations;
 pub mod process;
+pub mod redaction;
 pub mod sources;
 pub mod stores;
 pub mod telemetry;

@@ -148,6 +148,7 @@ pub const KEYS: &[Key] = &[
     key("event_store.backend", &["EVENT_STORE_BACKEND"], BACKENDS, "\"sled\"", "where events are stored; `memory` loses them with the process"),
     key("event_store.max_events", &["EVENT_STORE_MAX_EVENTS"], Count, "", "events kept; when there are more the oldest finished ones go; unlimited when unset"),
     key("event_store.retention", &["EVENT_STORE_RETENTION_DAYS"], Span(Days), "\"30d\"", "how long events and runs are kept after they are finished"),
+    key("event_store.redact", &["POINTSMAN_REDACT"], List, "[]", "secrets that are taken out of payloads before they are stored and routed: \"known\" for all shapes that are known, single ones such as \"github-token\", \"re:EXPRESSION\", \"json:/POINTER\""),
     key("event_store.compression", &["EVENT_STORE_COMPRESSION"], Flag, "true", "accepted for compatibility; payloads are always compressed"),
     key("event_store.indexing", &["EVENT_STORE_INDEXING"], Flag, "true", "accepted for compatibility"),
     key("event_store.batch_size", &["EVENT_STORE_BATCH_SIZE"], Count, "100", "accepted for compatibility; whatever is ready is one batch"),

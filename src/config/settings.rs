@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -20,6 +21,7 @@ use super::webhooks::WebhookSettings;
 use crate::access::lockout::Policy as Lockout;
 use crate::http::Proxies;
 use crate::integrations::IntegrationSettings;
+use crate::redaction::Redaction;
 use crate::telemetry;
 
 /// A secret that cannot be printed by accident.
@@ -84,6 +86,8 @@ pub struct Settings {
     pub retention: Duration,
     /// Events from which on the oldest that are finished go; no limit when absent.
     pub max_events: Option<u64>,
+    /// What is taken out of payloads.
+    pub redaction: Arc<Redaction>,
     /// How long a delivery is recognised.
     pub delivery_window: Duration,
     /// How long an occurrence is recognised; absent when fingerprints are off.
@@ -191,6 +195,7 @@ impl Checker<'_> {
             backend: self.backend(),
             retention: self.span("event_store.retention"),
             max_events: self.max_events(),
+            redaction: self.redaction(),
             delivery_window: self.span("event_deduplicator.delivery_window"),
             occurrence_window: fingerprints.then(|| self.span("event_deduplicator.window")),
             sources: self.source_names().map(str::to_owned).collect(),

@@ -36,6 +36,7 @@ mod pull_request_code;
 mod rate_limiter;
 mod rate_limits;
 mod real_claude;
+mod redaction;
 mod repeats;
 mod retention;
 mod rotation;

@@ -277,6 +277,7 @@ impl Stage {
         };
         let delivery = Claim { key: fingerprint::delivery(&source, &id.to_string()), window: Duration::from_secs(60) };
         let meta = EventMeta {
+            redacted: 0,
             id,
             source,
             received_at: at,
