@@ -3,8 +3,10 @@
 //!
 //! It decides nothing: what a death says of the attempts that were in flight is the engine's.
 
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+
+use crate::data_dir::{close_to_others, private};
 
 /// The file in the data directory that is there while a server is alive.
 pub const ALIVE_FILE: &str = "server.alive";
@@ -17,7 +19,9 @@ impl Alive {
     pub fn say(data_dir: &Path) -> io::Result<(Self, bool)> {
         let path = data_dir.join(ALIVE_FILE);
         let after_death = path.try_exists()?;
-        std::fs::write(&path, std::process::id().to_string())?;
+        let mut file = private().write(true).create(true).truncate(true).open(&path)?;
+        file.write_all(std::process::id().to_string().as_bytes())?;
+        close_to_others(&file)?;
         Ok((Self(path), after_death))
     }
 }

@@ -4,15 +4,15 @@
 //! the configuration.
 
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::DirBuilderExt;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer};
 use anyhow::Context;
+use pointsman_actors::address_book::actor::Plan as AddressPlan;
 use pointsman_actors::catch_up::actor::Plan as CatchUpPlan;
 use pointsman_actors::circuit_breaker::circuit::Policy as CircuitPolicy;
 use pointsman_actors::current::Current;
@@ -33,15 +33,18 @@ use crate::access::lockout::Lockout;
 use crate::access::trail::{self, Trail};
 use crate::access::{Access, Known, token_file};
 use crate::actions;
+use crate::addresses::kept::Kept;
+use crate::addresses::ranges::CurrentRanges;
 use crate::alive::Alive;
 use crate::config::Loaded;
 use crate::config::catch_up::CatchUpSettings;
 use crate::config::settings::{Backend, SecretText, Settings};
+use crate::data_dir::{self, Lock};
 use crate::files::write_whole;
 use crate::http::{self, Edge, Readiness};
 use crate::in_force::InForce;
 use crate::integrations::Integrations;
-use crate::integrations::github::{Hook, WatchedHooks};
+use crate::integrations::github::{Hook, Meta, WatchedHooks};
 use crate::reload::{Reloader, Tools};
 use crate::stores::memory::MemoryStore;
 use crate::stores::sled::SledStore;
@@ -81,6 +84,10 @@ pub struct Plan {
     pub redrives_per_second: u32,
     /// The hooks that are caught up with.
     pub catch_up: CatchUpPlan,
+    /// The provider whose addresses are kept up to date.
+    pub address_book: AddressPlan,
+    /// GitHub's ranges, and whether anybody goes by them.
+    pub github_ranges: (CurrentRanges, Arc<AtomicBool>),
     /// What steps can do.
     pub actions: Actions,
     /// Where the components' `now` comes from.
@@ -102,6 +109,7 @@ pub struct Server {
     grace_period: Duration,
     data_dir: PathBuf,
     alive: Alive,
+    lock: Lock,
 }
 
 /// Why a server ended.
@@ -118,8 +126,9 @@ pub fn plan(loaded: &Loaded) -> anyhow::Result<Plan> {
     let settings = &loaded.settings;
     let integrations = Integrations::new(&settings.integrations, &loaded.passed_on, Arc::new(SystemClock::new()));
     let actions = actions::all(&integrations);
+    let (ranges, wanted, address_book) = address_book(settings);
     Ok(Plan {
-        in_force: InForce::of(loaded, &actions, None)?,
+        in_force: InForce::of(loaded, &actions, &ranges, None)?,
         loaded: loaded.clone(),
         on_log_level: Arc::new(|_| ()),
         data_dir: settings.data_dir.clone(),
@@ -135,6 +144,8 @@ pub fn plan(loaded: &Loaded) -> anyhow::Result<Plan> {
         patience: Patience { attempts: settings.routing_attempts },
         redrives_per_second: settings.redrive_rate,
         catch_up: catch_up(settings, &integrations),
+        address_book,
+        github_ranges: (ranges, wanted),
         actions,
         clock: Arc::new(SystemClock::new()),
     })
@@ -163,14 +174,23 @@ fn catch_up(settings: &Settings, integrations: &Integrations) -> CatchUpPlan {
     CatchUpPlan::Watch { deliveries: Arc::new(deliveries), mode, every }
 }
 
+/// GitHub's ranges as they were known last, whether anybody goes by them, and how they are kept up to date.
+fn address_book(settings: &Settings) -> (CurrentRanges, Arc<AtomicBool>, AddressPlan) {
+    let github = &settings.integrations;
+    let kept = Kept::new(&settings.data_dir, &github.github_api_url);
+    let current = CurrentRanges::new(kept.read());
+    let wanted = Arc::new(AtomicBool::new(settings.webhooks.iter().any(|source| source.addresses.github)));
+    let (token, clock) = (github.github_token.clone(), Arc::new(SystemClock::new()));
+    let ranges = Arc::new(Meta::new(&github.github_api_url, token, clock, (kept, current.clone())));
+    let plan = AddressPlan::Renew { ranges, wanted: Arc::clone(&wanted), every: github.github_ranges_interval };
+    (current, wanted, plan)
+}
+
 /// Starts a server on the current actix system. It answers when this returns.
 pub async fn start(plan: Plan) -> anyhow::Result<Server> {
-    // Payloads are nobody else's business.
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&plan.data_dir).with_context(|| {
-        format!("the data directory `{}` cannot be made; set `server.data_dir`", plan.data_dir.display())
-    })?;
+    let lock = take_data_dir(&plan.data_dir)?;
     let store = open_store(&plan)?;
-    // Only now is it certain that no other process has the directory.
+    // Who finds it at its start comes after a death, so it is there only when the store has opened.
     let (alive, after_death) = Alive::say(&plan.data_dir).context("`server.alive` cannot be written")?;
     let clock = plan.clock;
     let (halt, readiness) = (Arc::new(Notify::new()), Arc::new(Readiness::default()));
@@ -194,6 +214,7 @@ pub async fn start(plan: Plan) -> anyhow::Result<Server> {
         patience: plan.patience,
         redrives_per_second: plan.redrives_per_second,
         catch_up: plan.catch_up,
+        address_book: plan.address_book,
         after_death,
         clock: Arc::clone(&clock),
         ids: Arc::new(RandomIds),
@@ -212,6 +233,7 @@ pub async fn start(plan: Plan) -> anyhow::Result<Server> {
         access: Arc::clone(&access),
         actions,
         data_dir: data_dir.clone(),
+        github_ranges: plan.github_ranges,
         on_log_level: plan.on_log_level,
         clock: Arc::clone(&clock),
     };
@@ -231,11 +253,10 @@ pub async fn start(plan: Plan) -> anyhow::Result<Server> {
     };
     let (address, handle) = listen(plan.listen, plan.workers, shared).await?;
     write_whole(&data_dir.join(ADDRESS_FILE), &address.to_string()).context("`server.addr` cannot be written")?;
-    Ok(Server { address, tree, store, reloader, handle, halt, grace_period: plan.grace_period, data_dir, alive })
+    Ok(Server { address, tree, store, reloader, handle, halt, grace_period: plan.grace_period, data_dir, alive, lock })
 }
 
-/// The file in the data directory that says where the server listens.
-pub const ADDRESS_FILE: &str = "server.addr";
+pub use crate::data_dir::ADDRESS_FILE;
 
 /// What the log may take after the grace period to make durable what is inside.
 const LAST_FLUSH: Duration = Duration::from_secs(5);
@@ -267,11 +288,12 @@ impl Server {
         // Whoever is still being answered has the time of the last flush.
         self.handle.stop(true).await;
         let _ = std::fs::remove_file(self.data_dir.join(ADDRESS_FILE));
-        let Self { tree, store, .. } = self;
+        let Self { tree, store, lock, .. } = self;
         let _ = tokio::task::spawn_blocking(move || {
             tree.end_threads();
             drop(tree);
             let_go(store);
+            drop(lock);
         })
         .await;
     }
@@ -287,6 +309,16 @@ fn let_go(store: Arc<dyn Store>) {
         std::thread::sleep(Duration::from_millis(2));
     }
     tracing::debug!("somebody still holds the store");
+}
+
+/// Makes the data directory, for its owner only, and takes it for this server.
+fn take_data_dir(path: &Path) -> anyhow::Result<Lock> {
+    data_dir::make(path)
+        .with_context(|| format!("the data directory `{}` cannot be made; set `server.data_dir`", path.display()))?;
+    if let Some(concern) = data_dir::concern(path)? {
+        tracing::warn!("the data directory {concern}");
+    }
+    Ok(Lock::take(path)?)
 }
 
 fn open_store(plan: &Plan) -> anyhow::Result<Arc<dyn Store>> {

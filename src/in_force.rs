@@ -13,11 +13,14 @@ use pointsman_actors::validator::port::Source;
 
 use crate::access::Known;
 use crate::access::lockout::Policy as LockoutPolicy;
+use crate::addresses::Allowed;
+use crate::addresses::ranges::CurrentRanges;
 use crate::config::Loaded;
 use crate::config::settings::{SecretText, Settings};
 use crate::config::webhooks::{SecretSettings, WebhookSettings};
 use crate::http::{Inlet, Surface};
-use crate::sources::{self, Generic, Keyring, NamedSecret, Secret, SourceSettings};
+use crate::redaction::Redaction;
+use crate::sources::{self, Generic, Keyring, NamedSecret, Redacting, Secret, SourceSettings};
 use crate::workflows::{self, Compiled};
 
 /// All of it.
@@ -43,12 +46,17 @@ pub struct InForce {
 }
 
 impl InForce {
-    /// What a configuration that was read and checked says, when steps can do this. What secrets have verified `before` goes on
+    /// What a configuration that was read and checked says, when steps can do this, and GitHub delivers from these ranges. What secrets have verified `before` goes on
     /// being counted.
-    pub fn of(loaded: &Loaded, actions: &Actions, before: Option<&Surface>) -> anyhow::Result<Self> {
+    pub fn of(
+        loaded: &Loaded,
+        actions: &Actions,
+        ranges: &CurrentRanges,
+        before: Option<&Surface>,
+    ) -> anyhow::Result<Self> {
         let settings = &loaded.settings;
         Ok(Self {
-            surface: surface(settings, before),
+            surface: surface(settings, ranges, before),
             compiled: workflows::compile(loaded, actions)?,
             slots: Slots { number: settings.max_concurrent, fair: settings.load_balancing },
             limits: limits(settings),
@@ -71,18 +79,27 @@ fn limits(settings: &Settings) -> Limits {
     }
 }
 
-fn surface(settings: &Settings, before: Option<&Surface>) -> Surface {
+fn surface(settings: &Settings, ranges: &CurrentRanges, before: Option<&Surface>) -> Surface {
     let keyring_of = |name: &str| before.and_then(|surface| surface.keyring(&SourceName::new(name)));
-    let inlets = settings.webhooks.iter().filter_map(|source| inlet(source, keyring_of(&source.name)));
-    Surface::new(inlets, settings.proxies.clone(), settings.read_timeout, settings.guard_metrics)
+    let ranges_for = |source: &WebhookSettings| source.addresses.github.then(|| ranges.clone());
+    let of = |source: &WebhookSettings| {
+        inlet(source, (ranges_for(source), &settings.redaction), keyring_of(&source.name).unwrap_or_default())
+    };
+    let inlets = settings.webhooks.iter().filter_map(of);
+    let used = settings.webhooks.iter().find_map(ranges_for);
+    Surface::new(inlets, settings.proxies.clone(), settings.read_timeout, settings.guard_metrics, used)
 }
 
-fn inlet(settings: &WebhookSettings, before: Option<Keyring>) -> Option<Inlet> {
+fn inlet(
+    settings: &WebhookSettings,
+    (ranges, redaction): (Option<CurrentRanges>, &Arc<Redaction>),
+    before: Keyring,
+) -> Option<Inlet> {
     let named = |secret: &SecretSettings| {
         NamedSecret::new(secret.name.as_str(), Secret::new(secret.text.expose()), secret.validity)
     };
     let secrets = settings.secrets.iter().map(named).collect();
-    let secrets = Keyring::after(&before.unwrap_or_default(), secrets);
+    let secrets = Keyring::after(&before, secrets);
     let source_settings = SourceSettings {
         name: SourceName::new(&settings.name),
         secrets: secrets.clone(),
@@ -94,13 +111,14 @@ fn inlet(settings: &WebhookSettings, before: Option<Keyring>) -> Option<Inlet> {
         Some(recipe) => Arc::new(Generic::new(source_settings, Arc::clone(recipe))),
         None => sources::build(source_settings)?,
     };
+    let source = Redacting::around(source, redaction);
     Some(Inlet {
         headers: source.headers().into_iter().map(str::to_owned).collect(),
         source,
         secrets,
         path: settings.path.clone(),
         max_body: usize::try_from(settings.max_body).unwrap_or(usize::MAX),
-        addresses: settings.addresses.clone(),
+        allowed: Allowed::new(settings.addresses.networks.clone(), ranges),
         is_unsigned: settings.allow_unsigned,
     })
 }

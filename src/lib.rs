@@ -4,15 +4,18 @@
 
 pub mod access;
 pub mod actions;
+pub mod addresses;
 pub mod alive;
 pub mod boot;
 pub mod cli;
 pub mod config;
+pub mod data_dir;
 pub mod files;
 pub mod http;
 pub mod in_force;
 pub mod integrations;
 pub mod process;
+pub mod redaction;
 pub mod reload;
 pub mod sources;
 pub mod stores;

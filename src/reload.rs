@@ -5,14 +5,17 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use pointsman_actors::address_book::actor::RenewNow;
 use pointsman_actors::current::Current;
 use pointsman_actors::executor::port::Actions;
 use pointsman_actors::time::SharedClock;
 use pointsman_actors::tree::{Replacement, Tree};
 
 use crate::access::{Access, Known, token_file};
+use crate::addresses::ranges::CurrentRanges;
 use crate::config::Loaded;
 use crate::config::changes::{Change, definitions, settings};
 use crate::http::Surface;
@@ -38,6 +41,8 @@ pub struct Tools {
     pub actions: Actions,
     /// Where the operator's token lies, when none is given.
     pub data_dir: PathBuf,
+    /// GitHub's ranges, and whether anybody goes by them.
+    pub github_ranges: (CurrentRanges, Arc<AtomicBool>),
     /// Told the level of the log.
     pub on_log_level: SetLevel,
     /// Where `now` comes from.
@@ -74,8 +79,9 @@ impl Reloader {
         let again = tokio::task::spawn_blocking(move || before.again()).await;
         let again = again.map_err(|fell| NotReloaded::Failed(fell.into()))?;
         let (loaded, waiting) = again.map_err(|wrong| NotReloaded::Wrong(wrong.into()))?;
-        let in_force =
-            InForce::of(&loaded, &self.tools.actions, Some(&self.tools.surface.get())).map_err(NotReloaded::Wrong)?;
+        let (ranges, before) = (&self.tools.github_ranges.0, self.tools.surface.get());
+        let in_force = InForce::of(&loaded, &self.tools.actions, ranges, Some(&before)).map_err(NotReloaded::Wrong)?;
+        drop(before);
         let mut changes = settings(&state.loaded, &loaded);
         changes.extend(definitions(&state.definitions, &in_force.compiled.fingerprints));
         changes.extend(waiting);
@@ -101,7 +107,10 @@ impl Reloader {
         self.tools.tree.replace(Replacement { sources, rules, catalog, slots, limits, rate_limits }).await?;
         known.extend(tokens);
         self.tools.access.lock().unwrap_or_else(PoisonError::into_inner).follow(known, lockout);
+        self.tools.github_ranges.1.store(surface.github_ranges.is_some(), Ordering::SeqCst);
         self.tools.surface.replace(surface);
+        // Whoever goes by them now has them asked for; without room they come at their time.
+        let _ = self.tools.tree.address_book.offer(RenewNow);
         (self.tools.on_log_level)(&log_level);
         Ok(())
     }

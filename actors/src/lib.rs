@@ -6,6 +6,7 @@
 //!
 //! What this crate never does: speak HTTP, open a database, call a provider, read the environment.
 
+pub mod address_book;
 pub mod auditor;
 pub mod catch_up;
 pub mod circuit_breaker;

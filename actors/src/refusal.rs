@@ -158,7 +158,9 @@ impl Refusal {
             Self::RateLimited(_) => "too many requests; send it again when `retry-after` is over",
             Self::StoreUnavailable => "the event log cannot write, nothing was accepted; send it again later",
             Self::ComponentRestarted => "a component fell and was restarted, nothing was accepted; send it again",
-            Self::AddressNotAllowed => "this address may not deliver to this source",
+            Self::AddressNotAllowed => {
+                "this address may not deliver to this source; see its `addresses` in the configuration, and behind a proxy `server.trusted_proxies`"
+            }
             Self::BodyTooLarge => "the body is larger than this source accepts; see `max_body` in the configuration",
             Self::BodyTooSlow => "the body did not arrive in time",
             Self::BodyIncomplete => "the body ended before its announced length",

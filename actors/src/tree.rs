@@ -3,6 +3,7 @@
 //! ```text
 //! pointsman
 //! ├── catch_up       on the work thread; gets what a provider could not deliver
+//! ├── address_book   on the work thread; asks from where a provider delivers
 //! ├── receiver       on every HTTP worker; asks the four below it, then the log
 //! ├── rate_limiter   on every HTTP worker; says who is held back
 //! ├── validator      on every HTTP worker
@@ -42,6 +43,7 @@ use self::hiring::Hiring;
 pub use self::replacing::Replacement;
 pub use self::table::{TABLE, row};
 use self::work::{StartWork, Work, board, workflows};
+use crate::address_book::actor::{Plan as AddressPlan, RenewNow};
 use crate::auditor::actor::Findings;
 use crate::catch_up::actor::{LookNow as LookForMissed, Plan as CatchUpPlan};
 use crate::catch_up::watched::Watches;
@@ -109,6 +111,8 @@ pub struct Ports {
     pub redrives_per_second: u32,
     /// The hooks that are caught up with.
     pub catch_up: CatchUpPlan,
+    /// The provider whose addresses are kept up to date.
+    pub address_book: AddressPlan,
     /// Whether the former process on this store ended without being asked to.
     pub after_death: bool,
     /// Where `now` comes from.
@@ -150,6 +154,8 @@ pub struct Tree {
     pub breakers: Breakers,
     /// Asks to look at once what could not be delivered.
     pub catch_up: Door<LookForMissed>,
+    /// Asks at once from where a provider delivers.
+    pub address_book: Door<RenewNow>,
     /// How the hooks stand that are caught up with.
     pub watches: Watches,
     gauge: Gauge,
@@ -240,8 +246,18 @@ impl Tree {
             ending: ending.clone(),
             ports: ports.clone(),
         };
-        let Work { backlog, retry, dead_letters, retention, breakers, findings, catch_up, hiring, slots_changed } =
-            on_new_thread(&threads, move || start.start()).await?;
+        let Work {
+            backlog,
+            retry,
+            dead_letters,
+            retention,
+            breakers,
+            findings,
+            catch_up,
+            address_book,
+            hiring,
+            slots_changed,
+        } = on_new_thread(&threads, move || start.start()).await?;
         let gate = Gate::new(ports.limits);
         let sight = Sight {
             roster: roster.clone(),
@@ -268,6 +284,7 @@ impl Tree {
             executors,
             breakers,
             catch_up,
+            address_book,
             watches,
             receivers,
             ports,
@@ -279,7 +296,7 @@ impl Tree {
 
     /// Starts the components of HTTP worker `number`, on whose thread this must be called.
     pub fn start_worker(&self, number: usize) -> WorkerDoors {
-        let [_, receiver, rate_limiter, validator, deduplicator, router, ..] = &TABLE;
+        let [_, _, receiver, rate_limiter, validator, deduplicator, router, ..] = &TABLE;
         let instance = number.to_string();
         let keep = |row| (row, instance.clone());
         let (row, name) = keep(router);

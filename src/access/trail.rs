@@ -4,13 +4,13 @@
 //! newer one is full it takes the place of the older one, so that the trail takes no more than twice its bound.
 //! Only what somebody may do is written here, so nobody without the scope for it can fill the trail and push out what is in it.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use super::audit::{self, Deed, Line, Outcome, Query, Record};
+use crate::data_dir::private;
 
 /// The file that is written to.
 pub const FILE: &str = "audit.jsonl";
@@ -105,7 +105,7 @@ impl End {
 
 /// The newer file, which only its owner can read.
 fn append_to(directory: &Path) -> io::Result<File> {
-    let file = OpenOptions::new().append(true).create(true).mode(0o600).open(directory.join(FILE))?;
+    let file = private().append(true).create(true).open(directory.join(FILE))?;
     File::open(directory)?.sync_all()?;
     Ok(file)
 }

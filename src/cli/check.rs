@@ -7,6 +7,7 @@ use pointsman_actors::router::routing::Availability;
 use pointsman_actors::time::{Clock, SystemClock};
 
 use super::Cli;
+use super::addresses::{self, Rule};
 use super::print::{say, say_lines};
 use crate::config::webhooks::Concern;
 use crate::workflows::Compiled;
@@ -50,6 +51,9 @@ impl Check {
         }
         let file = loaded.file.as_ref().map_or_else(|| "no file".to_owned(), |file| file.display().to_string());
         say(format_args!("configuration: ok ({file})"));
+        if let Some((profile, origin)) = &loaded.merged.profile {
+            say(format_args!("profile:       {} ({origin})", profile.name));
+        }
         say(format_args!("listen:        http://{}", plan.listen));
         say(format_args!("data:          {}", plan.data_dir.display()));
         for source in &loaded.settings.webhooks {
@@ -62,6 +66,11 @@ impl Check {
         }
         if loaded.settings.webhooks.is_empty() {
             say("source:        none is on; set a secret such as GITHUB_WEBHOOK_SECRET");
+        }
+        for Rule { source, said, .. } in
+            addresses::rules(&loaded.settings, plan.in_force.surface.github_ranges.as_ref())
+        {
+            say(format_args!("addresses:     {source:<12} {said}"));
         }
         let now = SystemClock::new().now();
         for token in &loaded.settings.tokens {

@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand, one line each in [`Command`] and [`execute`].
 
+mod addresses;
 mod audit;
 mod breakers;
 mod check;

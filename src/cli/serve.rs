@@ -9,6 +9,7 @@ use pointsman_actors::time::{Clock, SystemClock};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Cli;
+use super::addresses::{self, Rule};
 use crate::boot::{self, End};
 use crate::config::webhooks::{Concern, WebhookSettings};
 use crate::process;
@@ -41,16 +42,20 @@ impl Serve {
         for warning in loaded.settings.tokens.iter().filter_map(|token| token.warning(now)) {
             tracing::warn!("{warning}");
         }
+        if let Some((profile, origin)) = &loaded.merged.profile {
+            tracing::info!("the defaults are those of the profile {} ({origin})", profile.name);
+        }
         let plan = boot::Plan { on_log_level, ..boot::plan(&loaded)? };
         let now = plan.clock.now();
         let concern = |source: &WebhookSettings| Some((source.name.clone(), source.concern(now)?));
         let concerns = loaded.settings.webhooks.iter().filter_map(concern).collect();
-        let end = actix_rt::System::new().block_on(serve(plan, loaded.merged.without_effect, concerns))?;
+        let rules = addresses::rules(&loaded.settings, plan.in_force.surface.github_ranges.as_ref());
+        let end = actix_rt::System::new().block_on(serve(plan, (concerns, rules)))?;
         Ok(if end == End::Asked { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 
-async fn serve(plan: boot::Plan, without_effect: Vec<&str>, concerns: Vec<(String, Concern)>) -> anyhow::Result<End> {
+async fn serve(plan: boot::Plan, (concerns, rules): (Vec<(String, Concern)>, Vec<Rule>)) -> anyhow::Result<End> {
     let clock = SystemClock::new();
     let paths: Vec<String> = plan.in_force.surface.inlets().map(|inlet| inlet.path.clone()).collect();
     let unavailable: Vec<String> = plan.in_force.compiled.unavailable().collect();
@@ -68,11 +73,16 @@ async fn serve(plan: boot::Plan, without_effect: Vec<&str>, concerns: Vec<(Strin
         env!("CARGO_PKG_VERSION"),
         server.address
     );
+    for Rule { source, said, is_trap } in rules {
+        // The profile that asks for it logs little, and whoever chose that must see it all the same.
+        if is_trap {
+            tracing::warn!(source, "deliveries are taken {said}");
+        } else {
+            tracing::info!(source, "deliveries are taken {said}");
+        }
+    }
     for (source, concern) in concerns {
         tracing::warn!(source, "{concern}");
-    }
-    for name in without_effect {
-        tracing::info!(variable = name, "this variable has no effect here");
     }
     if server.store.durability() == Durability::Process {
         tracing::warn!("the store is `memory`: every event is lost when this process ends");

@@ -1,9 +1,12 @@
 //! What the engine takes from the configuration. A part of [`super::settings`].
 
+use std::sync::Arc;
+
 use pointsman_actors::circuit_breaker::circuit::Policy;
 use pointsman_actors::workflow::spec::{Defaults, RetrySpec};
 
 use super::settings::Checker;
+use crate::redaction::Redaction;
 
 impl Checker<'_> {
     /// None at all would be taken for no limit by some and for an empty log by others.
@@ -14,6 +17,15 @@ impl Checker<'_> {
             self.wrong(path, "must be at least 1; leave it unset for no limit".to_owned());
         }
         given
+    }
+
+    pub(super) fn redaction(&mut self) -> Arc<Redaction> {
+        const REDACT: &str = "event_store.redact";
+        let read = Redaction::read(&self.list(REDACT)).unwrap_or_else(|wrong| {
+            wrong.into_iter().for_each(|reason| self.wrong(REDACT, reason));
+            Redaction::default()
+        });
+        Arc::new(read)
     }
 
     pub(super) fn circuits(&self) -> Policy {

@@ -1,5 +1,6 @@
 //! What the configuration says of the providers that are called.
 
+use super::addresses::RANGES_INTERVAL;
 use super::settings::{Checker, SecretText};
 use crate::integrations::IntegrationSettings;
 
@@ -11,6 +12,7 @@ impl Checker<'_> {
             github_app: self.github_app(),
             github_token: self.credential("integrations.github.token"),
             github_catch_up: self.catch_up(),
+            github_ranges_interval: self.span(RANGES_INTERVAL),
             linear_api_url: self.url("integrations.linear.api_url").unwrap_or_default().0,
             linear: self.linear(),
             codegen: self.codegen(),

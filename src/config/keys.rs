@@ -1,6 +1,7 @@
 //! The table of all keys: the one place that knows what can be configured. Reading the file, reading
 //! the environment, naming the nearest key, listing the settings and the sample file come from it.
 
+use super::profiles;
 use super::value::{Kind, Unit};
 
 /// A key of the configuration.
@@ -49,7 +50,12 @@ pub const SOURCE_KEYS: [(&str, &str, Kind, &str); 11] = [
     ("path", "", Text, "the path that the sender calls"),
     ("max_body", "", Size, "the largest body"),
     ("timestamp_tolerance", "", Span(Written), "how far a signed timestamp may be from now"),
-    ("addresses", "", List, "networks that may deliver; empty for all"),
+    (
+        "addresses",
+        "",
+        List,
+        "networks that may deliver, such as \"10.0.0.0/8\"; \"github\" stands for those from which GitHub says that it delivers; empty for all",
+    ),
     (
         "max_requests",
         "",
@@ -110,6 +116,7 @@ pub fn target_variable(target: &str, what: &str) -> String {
 /// All keys but those of the sources, of the targets of notifications and of named tokens.
 #[rustfmt::skip] // a table reads by rows
 pub const KEYS: &[Key] = &[
+    key(profiles::KEY, &[profiles::VARIABLE], Choice(&profiles::NAMES), "", "defaults for a purpose: development, testing or production; what is set here or in the environment overrides them"),
     key("server.host", &["WEBHOOK_HOST"], Text, "\"0.0.0.0\"", "address to listen on"),
     key("server.port", &["WEBHOOK_PORT", "PORT"], Count, "3000", "port to listen on; 0 takes a free one"),
     key("server.workers", &["POINTSMAN_WORKERS"], Count, "", "HTTP workers; one for every core when unset"),
@@ -141,6 +148,7 @@ pub const KEYS: &[Key] = &[
     key("event_store.backend", &["EVENT_STORE_BACKEND"], BACKENDS, "\"sled\"", "where events are stored; `memory` loses them with the process"),
     key("event_store.max_events", &["EVENT_STORE_MAX_EVENTS"], Count, "", "events kept; when there are more the oldest finished ones go; unlimited when unset"),
     key("event_store.retention", &["EVENT_STORE_RETENTION_DAYS"], Span(Days), "\"30d\"", "how long events and runs are kept after they are finished"),
+    key("event_store.redact", &["POINTSMAN_REDACT"], List, "[]", "secrets that are taken out of payloads before they are stored and routed: \"known\" for all shapes that are known, single ones such as \"github-token\", \"re:EXPRESSION\", \"json:/POINTER\""),
     key("event_store.compression", &["EVENT_STORE_COMPRESSION"], Flag, "true", "accepted for compatibility; payloads are always compressed"),
     key("event_store.indexing", &["EVENT_STORE_INDEXING"], Flag, "true", "accepted for compatibility"),
     key("event_store.batch_size", &["EVENT_STORE_BATCH_SIZE"], Count, "100", "accepted for compatibility; whatever is ready is one batch"),
@@ -165,8 +173,8 @@ pub const KEYS: &[Key] = &[
     key("circuit_breaker.timeout", &["RETRY_MANAGER_CB_TIMEOUT"], Span(Millis), "\"1m\"", "how long it stays open before one call probes"),
     key("validator.timestamp", &["WEBHOOK_VALIDATOR_TIMESTAMP"], Flag, "true", "accepted for compatibility; signed timestamps are always checked"),
     key("validator.timestamp_tolerance", &["WEBHOOK_VALIDATOR_TIMESTAMP_TOLERANCE"], Span(Seconds), "", "tolerance of sources that name none; unset: linear 60 s, others 300 s"),
-    key("validator.ip_whitelist", &["WEBHOOK_VALIDATOR_IP_WHITELIST"], Flag, "false", "whether only allowed_ips may deliver"),
-    key("validator.allowed_ips", &["WEBHOOK_VALIDATOR_ALLOWED_IPS"], List, "[]", "networks that may deliver to sources that name none"),
+    key("validator.ip_whitelist", &["WEBHOOK_VALIDATOR_IP_WHITELIST"], Flag, "false", "whether GitHub's deliveries must come from its own ranges, and those to other sources from allowed_ips, if there are any; `addresses` of a source overrides it"),
+    key("validator.allowed_ips", &["WEBHOOK_VALIDATOR_ALLOWED_IPS"], List, "[]", "networks that may deliver to the other sources then"),
     key("validator.rate_limiting", &["WEBHOOK_VALIDATOR_RATE_LIMITING"], Flag, "true", "whether requests that cannot be verified are limited, and what else is below"),
     key("rate_limiter.window", &["RATE_LIMITER_WINDOW_MS"], Span(Millis), "\"1m\"", "the sliding span that limits are for"),
     key("rate_limiter.max_requests", &["RATE_LIMITER_MAX_REQUESTS"], Count, "100", "requests of one address in it that cannot be verified; of IPv6 of one /64"),
@@ -226,6 +234,7 @@ pub const KEYS: &[Key] = &[
     key("integrations.github.app_id", &["GITHUB_APP_ID"], Text, "", "client id or number of a GitHub App; it is used instead of the token, also when both are set, and makes check runs"),
     key("integrations.github.app_key", &["GITHUB_APP_PRIVATE_KEY"], Secret, "", "its private key, in PEM; the ends of lines may be written as \\n"),
     key("integrations.github.app_key_file", &["GITHUB_APP_PRIVATE_KEY_FILE"], Text, "", "a file with the key"),
+    key("integrations.github.ranges_interval", &["POINTSMAN_GITHUB_RANGES_INTERVAL"], Span(Written), "\"1h\"", "how often GitHub is asked from which networks it delivers, where `addresses` of a source says \"github\""),
     key("integrations.github.catch_up.mode", &["POINTSMAN_GITHUB_CATCH_UP"], Choice(&["redeliver", "ingest", "off"]), "\"redeliver\"", "what could not be delivered in the last three days: have GitHub send it again, fetch it, or leave it"),
     key("integrations.github.catch_up.interval", &["POINTSMAN_GITHUB_CATCH_UP_INTERVAL"], Span(Written), "\"5m\"", "how often GitHub is asked for it, beside at every start"),
     key("integrations.github.catch_up.hooks", &["POINTSMAN_GITHUB_CATCH_UP_HOOKS"], List, "[]", "hooks that are asked about, such as \"owner/repository#123\" or \"organisation#45\"; an App's own is anyway"),
@@ -255,7 +264,7 @@ pub const KEYS: &[Key] = &[
 ];
 
 /// The sections and keys of which a reload puts nothing in force: what was opened, started or connected with them stays.
-pub const AFTER_RESTART: [&str; 24] = [
+pub const AFTER_RESTART: [&str; 26] = [
     "server.host",
     "server.port",
     "server.workers",
@@ -263,7 +272,9 @@ pub const AFTER_RESTART: [&str; 24] = [
     "server.grace_period",
     "event_queue.backend",
     "event_router.max_attempts",
-    "event_store",
+    "event_store.backend",
+    "event_store.max_events",
+    "event_store.retention",
     "event_deduplicator",
     "circuit_breaker",
     "validator.rate_limiting",
@@ -287,9 +298,6 @@ pub fn needs_restart(path: &str) -> bool {
     let is_in = |section: &str| path.strip_prefix(section).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
     AFTER_RESTART.into_iter().any(is_in)
 }
-
-/// Variables that are accepted and steer nothing.
-pub const WITHOUT_EFFECT: [&str; 1] = ["NODE_ENV"];
 
 /// The configuration's own variable: which file to read.
 pub const FILE_VARIABLE: &str = "POINTSMAN_CONFIG";

@@ -7,9 +7,10 @@ use std::path::PathBuf;
 
 use super::keys::{
     self, FILE_VARIABLE, GENERIC, GENERIC_KEYS, KEYS, SOURCE_KEYS, TARGET_KEYS, TARGETS, TOKEN_KEYS, TOKENS,
-    WITHOUT_EFFECT, needs_restart,
+    needs_restart,
 };
 use super::place::{Places, line_at};
+use super::profiles::{self, Choice, OF_NODE, Profile};
 use super::value::{Kind, Value};
 use super::written_secret::WrittenSecret;
 use crate::sources;
@@ -25,6 +26,8 @@ const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 pub enum Origin {
     /// Nobody set it.
     Default,
+    /// Nobody set it but the profile.
+    Profile(&'static str),
     /// A line of the file.
     File(Option<usize>),
     /// A variable.
@@ -37,6 +40,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
+            Self::Profile(name) => write!(f, "profile {name}"),
             Self::File(Some(line)) => write!(f, "configuration file, line {line}"),
             Self::File(None) => f.write_str("configuration file"),
             Self::Variable(name) => write!(f, "environment, {name}"),
@@ -77,8 +81,10 @@ pub struct Entry {
 #[derive(Clone, Default)]
 pub struct Merged {
     entries: BTreeMap<String, Entry>,
-    /// Variables that steer nothing.
-    pub without_effect: Vec<&'static str>,
+    /// The profile, and who has chosen it.
+    pub profile: Option<(Profile, Origin)>,
+    /// What Node.js calls its environment, if that was looked at and is no profile.
+    pub unknown_profile: Option<String>,
     /// The targets of notifications that have a table, and where that is.
     pub targets: BTreeMap<String, Origin>,
     /// The same of named tokens.
@@ -182,7 +188,7 @@ pub fn variables() -> Vec<String> {
 }
 
 fn variables_of(known: &[Known]) -> Vec<String> {
-    let own = [FILE_VARIABLE.to_owned()].into_iter().chain(WITHOUT_EFFECT.map(str::to_owned));
+    let own = [FILE_VARIABLE.to_owned()].into_iter().chain([OF_NODE.to_owned()]);
     own.chain(known.iter().flat_map(|key| key.variables.iter().cloned())).collect()
 }
 
@@ -204,6 +210,7 @@ impl Merged {
         for key in known.iter().filter(|key| !key.default.is_empty()) {
             merged.set_default(key);
         }
+        merged.set_profile(profile_of(file, &places), environment, &known);
         merged.read_file(file, &mut Reading { places: &places, known: &known, problems: &mut problems });
         merged.read_environment(environment, &known, &mut problems);
         for (flag, path, text) in flags {
@@ -241,11 +248,28 @@ impl Merged {
     }
 
     fn set_default(&mut self, key: &Known) {
-        let value =
-            toml::from_str::<toml::Table>(&format!("v = {}", key.default)).ok().and_then(|mut table| table.remove("v"));
+        self.set_written(key, &key.default, Origin::Default);
+    }
+
+    /// Sets what stands in a table of ours.
+    fn set_written(&mut self, key: &Known, text: &str, origin: Origin) {
+        let value = toml::from_str::<toml::Table>(&format!("v = {text}")).ok().and_then(|mut table| table.remove("v"));
         if let Some(Ok(value)) = value.map(|value| key.kind.from_toml(&value)) {
-            self.entries.insert(key.path.clone(), Entry { kind: key.kind, value, origin: Origin::Default });
+            self.entries.insert(key.path.clone(), Entry { kind: key.kind, value, origin });
         }
+    }
+
+    /// Sets what the profile says, before file and environment do.
+    fn set_profile(&mut self, file: Option<(String, Origin)>, environment: &BTreeMap<String, String>, known: &[Known]) {
+        let file = file.as_ref().map(|(text, origin)| (text.as_str(), origin.clone()));
+        let Choice { profile, unknown } = profiles::choose(file, environment);
+        let values = profile.iter().flat_map(|(profile, _)| profile.values.iter().map(|value| (profile.name, value)));
+        for (name, (path, text)) in values {
+            if let Some(key) = known.iter().find(|key| key.path == *path) {
+                self.set_written(key, text, Origin::Profile(name));
+            }
+        }
+        (self.profile, self.unknown_profile) = (profile, unknown);
     }
 
     fn set(&mut self, key: &Known, value: Result<Value, String>, origin: Origin, problems: &mut Vec<Problem>) {
@@ -285,7 +309,10 @@ impl Merged {
                 Err(problems) => reading.problems.extend(problems),
             }
         } else if let Some(key) = known.iter().find(|key| key.path == path) {
-            let value = key.kind.from_toml(value).map_err(|reason| with_value(key.kind, value, &reason));
+            let value = key.kind.from_toml(value).map_err(|reason| {
+                let reason = with_profile(path, value.as_str().unwrap_or_default(), reason);
+                with_value(key.kind, value, &reason)
+            });
             self.set(key, value, origin, reading.problems);
         } else if let toml::Value::Table(table) = value
             && (path == TARGETS || path == TOKENS || known.iter().any(|key| is_below(&key.path, path)))
@@ -311,7 +338,6 @@ impl Merged {
         known: &[Known],
         problems: &mut Vec<Problem>,
     ) {
-        self.without_effect = WITHOUT_EFFECT.into_iter().filter(|name| environment.contains_key(*name)).collect();
         for key in known {
             // The first variable is the usual one and wins.
             let set = key
@@ -327,7 +353,7 @@ impl Merged {
                     }
                     kind => kind.from_text(text).map_err(|reason| match kind.is_secret() {
                         true => reason,
-                        false => format!("`{text}`: {reason}"),
+                        false => format!("`{text}`: {}", with_profile(&key.path, text, reason)),
                     }),
                 };
                 self.set(key, value, origin, problems);
@@ -341,6 +367,18 @@ impl Merged {
             problems.push(Problem { key: name.clone(), origin: Origin::Variable(name.clone()), reason });
         }
     }
+}
+
+/// The profile that a file names, and where.
+fn profile_of(file: &str, places: &Places) -> Option<(String, Origin)> {
+    let table = toml::from_str::<toml::Table>(file).ok()?;
+    let name = table.get(profiles::KEY)?.as_str()?;
+    Some((name.to_owned(), Origin::File(places.line_of(profiles::KEY))))
+}
+
+/// What is wrong with the name of a profile, with the one that may be meant.
+fn with_profile(path: &str, text: &str, reason: String) -> String {
+    if path == profiles::KEY { format!("{reason}{}", profiles::meant(text)) } else { reason }
 }
 
 /// The file that is being read, and what is found in it.

@@ -3,6 +3,7 @@
 //! or the environment.
 
 pub mod access;
+pub mod addresses;
 mod agentapi;
 pub mod catch_up;
 pub mod changes;
@@ -20,6 +21,9 @@ mod own_source;
 #[cfg(test)]
 mod own_source_tests;
 pub mod place;
+pub mod profiles;
+#[cfg(test)]
+mod profiles_tests;
 mod rate_limits;
 #[cfg(test)]
 mod secrets_tests;

@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -20,6 +21,7 @@ use super::webhooks::WebhookSettings;
 use crate::access::lockout::Policy as Lockout;
 use crate::http::Proxies;
 use crate::integrations::IntegrationSettings;
+use crate::redaction::Redaction;
 use crate::telemetry;
 
 /// A secret that cannot be printed by accident.
@@ -84,6 +86,8 @@ pub struct Settings {
     pub retention: Duration,
     /// Events from which on the oldest that are finished go; no limit when absent.
     pub max_events: Option<u64>,
+    /// What is taken out of payloads.
+    pub redaction: Arc<Redaction>,
     /// How long a delivery is recognised.
     pub delivery_window: Duration,
     /// How long an occurrence is recognised; absent when fingerprints are off.
@@ -171,6 +175,7 @@ impl Checker<'_> {
     fn settings(&mut self, cores: usize) -> Option<Settings> {
         let listen = self.listen();
         self.ranges();
+        self.address_rules(listen.map(|address| address.ip()));
         let bytes = self.count("server.max_bytes_in_flight");
         let fingerprints =
             self.flag("event_deduplicator.content_hashing") || self.flag("event_deduplicator.source_specific");
@@ -190,6 +195,7 @@ impl Checker<'_> {
             backend: self.backend(),
             retention: self.span("event_store.retention"),
             max_events: self.max_events(),
+            redaction: self.redaction(),
             delivery_window: self.span("event_deduplicator.delivery_window"),
             occurrence_window: fingerprints.then(|| self.span("event_deduplicator.window")),
             sources: self.source_names().map(str::to_owned).collect(),
@@ -264,9 +270,6 @@ impl Checker<'_> {
                 self.wrong(path, "must be at least 1".to_owned());
             }
         }
-        if !self.flag("validator.ip_whitelist") {
-            self.networks("validator.allowed_ips");
-        }
         if !(1..=10).contains(&self.count("event_router.default_priority")) {
             self.wrong("event_router.default_priority", "must be within 1 and 10".to_owned());
         }
@@ -306,9 +309,9 @@ impl Checker<'_> {
     pub(super) fn networks(&mut self, path: &str) -> Vec<IpNet> {
         let mut networks = Vec::new();
         for text in self.list(path) {
-            match text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)) {
-                Ok(network) => networks.push(network),
-                Err(_) => self.wrong(
+            match network(&text) {
+                Some(network) => networks.push(network),
+                None => self.wrong(
                     path,
                     format!("`{text}` is not a network; give one such as 192.30.252.0/22 or 2a0a:a440::/29"),
                 ),
@@ -346,6 +349,12 @@ impl Checker<'_> {
     pub(super) fn wrong(&mut self, path: &str, reason: String) {
         let origin = self.merged.entry(path).map_or(Origin::Default, |entry| entry.origin.clone());
         self.problems.push(Problem { key: path.to_owned(), origin, reason });
+    }
+
+    /// What can be used, and had better be otherwise.
+    pub(super) fn concern(&mut self, path: &str, reason: String) {
+        let origin = self.merged.entry(path).map_or(Origin::Default, |entry| entry.origin.clone());
+        self.warnings.push(Problem { key: path.to_owned(), origin, reason });
     }
 
     pub(super) fn text(&self, path: &str) -> Option<String> {
@@ -386,6 +395,11 @@ impl Checker<'_> {
             _ => Vec::new(),
         }
     }
+}
+
+/// A network, or an address alone.
+pub(super) fn network(text: &str) -> Option<IpNet> {
+    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
 }
 
 /// Whether everybody may read a file.

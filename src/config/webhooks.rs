@@ -6,9 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use pointsman_actors::time::Timestamp;
 
+use super::addresses::AddressSettings;
 use super::merged::{Origin, Problem};
 use super::settings::{Checker, SecretText};
 use super::value::Value;
@@ -34,8 +34,8 @@ pub struct WebhookSettings {
     pub max_body: u64,
     /// How far a signed timestamp may be from now.
     pub timestamp_tolerance: Duration,
-    /// Who may deliver; empty for anybody.
-    pub addresses: Vec<IpNet>,
+    /// Who may deliver.
+    pub addresses: AddressSettings,
     /// Whether signatures are not asked for.
     pub allow_unsigned: bool,
     /// Verified deliveries in the window of the rate limiter; no limit when absent.
@@ -195,7 +195,7 @@ impl Checker<'_> {
             path: self.text(&key("path")).unwrap_or_else(|| format!("/webhooks/{name}")),
             max_body: Some(self.count(&key("max_body"))).filter(|bytes| *bytes > 0).unwrap_or(MAX_BODY),
             timestamp_tolerance: given.unwrap_or(tolerance),
-            addresses: self.addresses(&key("addresses")),
+            addresses: self.addresses(name, bind),
             allow_unsigned,
             max_requests: self.merged.entry(&key("max_requests")).map(|_| self.number(&key("max_requests")).max(1)),
         })
@@ -264,20 +264,5 @@ impl Checker<'_> {
                 None
             }
         }
-    }
-
-    /// Who may deliver to a source; empty for anybody.
-    fn addresses(&mut self, path: &str) -> Vec<IpNet> {
-        let own = self.networks(path);
-        if !own.is_empty() || !self.flag("validator.ip_whitelist") {
-            return own;
-        }
-        let allowed = self.networks("validator.allowed_ips");
-        if allowed.is_empty() {
-            let reason =
-                format!("only listed networks may deliver, and there is none; set `{path}` or `validator.allowed_ips`");
-            self.wrong("validator.ip_whitelist", reason);
-        }
-        allowed
     }
 }

@@ -169,5 +169,6 @@ fn summary(event: &Event) -> Value {
         "deliveryId": event.meta.delivery_id,
         "receivedAt": event.meta.received_at.to_rfc3339(),
         "payloadBytes": event.meta.payload_bytes,
+        "redacted": event.meta.redacted,
     })
 }

@@ -10,6 +10,7 @@ use pointsman_actors::tree::TABLE;
 use serde_json::{Value, json};
 
 use super::Edge;
+use crate::addresses::ranges::CurrentRanges;
 use crate::process;
 
 /// `GET /metrics`
@@ -64,6 +65,7 @@ pub async fn metrics(edge: Data<Edge>) -> HttpResponse {
             "share": limits.share(),
             "delayed": limits.delayed(),
         })),
+        "addresses": { "github": edge.shared.surface.get().github_ranges.as_ref().map(ranges) },
         "auditor": auditor(&tree.findings),
         "catchUp": catch_up(&tree.watches),
         "deadLetters": {
@@ -77,6 +79,18 @@ pub async fn metrics(edge: Data<Edge>) -> HttpResponse {
         "strays": edge.shared.strays.counted(),
         "timestamp": now.to_rfc3339(),
     }))
+}
+
+/// From which networks GitHub delivers, and from where that is known.
+fn ranges(current: &CurrentRanges) -> Value {
+    let ranges = current.get();
+    json!({
+        "ranges": ranges.networks.len(),
+        "from": ranges.origin.name(),
+        "fetchedAt": ranges.fetched_at.to_rfc3339(),
+        "confirmedAt": ranges.confirmed_at.map(|at| at.to_rfc3339()),
+        "failing": ranges.failing,
+    })
 }
 
 /// What the last audit of the runs came to; `null` before the first.

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use pointsman_actors::event::SourceName;
 use pointsman_actors::validator::port::Source;
 
 use super::Proxies;
+use crate::addresses::Allowed;
+use crate::addresses::ranges::CurrentRanges;
 use crate::sources::Keyring;
 
 /// What one webhook path needs.
@@ -24,8 +25,8 @@ pub struct Inlet {
     pub path: String,
     /// The largest body that it takes, in bytes.
     pub max_body: usize,
-    /// Who may deliver; empty for anybody.
-    pub addresses: Vec<IpNet>,
+    /// Who may deliver.
+    pub allowed: Allowed,
     /// Whether nobody is asked to prove anything, so that only this machine may deliver.
     pub is_unsigned: bool,
 }
@@ -39,6 +40,8 @@ pub struct Surface {
     pub read_timeout: Duration,
     /// Whether health and metrics ask for a token too.
     pub guard_metrics: bool,
+    /// GitHub's ranges, if anybody goes by them.
+    pub github_ranges: Option<CurrentRanges>,
 }
 
 impl Surface {
@@ -48,9 +51,10 @@ impl Surface {
         proxies: Proxies,
         read_timeout: Duration,
         guard_metrics: bool,
+        github_ranges: Option<CurrentRanges>,
     ) -> Self {
         let inlets = inlets.map(|inlet| (inlet.path.clone(), Arc::new(inlet))).collect();
-        Self { inlets, proxies, read_timeout, guard_metrics }
+        Self { inlets, proxies, read_timeout, guard_metrics, github_ranges }
     }
 
     /// What is delivered to this path.

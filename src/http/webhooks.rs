@@ -90,7 +90,10 @@ async fn turn_away(request: &HttpRequest, edge: &Edge, inlet: Option<&Inlet>, re
 async fn take(request: &HttpRequest, payload: Payload, edge: &Edge, inlet: &Inlet) -> Result<Receipt, Refusal> {
     let received_at = edge.shared.clock.now();
     let peer = edge.sender(request);
-    if !inlet.addresses.is_empty() && !peer.is_some_and(|peer| inlet.addresses.iter().any(|net| net.contains(&peer))) {
+    if !inlet.allowed.allows(peer) {
+        if let Some(told) = inlet.allowed.refusal(inlet.source.name().as_str(), peer) {
+            tracing::warn!("{told}");
+        }
         return Err(Refusal::AddressNotAllowed);
     }
     if inlet.is_unsigned && !is_from_here(request) {

@@ -50,6 +50,8 @@ pub struct IntegrationSettings {
     pub github_token: Option<SecretText>,
     /// What is caught up with.
     pub github_catch_up: CatchUpSettings,
+    /// How often it is asked from which networks it delivers, if anybody goes by that.
+    pub github_ranges_interval: Duration,
     /// App at GitHub; it is used instead of the token.
     pub github_app: Option<AppCredential>,
     /// Linear's API.

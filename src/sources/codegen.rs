@@ -86,6 +86,7 @@ impl Source for Codegen {
         let signed_id = delivery.headers.text(Standard::SIGNATURE).and_then(|_| delivery.headers.text(Standard::ID));
         let delivery_id = signed_id.map(str::to_owned).or_else(|| payload.event_id.owned());
         Ok(Reading {
+            redacted: 0,
             payload: delivery.body.clone(),
             delivery_id: delivery_id.unwrap_or_else(|| body_hash(&delivery.body)),
             hook: None,

@@ -222,6 +222,7 @@ impl Source for Generic {
         });
         let names: Vec<&str> = self.stored.iter().map(String::as_str).collect();
         Ok(Reading {
+            redacted: 0,
             payload: delivery.body.clone(),
             delivery_id: id.filter(|id| id.len() <= LONGEST_FACT).unwrap_or_else(|| body_hash(&delivery.body)),
             hook: None,

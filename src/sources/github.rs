@@ -83,6 +83,7 @@ impl Source for Github {
         let fingerprint = if known { github_payload::fingerprint(event, &envelope) } else { None };
         let ping = (event == "ping").then(|| "a ping only says that the hook was set up".to_owned());
         Ok(Reading {
+            redacted: 0,
             delivery_id: headers.text(DELIVERY).ok_or(Refusal::BadHeader(DELIVERY))?.to_owned(),
             hook: headers.text(HOOK).map(str::to_owned),
             fingerprint: Some(fingerprint.unwrap_or_else(|| github_payload::fingerprint_of_all(event, &payload))),

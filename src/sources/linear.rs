@@ -182,6 +182,7 @@ impl Source for Linear {
         let facts = facts(&payload);
         let delivery_id = delivery.headers.text(DELIVERY).filter(|id| !id.is_empty());
         Ok(Reading {
+            redacted: 0,
             payload: delivery.body.clone(),
             delivery_id: delivery_id.map_or_else(|| body_hash(&delivery.body), str::to_owned),
             hook: None,

@@ -12,6 +12,7 @@ pub mod github_payload;
 mod keyring;
 mod linear;
 mod loose;
+mod redacting;
 mod secret;
 mod signature;
 #[cfg(test)]
@@ -28,6 +29,7 @@ use pointsman_actors::validator::port::Source;
 pub use claude_code::type_of_hook;
 pub use generic::{Encoding, Generic, Recipe, Scheme};
 pub use keyring::{Keyring, NamedSecret, Standing, Validity};
+pub use redacting::Redacting;
 pub use secret::{Algorithm, Secret};
 pub use signature::StandardHeaders;
 

@@ -68,6 +68,7 @@ impl Sample {
 
     pub fn intake(&self) -> Intake {
         let meta = EventMeta {
+            redacted: 0,
             id: RandomIds.event(self.at),
             source: SourceName::new("github"),
             received_at: self.at,

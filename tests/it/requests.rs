@@ -7,11 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::web::Bytes;
+use pointsman::addresses::kept::Kept;
+use pointsman::addresses::ranges::{Current, Ranges};
 use pointsman::integrations::github::{
-    AppCredential, AppKey, Credential, GitHub, Hook, LineComment, NewPull, NewReview, Status, WatchedHooks,
+    AppCredential, AppKey, Credential, GitHub, Hook, LineComment, Meta, NewPull, NewReview, Status, WatchedHooks,
 };
 use pointsman::integrations::http;
 use pointsman::integrations::workplace::Workplace;
+use pointsman_actors::address_book::port::Ranges as _;
 use pointsman_actors::catch_up::port::Deliveries;
 use pointsman_actors::event::SourceName;
 use pointsman_actors::time::SystemClock;
@@ -26,7 +29,7 @@ use crate::site::{REPOSITORY, pull};
 
 /// Calls everything that the client has. What comes of it is looked at elsewhere; a call that is not what the description says
 /// is refused.
-async fn call_everything(github: &Arc<GitHub>) {
+async fn call_everything(github: &Arc<GitHub>, base: &str) {
     let (repository, number, key) = (REPOSITORY, 12, "run_1/step");
     github.repository(repository).await.unwrap();
     github.branch(repository, "codegen/change").await.unwrap();
@@ -63,6 +66,9 @@ async fn call_everything(github: &Arc<GitHub>) {
     let workplace = Arc::new(Workplace::planned());
     workplace.make(&["code"]).unwrap();
     github.code((repository, "a1"), workplace, "code").await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let known = (Kept::new(directory.path(), base), Current::new(Ranges::built_in()));
+    Meta::new(base, None, Arc::new(SystemClock::new()), known).renew().await.unwrap();
     // No hook has delivered anything, so there is none to be found.
     let hooks = ["acme/shop#1", "acme#2"].map(|name| Hook::read(name).unwrap());
     let hooks = WatchedHooks::new(
@@ -82,6 +88,7 @@ async fn every_request_to_github_is_what_its_description_says() {
     assert!(openapi::is_there(), "{} is missing; run scripts/test, which fetches it", openapi::FILE);
     let sandbox = Sandbox::start(0).await.unwrap();
     let world = sandbox.world();
+    world.put_hook_ranges(&["192.30.252.0/22"]);
     let file = json!({
         "filename": "src/lib.rs", "status": "modified", "additions": 1, "deletions": 1, "changes": 2,
         "patch": "@@ -1,3 +1,3 @@\n a\n-b\n+B\n c",
@@ -100,7 +107,7 @@ async fn every_request_to_github_is_what_its_description_says() {
     let credential = Credential::app(AppCredential { id: ID.into(), key: AppKey::read(KEY).unwrap() });
     let base = format!("{}/github", sandbox.url());
     let github = Arc::new(GitHub::new(http::client(), &base, credential, Arc::new(SystemClock::new()), Duration::ZERO));
-    call_everything(&github).await;
+    call_everything(&github, &base).await;
     let calls: Vec<Call> = world.ledger().into_iter().filter(|call| call.service == "github").collect();
     let refused: Vec<&Call> = calls.iter().filter(|call| call.status == Some(422)).collect();
     assert!(refused.is_empty(), "{refused:#?}");
@@ -114,10 +121,11 @@ async fn every_request_to_github_is_what_its_description_says() {
 }
 
 /// What the client can do.
-const OPERATIONS: [&str; 34] = [
+const OPERATIONS: [&str; 35] = [
     "DELETE /repos/{owner}/{repo}/git/refs/{ref}",
     "GET /app/hook/deliveries",
     "GET /app/hook/deliveries/{delivery_id}",
+    "GET /meta",
     "GET /orgs/{org}/hooks/{hook_id}/deliveries",
     "GET /orgs/{org}/hooks/{hook_id}/deliveries/{delivery_id}",
     "GET /orgs/{org}/installation",

@@ -129,6 +129,7 @@ fn other_component<'a>(name: &str, code: &'a str) -> Option<&'a str> {
         "retention",
         "dead_letter",
         "catch_up",
+        "address_book",
     ];
     let is_vocabulary = |path: &str| {
         [

@@ -288,6 +288,8 @@ pub struct Reading {
     pub ignored: Option<String>,
     /// The headers that may be stored.
     pub headers: Vec<(String, String)>,
+    /// Secrets that were taken out of payload and headers.
+    pub redacted: u32,
 }
 
 /// The parts that make two deliveries the same occurrence. Order and number matter; what is absent
@@ -316,6 +318,14 @@ pub struct EventMeta {
     pub facts: Facts,
     /// Size of the payload in bytes, before compression.
     pub payload_bytes: u64,
+    /// Secrets that were taken out of payload and headers before the event was stored.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub redacted: u32,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// An event of the log.
@@ -327,7 +337,7 @@ pub struct Event {
     pub verdict: Verdict,
     /// What has happened to it since, oldest first.
     pub history: Vec<Happened>,
-    /// The JSON text as it came; absent when only a list was asked for.
+    /// The JSON text as it came, but for what was taken out; absent when only a list was asked for.
     pub payload: Option<Bytes>,
 }
 

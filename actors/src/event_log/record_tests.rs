@@ -10,6 +10,7 @@ use crate::time::Timestamp;
 
 fn meta() -> EventMeta {
     EventMeta {
+        redacted: 0,
         id: EventId::first_at(Timestamp::from_millis(1_700_000_000_000)),
         source: SourceName::new("github"),
         received_at: Timestamp::from_millis(1_700_000_000_000),

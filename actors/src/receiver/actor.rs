@@ -257,6 +257,7 @@ impl Path {
             headers: reading.headers.clone(),
             facts: reading.facts.clone(),
             payload_bytes: u64::try_from(reading.payload.len()).unwrap_or(u64::MAX),
+            redacted: reading.redacted,
         }
     }
 

@@ -35,6 +35,7 @@ fn table(toml: &str) -> Result<RouteTable, Vec<RouteError>> {
 
 fn opened(facts: Facts) -> EventMeta {
     EventMeta {
+        redacted: 0,
         id: EventId::first_at(Timestamp::from_millis(7)),
         source: SourceName::new("github"),
         received_at: Timestamp::from_millis(7),

@@ -19,7 +19,7 @@ const TO_COMMIT: usize = 8_192;
 const PER_EXECUTOR: usize = 16_384;
 
 /// The components, in the order in which they may ask each other.
-pub static TABLE: [Row; 15] = [
+pub static TABLE: [Row; 16] = [
     Row {
         component: "catch_up",
         thread: Thread::Work,
@@ -27,6 +27,14 @@ pub static TABLE: [Row; 15] = [
         restart: RESTART,
         escalation: Escalation::Park,
         meaning: "what a provider could not deliver is not asked for before the next start; everything else goes on",
+    },
+    Row {
+        component: "address_book",
+        thread: Thread::Work,
+        capacity: 16,
+        restart: RESTART,
+        escalation: Escalation::Park,
+        meaning: "the addresses of a provider that are in force stay so until the next start; everything else goes on",
     },
     Row {
         component: "receiver",

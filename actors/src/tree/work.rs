@@ -8,6 +8,7 @@ use actix_rt::Arbiter;
 use super::ending::Ending;
 use super::hiring::Hiring;
 use super::{Ports, TABLE};
+use crate::address_book::actor::{AddressBook, RenewNow};
 use crate::auditor::actor::{Auditor, Findings, Tools};
 use crate::catch_up::actor::{self as catch_up, CatchUp};
 use crate::catch_up::watched::Watches;
@@ -60,12 +61,14 @@ pub(super) struct Work {
     pub(super) catch_up: Door<catch_up::LookNow>,
     pub(super) hiring: Hiring,
     pub(super) slots_changed: Door<SlotsChanged>,
+    pub(super) address_book: Door<RenewNow>,
 }
 
 impl StartWork {
     pub(super) fn start(self) -> Work {
         let [
             catch_up,
+            address_book,
             _,
             _,
             _,
@@ -143,6 +146,8 @@ impl StartWork {
         let pending = self.supervisor.supervise(backlog, "", pending);
         let dead_letters = self.start_dead_letters(dead_letter, pending.door());
         let catch_up = self.start_catch_up(catch_up);
+        let addresses = AddressBook::new(self.ports.address_book.clone(), Arc::clone(&self.ending.draining));
+        let address_book = self.supervisor.supervise(address_book, "", addresses).door();
         let (backlog, retry) = (pending.door(), pending.door());
         Work {
             backlog,
@@ -152,6 +157,7 @@ impl StartWork {
             breakers,
             findings,
             catch_up,
+            address_book,
             hiring,
             slots_changed: queue.door(),
         }

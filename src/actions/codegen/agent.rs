@@ -139,6 +139,7 @@ mod tests {
     fn event(action: &str, facts: Facts) -> Event {
         let facts = Facts { event_type: "generation".into(), action: Some(action.into()), ..facts };
         let meta = EventMeta {
+            redacted: 0,
             id: EventId::first_at(Timestamp::from_millis(1)),
             source: SourceName::new("codegen"),
             received_at: Timestamp::from_millis(1),

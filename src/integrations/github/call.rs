@@ -19,7 +19,7 @@ use crate::config::settings::SecretText;
 use crate::integrations::http::{self, Answer};
 
 /// The version of the API that this was written for; GitHub supports it until 2028.
-const VERSION: &str = "2022-11-28";
+pub(super) const VERSION: &str = "2022-11-28";
 
 /// What nearly every call asks for.
 pub(super) const JSON: &str = "application/vnd.github+json";
@@ -31,10 +31,10 @@ const MOST_REDIRECTS: usize = 3;
 const LONGEST_READ: usize = 64 << 20;
 
 /// What GitHub answers when it does not take a credential.
-const UNAUTHORIZED: u16 = 401;
+pub(super) const UNAUTHORIZED: u16 = 401;
 
 /// What GitHub answers to a conditional request when nothing has changed.
-const NOT_MODIFIED: u16 = 304;
+pub(super) const NOT_MODIFIED: u16 = 304;
 
 /// What is asked.
 pub(super) struct Call<'a> {

@@ -14,6 +14,7 @@ use super::letters;
 use super::runs::RunTrees;
 use super::sync::Sync;
 use super::waits::WaitTrees;
+use crate::data_dir::{close_to_others, make_private, private};
 
 /// Memory for sled's cache of pages. Its default of 1 GB would be most of a small machine; with much
 /// less than this the leaf that is being filled is evicted and read back between batches.
@@ -117,7 +118,8 @@ pub enum OpenError {
 /// sled panics on a damaged file instead of returning an error, so it is opened under `catch_unwind`.
 pub fn open(directory: &Path, keep_claims: Duration) -> Result<Opened, OpenError> {
     let path = directory.join("log");
-    std::fs::create_dir_all(&path)
+    // sled makes its files as the umask says; nobody else comes as far as to them.
+    make_private(&path)
         .map_err(|error| OpenError::NotWritable { path: directory.to_owned(), reason: error.to_string() })?;
     let opened = catch_unwind(AssertUnwindSafe(|| open_trees(&path, keep_claims)));
     match opened {
@@ -204,8 +206,8 @@ impl Mark {
         let path = directory.join(Self::FILE);
         let not_writable =
             |error: std::io::Error| OpenError::NotWritable { path: path.clone(), reason: error.to_string() };
-        let file =
-            File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(not_writable)?;
+        let file = private().read(true).write(true).create(true).truncate(false).open(&path).map_err(not_writable)?;
+        close_to_others(&file).map_err(not_writable)?;
         let mut marked = [0; 8];
         let marked =
             if file.read_at(&mut marked, 0).map_err(not_writable)? == 8 { u64::from_be_bytes(marked) } else { 0 };

@@ -53,15 +53,33 @@ impl Program {
     }
 
     async fn start_as(data: &Path, more: &[(&str, String)], (log, port): (Stdio, u16)) -> Self {
+        let mut serve = command(data, more);
+        serve.args(["serve", "--host", "127.0.0.1", "--port", &port.to_string()]).stderr(log);
+        Self::spawn(data, serve).await
+    }
+
+    /// The same for a user whose files everybody may write.
+    pub async fn start_careless(data: &Path, more: &[(&str, String)], log: Stdio) -> Self {
+        let plain = command(data, more);
+        let mut serve = Command::new("/bin/sh");
+        serve.env_clear().envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?)))).current_dir(data);
+        serve.args(["-c", "umask 0; exec \"$0\" serve --host 127.0.0.1 --port 0"]).arg(plain.get_program()).stderr(log);
+        Self::spawn(data, serve).await
+    }
+
+    async fn spawn(data: &Path, mut serve: Command) -> Self {
         let address = data.join("server.addr");
         let _ = std::fs::remove_file(&address);
-        let mut serve = command(data, more);
-        serve.args(["serve", "--host", "127.0.0.1", "--port", &port.to_string()]).stderr(log).stdin(Stdio::null());
-        let child = serve.spawn().unwrap();
+        let child = serve.stdin(Stdio::null()).spawn().unwrap();
         until("the program to listen", async || address.exists()).await;
         let base = format!("http://{}", std::fs::read_to_string(&address).unwrap());
         let _ = rustls::crypto::ring::default_provider().install_default();
         Self { child, base, http: reqwest::Client::builder().no_proxy().build().unwrap() }
+    }
+
+    /// Its process number, and where it listens.
+    pub fn who(&self) -> (u32, &str) {
+        (self.child.id(), &self.base)
     }
 
     pub async fn get(&self, path: &str) -> Value {
@@ -77,7 +95,7 @@ impl Program {
     }
 
     /// Tells of a pull request and gives the run that this starts.
-    async fn validate(&self, sandbox: &Sandbox, number: u64) -> String {
+    pub async fn validate(&self, sandbox: &Sandbox, number: u64) -> String {
         sandbox.world().put_pull(crate::site::pull(number, "a1", "+x\n"));
         let body = pull_request("opened", number, ("a1", None), "2026-01-05T10:00:00Z").to_string();
         self.run_of("pull_request", &format!("d{number}"), &body).await
@@ -278,7 +296,7 @@ async fn it_refuses_to_start_with_what_cannot_be_used_and_says_what() {
     check("", &[("GITHUB_API_URL", "api.github.com")], "integrations.github.api_url").await;
     check("", &[("SLACK_WEBHOOK_URL", "hooks.slack.com/hunter2")], "integrations.slack.webhook_url").await;
     check("", &[("GITHUB_TOKEN", "hunter2 hunter2")], "integrations.github.token").await;
-    check("", &[("WEBHOOK_VALIDATOR_IP_WHITELIST", "true")], "validator.allowed_ips").await;
+    check("", &[("WEBHOOK_VALIDATOR_ALLOWED_IPS", "github.com")], "validator.allowed_ips").await;
     check("", &[("CODEGEN_WEBHOOK_SECRET", "whsec_hunter2!")], "webhooks.codegen.secret").await;
     check("", &[("POINTSMAN_ADMIN_TOKEN", " ")], "admin.token").await;
     check("[webhooks.linear]\nenabled = true", &[], "LINEAR_WEBHOOK_SECRET").await;

@@ -97,6 +97,7 @@ async fn a_backlog_that_falls_goes_on_and_one_that_is_given_up_holds_up_nobody()
 async fn a_component_that_falls_at_every_start_escalates_as_its_row_says() {
     let no_delivery = [
         "catch_up",
+        "address_book",
         "dead_letter",
         "backlog",
         "executor",

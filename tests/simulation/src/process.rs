@@ -14,6 +14,7 @@ use pointsman::config::{self, DefinitionFile, Flags, Loaded};
 use pointsman::integrations::Integrations;
 use pointsman::sources::{self, Keyring, NamedSecret, Secret, SourceSettings, Validity};
 use pointsman::workflows;
+use pointsman_actors::address_book::actor::Plan as AddressPlan;
 use pointsman_actors::catch_up::actor::Plan as CatchUpPlan;
 use pointsman_actors::circuit_breaker::circuit::Policy as CircuitPolicy;
 use pointsman_actors::current::Current;
@@ -228,6 +229,7 @@ fn ports(world: &World, disk: &Disk, after_death: bool) -> Ports {
         retention: RetentionPolicy { keep: 30 * day, most: None },
         patience: Patience { attempts: 10 },
         redrives_per_second: 5,
+        address_book: AddressPlan::Nothing,
         catch_up: CatchUpPlan::Nothing { why: "it is no part of this" },
         after_death,
         clock: Arc::new(world.clone()),

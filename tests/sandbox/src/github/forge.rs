@@ -31,6 +31,8 @@ pub struct Forge {
     pub hooks: BTreeMap<String, SendingHook>,
     /// What whoever asks with a token may do with them.
     pub access: Access,
+    /// Networks from which it says that it delivers.
+    pub hook_ranges: Vec<String>,
     /// Runs of GitHub Actions by repository and number.
     pub runs: BTreeMap<(String, u64), Run>,
 }

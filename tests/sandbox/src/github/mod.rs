@@ -6,6 +6,7 @@ pub mod app;
 pub mod branches;
 pub mod forge;
 pub mod hooks;
+pub mod meta;
 pub mod openapi;
 pub mod pulls;
 pub mod runs;
@@ -37,6 +38,9 @@ pub fn answer(state: &mut State, request: &Request, now_ms: i64) -> Reply {
     if !problems.is_empty() {
         let status = if openapi::operation(&request.method, &request.path).is_some() { 422 } else { 404 };
         return error(status, &format!("not what GitHub's description says: {}", problems.join("; ")));
+    }
+    if let Some(reply) = meta::answer(state, request) {
+        return reply;
     }
     if let Some(reply) = app::answer(state, request, now_ms) {
         return reply;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use pointsman_actors::address_book::actor::Plan as AddressPlan;
 use pointsman_actors::catch_up::actor::Plan as CatchUpPlan;
 use pointsman_actors::circuit_breaker::circuit::Policy as CircuitPolicy;
 use pointsman_actors::current::Current;
@@ -235,6 +236,7 @@ impl Stage {
             retention: RetentionPolicy { keep: 30 * day, most: None },
             patience: Patience { attempts: 10 },
             redrives_per_second: props.redrives_per_second,
+            address_book: AddressPlan::Nothing,
             catch_up: props.catch_up,
             after_death: false,
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
@@ -276,6 +278,7 @@ impl Stage {
         };
         let delivery = Claim { key: fingerprint::delivery(&source, &id.to_string()), window: Duration::from_secs(60) };
         let meta = EventMeta {
+            redacted: 0,
             id,
             source,
             received_at: at,

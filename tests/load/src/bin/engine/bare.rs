@@ -121,6 +121,7 @@ fn intake(sealer: &mut Sealer, definition: &Definition, at: Timestamp) -> anyhow
     let key = fingerprint::delivery(&source, &delivery_id);
     let facts = Facts { event_type: "push".to_owned(), ..Facts::default() };
     let meta = EventMeta {
+        redacted: 0,
         id,
         source,
         received_at: at,
