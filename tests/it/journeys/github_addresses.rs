@@ -203,6 +203,15 @@ async fn the_variables_of_the_original_mean_githubs_own_ranges() {
 }
 
 #[actix::test]
+async fn a_reload_has_githubs_ranges_asked_for() {
+    let site = Guarded::start(|_| (), "[server]\ntrusted_proxies = [\"127.0.0.0/8\"]\n").await;
+    assert_eq!((site.from(FROM_SECOND).await, asked(site.world()).len()), (200, 0));
+    assert_eq!(site.server.reload(GITHUB_ONLY).await.status, 200);
+    site.until_known("GitHub to be asked", is_from("github")).await;
+    assert_eq!((site.from(FROM_FIRST).await, site.from(FROM_SECOND).await), (200, 403));
+}
+
+#[actix::test]
 async fn nobody_is_asked_where_nobody_goes_by_it() {
     let site = Guarded::start(|_| (), "[webhooks.github]\naddresses = [\"127.0.0.1\"]\n").await;
     assert_eq!(site.from(FROM_FIRST).await, 200);
