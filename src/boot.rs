@@ -3,15 +3,13 @@
 //! What never happens here: deciding anything about an event, reading the environment or a file of
 //! the configuration.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
-use actix_web::{App, HttpServer};
 use anyhow::Context;
 use pointsman_actors::catch_up::actor::Plan as CatchUpPlan;
 use pointsman_actors::circuit_breaker::circuit::Policy as CircuitPolicy;
@@ -30,7 +28,8 @@ use pointsman_actors::supervisor::{Escalation, Vitals};
 use pointsman_actors::time::{SharedClock, SystemClock};
 use pointsman_actors::tree::{Ports, Tree};
 use pointsman_actors::validator::port::Source;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 
 use crate::access::lockout::{Lockout, Policy as LockoutPolicy};
 use crate::access::trail::{self, Trail};
@@ -39,15 +38,20 @@ use crate::actions;
 use crate::alive::Alive;
 use crate::config::Loaded;
 use crate::config::catch_up::CatchUpSettings;
+use crate::config::doors::DoorSettings;
 use crate::config::settings::{Backend, Settings};
 use crate::config::webhooks::{SecretSettings, WebhookSettings};
 use crate::files::write_whole;
-use crate::http::{self, Edge, Inlet, Proxies, Readiness};
+use crate::http::connections::Connections;
+use crate::http::listener::{self, Listening};
+use crate::http::{self, Inlet, Proxies, Readiness};
 use crate::integrations::Integrations;
 use crate::integrations::github::{Hook, WatchedHooks};
+use crate::process;
 use crate::sources::{self, Generic, Keyring, NamedSecret, Secret, SourceSettings};
 use crate::stores::memory::MemoryStore;
 use crate::stores::sled::SledStore;
+use crate::tls::Certificate;
 use crate::workflows::{self, Compiled};
 
 /// Everything that starting needs, decided before.
@@ -60,6 +64,10 @@ pub struct Plan {
     pub listen: SocketAddr,
     /// HTTP workers.
     pub workers: usize,
+    /// Of connections.
+    pub doors: DoorSettings,
+    /// Our certificate; without one connections are not encrypted.
+    pub certificate: Option<Arc<Certificate>>,
     /// How long a body may take.
     pub read_timeout: Duration,
     /// How long those inside may take when the process ends.
@@ -110,11 +118,14 @@ pub struct Plan {
 pub struct Server {
     /// Where it listens.
     pub address: SocketAddr,
+    /// The certificate that it shows; without one it speaks no TLS.
+    pub certificate: Option<Arc<Certificate>>,
     /// Its components.
     pub tree: Tree,
     /// Its store.
     pub store: Arc<dyn Store>,
     handle: ServerHandle,
+    renewal: Option<JoinHandle<()>>,
     halt: Arc<Notify>,
     grace_period: Duration,
     data_dir: PathBuf,
@@ -140,6 +151,8 @@ pub fn plan(loaded: &Loaded) -> anyhow::Result<Plan> {
         backend: settings.backend,
         listen: settings.listen,
         workers: settings.workers,
+        doors: settings.doors.clone(),
+        certificate: settings.doors.tls.clone().map(Certificate::read).transpose().context("TLS cannot be spoken")?,
         read_timeout: settings.read_timeout,
         grace_period: settings.grace_period,
         proxies: settings.proxies.clone(),
@@ -261,6 +274,7 @@ pub async fn start(plan: Plan) -> anyhow::Result<Server> {
     known.extend(plan.tokens);
     let trail = Trail::open(&plan.data_dir).with_context(|| format!("`{}` cannot be written to", trail::FILE))?;
     let shared = http::Shared {
+        connections: connections(&plan.doors, &plan.proxies),
         tree: tree.clone(),
         store: Arc::clone(&store),
         started_at: clock.now(),
@@ -274,14 +288,30 @@ pub async fn start(plan: Plan) -> anyhow::Result<Server> {
         read_timeout: plan.read_timeout,
         strays: Arc::default(),
     };
-    let (address, handle) = listen(plan.listen, plan.workers, shared).await?;
-    let data_dir = plan.data_dir;
+    let listening = Listening {
+        address: plan.listen,
+        workers: plan.workers,
+        certificate: plan.certificate.clone(),
+        handshake_timeout: plan.doors.handshake_timeout,
+        head_timeout: plan.doors.head_timeout,
+        keep_alive: plan.doors.keep_alive,
+        shutdown_timeout: LAST_FLUSH,
+    };
+    let (address, handle) = listener::listen(listening, shared).await?;
+    let (data_dir, certificate) = (plan.data_dir, plan.certificate);
+    let every = plan.doors.check_interval;
+    // A process that was killed leaves one behind.
+    let _ = std::fs::remove_file(data_dir.join(CERTIFICATE_FILE));
+    let renewal = certificate.as_ref().map(|certificate| keep_renewed(certificate, &data_dir, every)).transpose()?;
     write_whole(&data_dir.join(ADDRESS_FILE), &address.to_string()).context("`server.addr` cannot be written")?;
-    Ok(Server { address, tree, store, handle, halt, grace_period: plan.grace_period, data_dir, alive })
+    let grace_period = plan.grace_period;
+    Ok(Server { address, certificate, tree, store, handle, renewal, halt, grace_period, data_dir, alive })
 }
 
 /// The file in the data directory that says where the server listens.
 pub const ADDRESS_FILE: &str = "server.addr";
+/// The file in the data directory that says which certificate it shows there; it is there only when the server speaks TLS.
+pub const CERTIFICATE_FILE: &str = "server.certificate";
 /// The file in the data directory that holds a generated operator's token.
 pub const TOKEN_FILE: &str = "admin.token";
 
@@ -289,6 +319,11 @@ pub const TOKEN_FILE: &str = "admin.token";
 const LAST_FLUSH: Duration = Duration::from_secs(5);
 
 impl Server {
+    /// Where it is called, such as `https://0.0.0.0:3000`.
+    pub fn url(&self) -> String {
+        url(self.certificate.is_some(), &self.address)
+    }
+
     /// Serves until `asked` comes, or until a component that nothing goes without is given up. Then
     /// nobody new is let in, those inside are answered, and all that is inside is made durable.
     pub async fn serve_until(self, asked: impl Future<Output = ()>) -> End {
@@ -315,6 +350,10 @@ impl Server {
         // Whoever is still being answered has the time of the last flush.
         self.handle.stop(true).await;
         let _ = std::fs::remove_file(self.data_dir.join(ADDRESS_FILE));
+        if let Some(renewal) = self.renewal {
+            renewal.abort();
+            let _ = std::fs::remove_file(self.data_dir.join(CERTIFICATE_FILE));
+        }
         let Self { tree, store, .. } = self;
         let _ = tokio::task::spawn_blocking(move || {
             tree.end_threads();
@@ -323,6 +362,11 @@ impl Server {
         })
         .await;
     }
+}
+
+/// Where somebody is called who speaks TLS or does not.
+pub fn url(tls: bool, address: &SocketAddr) -> String {
+    format!("{}://{address}", if tls { "https" } else { "http" })
 }
 
 /// Drops the store when the last worker has let go of it, so that the data directory is free when a
@@ -353,31 +397,34 @@ fn on_given_up(halt: Arc<Notify>, readiness: Arc<Readiness>) -> pointsman_actors
     })
 }
 
-async fn listen(
-    address: SocketAddr,
-    workers: usize,
-    shared: http::Shared,
-) -> anyhow::Result<(SocketAddr, ServerHandle)> {
-    let listener = TcpListener::bind(address)
-        .with_context(|| format!("cannot listen on {address}; is another server there? set `server.port`"))?;
-    let address = listener.local_addr()?;
-    let (counter, started) = (AtomicUsize::new(0), Arc::new(Semaphore::new(0)));
-    let (counter, start) = (Arc::new(counter), Arc::clone(&started));
-    let server = HttpServer::new(move || {
-        let doors = shared.tree.start_worker(counter.fetch_add(1, Ordering::Relaxed));
-        start.add_permits(1);
-        App::new().configure(http::routes(Edge::new(shared.clone(), doors)))
-    })
-    .workers(workers)
-    .shutdown_timeout(LAST_FLUSH.as_secs())
-    .disable_signals()
-    .listen(listener)?
-    .run();
-    let handle = server.handle();
-    actix_rt::spawn(server);
-    // Every worker has its components before anybody is told that the server is there.
-    let _ = started.acquire_many(u32::try_from(workers).unwrap_or(1)).await;
-    Ok((address, handle))
+/// Who may hold a connection, as far as files may be open for them.
+fn connections(doors: &DoorSettings, proxies: &Proxies) -> Arc<Connections> {
+    let (files, asked) = (process::raise_open_files(), doors.limits);
+    let limits = asked.within(files);
+    if limits != asked {
+        tracing::warn!(
+            files,
+            connections = limits.total,
+            "there are fewer connections than `server.max_connections` ({}) because no more files may be open; raise \
+             LimitNOFILE of the service, or `ulimit -Hn`",
+            asked.total
+        );
+    }
+    Connections::new(limits, proxies.trusted.clone())
+}
+
+/// Shows which certificate we have, and looks from now on whether it is renewed.
+fn keep_renewed(certificate: &Arc<Certificate>, data_dir: &Path, every: Duration) -> anyhow::Result<JoinHandle<()>> {
+    let file = data_dir.join(CERTIFICATE_FILE);
+    certificate.publish(file).with_context(|| format!("`{CERTIFICATE_FILE}` cannot be written"))?;
+    let certificate = Arc::clone(certificate);
+    Ok(actix_rt::spawn(async move {
+        loop {
+            tokio::time::sleep(every).await;
+            let certificate = Arc::clone(&certificate);
+            let _ = tokio::task::spawn_blocking(move || certificate.look()).await;
+        }
+    }))
 }
 
 /// The operator's token: the one given, or the one in the data directory, or a new one there.

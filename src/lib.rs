@@ -15,4 +15,5 @@ pub mod process;
 pub mod sources;
 pub mod stores;
 pub mod telemetry;
+pub mod tls;
 pub mod workflows;

@@ -56,10 +56,13 @@ async fn serve(plan: boot::Plan, without_effect: Vec<&str>, concerns: Vec<(Strin
         store = server.store.name(),
         events = server.store.counts().events,
         ready_in = ?clock.elapsed(),
-        "pointsman {} listens on http://{}",
+        "pointsman {} listens on {}",
         env!("CARGO_PKG_VERSION"),
-        server.address
+        server.url()
     );
+    if let Some(warning) = server.certificate.as_ref().and_then(|certificate| certificate.warning(clock.now())) {
+        tracing::warn!("{warning}");
+    }
     for (source, concern) in concerns {
         tracing::warn!(source, "{concern}");
     }

@@ -6,6 +6,7 @@ pub mod access;
 mod agentapi;
 pub mod catch_up;
 mod codegen;
+pub mod doors;
 mod engine;
 mod generic;
 mod github_app;

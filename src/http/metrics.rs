@@ -10,6 +10,7 @@ use pointsman_actors::tree::TABLE;
 use serde_json::{Value, json};
 
 use super::Edge;
+use super::connections::Connections;
 use crate::process;
 
 /// `GET /metrics`
@@ -39,6 +40,7 @@ pub async fn metrics(edge: Data<Edge>) -> HttpResponse {
             "requestsInFlight": tree.gate.requests(),
             "bodyBytesInFlight": tree.gate.body_bytes(),
         },
+        "connections": connections(&edge.shared.connections),
         "eventQueue": {
             "eventsQueued": ever_stored,
             "eventsProcessed": ever_stored.saturating_sub(counts.pending),
@@ -75,6 +77,20 @@ pub async fn metrics(edge: Data<Edge>) -> HttpResponse {
         "strays": edge.shared.strays.counted(),
         "timestamp": now.to_rfc3339(),
     }))
+}
+
+/// How many there are, and what became of others.
+fn connections(connections: &Connections) -> Value {
+    let (limits, counted) = (connections.limits(), connections.counted());
+    json!({
+        "open": counted.open,
+        "waiting": counted.waiting,
+        "limit": limits.total,
+        "limitPerAddress": limits.per_address,
+        "accepted": counted.accepted,
+        "displaced": counted.displaced,
+        "refused": counted.refused,
+    })
 }
 
 /// What the last audit of the runs came to; `null` before the first.

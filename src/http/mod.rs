@@ -4,15 +4,18 @@ mod answer;
 mod audit;
 mod auth;
 mod breakers;
+pub mod connections;
 mod control;
 mod dead_letters;
 mod events;
 mod forwarded;
 mod health;
+pub mod listener;
 mod metrics;
 mod replay;
 mod runs;
 mod secrets;
+mod stream;
 mod waits;
 mod webhooks;
 
@@ -35,6 +38,7 @@ use pointsman_actors::validator::port::Source;
 pub use forwarded::{ForwardedHeader, Proxies};
 pub use health::Readiness;
 
+use self::connections::Connections;
 use crate::access::Access;
 use crate::access::trail::Trail;
 use crate::sources::Keyring;
@@ -67,6 +71,8 @@ pub struct Shared {
     pub clock: SharedClock,
     /// When the process started.
     pub started_at: Timestamp,
+    /// Who holds a connection.
+    pub connections: Arc<Connections>,
     /// Whether deliveries are welcome.
     pub readiness: Arc<Readiness>,
     /// Who may call the operator API.
