@@ -46,13 +46,15 @@ enum Kind {
 async fn main() -> anyhow::Result<ExitCode> {
     let siege = Siege::parse();
     pointsman::process::raise_open_files();
-    let data = tempfile::tempdir()?;
+    // Fails only when one is installed already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let (data, binary) = (tempfile::tempdir()?, std::path::absolute(&siege.binary)?);
     let server = Running::start(data.path(), || {
-        let mut command = Command::new(&siege.binary);
+        let mut command = Command::new(&binary);
         command.arg("--data-dir").arg(data.path()).args(["serve", "--host", "0.0.0.0", "--port", "0"]);
         command.env("GITHUB_WEBHOOK_SECRET", SECRET).env("POINTSMAN_ADMIN_TOKEN", TOKEN).env("LOG_LEVEL", "warn");
         let command = command.env("POINTSMAN_CONFIG", "").current_dir(data.path()).stdin(Stdio::null());
-        command.spawn().with_context(|| format!("`{}` cannot be started", siege.binary.display()))
+        command.spawn().with_context(|| format!("`{}` cannot be started", binary.display()))
     });
     let server = server.await?;
     let fine = match siege.kind {
