@@ -3,9 +3,12 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use actix_rt::Arbiter;
+use anyhow::Context;
 use pointsman_load::{quantile, signature};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpSocket;
+use tokio::sync::oneshot;
 use uuid::Uuid;
 
 /// What became of the deliveries.
@@ -23,8 +26,18 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// How long a delivery may take: GitHub hangs up after ten seconds.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Sends until the time is over.
+/// Sends until the time is over, on a thread of its own: what the besiegers do must not slow it down.
 pub async fn send(server: SocketAddr, from: [u8; 4], lasts: Duration) -> anyhow::Result<Served> {
+    let (thread, (tell, told)) = (Arbiter::new(), oneshot::channel());
+    thread.spawn(async move {
+        let _ = tell.send(send_here(server, from, lasts).await);
+    });
+    let served = told.await.context("the sender has fallen")?;
+    thread.stop();
+    served
+}
+
+async fn send_here(server: SocketAddr, from: [u8; 4], lasts: Duration) -> anyhow::Result<Served> {
     let (began, mut served) = (Instant::now(), Served::default());
     while began.elapsed() < lasts {
         let sent = Instant::now();

@@ -18,7 +18,7 @@ use super::{TOKEN, sender};
 const BYTE_EVERY: Duration = Duration::from_secs(1);
 
 /// The pause before whoever has lost a connection opens another.
-const PAUSE: Duration = Duration::from_millis(200);
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// How long an honest sender is measured without a siege.
 const PEACE: Duration = Duration::from_secs(3);
