@@ -3,14 +3,13 @@
 //! What never happens here: deciding anything about an event, reading the environment or a file of
 //! the configuration.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
-use actix_web::{App, HttpServer};
 use anyhow::Context;
 use pointsman_actors::address_book::actor::Plan as AddressPlan;
 use pointsman_actors::catch_up::actor::Plan as CatchUpPlan;
@@ -27,7 +26,8 @@ use pointsman_actors::store::Store;
 use pointsman_actors::supervisor::{Escalation, Vitals};
 use pointsman_actors::time::{SharedClock, SystemClock};
 use pointsman_actors::tree::{Ports, Tree};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 
 use crate::access::lockout::Lockout;
 use crate::access::trail::{self, Trail};
@@ -38,17 +38,22 @@ use crate::addresses::ranges::CurrentRanges;
 use crate::alive::Alive;
 use crate::config::Loaded;
 use crate::config::catch_up::CatchUpSettings;
+use crate::config::doors::DoorSettings;
 use crate::config::settings::{Backend, SecretText, Settings};
 use crate::data_dir::{self, Lock};
 use crate::files::write_whole;
-use crate::http::{self, Edge, Readiness};
+use crate::http::connections::Connections;
+use crate::http::listener::{self, Listening};
+use crate::http::{self, Proxies, Readiness};
 use crate::in_force::InForce;
 use crate::integrations::Integrations;
 use crate::integrations::github::{Hook, Meta, WatchedHooks};
+use crate::process;
 use crate::reload::{Reloader, Tools};
 use crate::stores::memory::MemoryStore;
 use crate::stores::sled::SledStore;
 use crate::telemetry::SetLevel;
+use crate::tls::Certificate;
 
 /// Everything that starting needs, decided before.
 pub struct Plan {
@@ -66,6 +71,10 @@ pub struct Plan {
     pub listen: SocketAddr,
     /// HTTP workers.
     pub workers: usize,
+    /// Of connections.
+    pub doors: DoorSettings,
+    /// Our certificate; without one connections are not encrypted.
+    pub certificate: Option<Arc<Certificate>>,
     /// How long those inside may take when the process ends.
     pub grace_period: Duration,
     /// How long duplicates are recognised.
@@ -98,6 +107,8 @@ pub struct Plan {
 pub struct Server {
     /// Where it listens.
     pub address: SocketAddr,
+    /// The certificate that it shows; without one it speaks no TLS.
+    pub certificate: Option<Arc<Certificate>>,
     /// Its components.
     pub tree: Tree,
     /// Its store.
@@ -105,6 +116,7 @@ pub struct Server {
     /// Puts another configuration in force.
     pub reloader: Arc<Reloader>,
     handle: ServerHandle,
+    renewal: Option<JoinHandle<()>>,
     halt: Arc<Notify>,
     grace_period: Duration,
     data_dir: PathBuf,
@@ -135,6 +147,8 @@ pub fn plan(loaded: &Loaded) -> anyhow::Result<Plan> {
         backend: settings.backend,
         listen: settings.listen,
         workers: settings.workers,
+        doors: settings.doors.clone(),
+        certificate: settings.doors.tls.clone().map(Certificate::read).transpose().context("TLS cannot be spoken")?,
         grace_period: settings.grace_period,
         windows: Windows { delivery: settings.delivery_window, occurrence: settings.occurrence_window },
         circuits: settings.circuits,
@@ -194,7 +208,7 @@ pub async fn start(plan: Plan) -> anyhow::Result<Server> {
     let (alive, after_death) = Alive::say(&plan.data_dir).context("`server.alive` cannot be written")?;
     let clock = plan.clock;
     let (halt, readiness) = (Arc::new(Notify::new()), Arc::new(Readiness::default()));
-    let Plan { loaded, in_force, actions, data_dir, .. } = plan;
+    let Plan { loaded, in_force, actions, data_dir, certificate, .. } = plan;
     let fingerprints = in_force.compiled.fingerprints.clone();
     let InForce { surface, compiled, slots, limits, rate_limits, admin_token, tokens, lockout, .. } = in_force;
     let tree = Tree::start(Ports {
@@ -226,6 +240,7 @@ pub async fn start(plan: Plan) -> anyhow::Result<Server> {
     let known = [Known::admin(&token)].into_iter().chain(tokens).collect();
     let access = Arc::new(Mutex::new(Access::new(known, Lockout::new(lockout))));
     let trail = Trail::open(&data_dir).with_context(|| format!("`{}` cannot be written to", trail::FILE))?;
+    let connections = connections(&plan.doors, &surface.proxies);
     let surface = Current::new(surface);
     let tools = Tools {
         tree: tree.clone(),
@@ -234,6 +249,8 @@ pub async fn start(plan: Plan) -> anyhow::Result<Server> {
         actions,
         data_dir: data_dir.clone(),
         github_ranges: plan.github_ranges,
+        connections: Arc::clone(&connections),
+        certificate: certificate.clone(),
         on_log_level: plan.on_log_level,
         clock: Arc::clone(&clock),
     };
@@ -249,19 +266,54 @@ pub async fn start(plan: Plan) -> anyhow::Result<Server> {
         trail: Arc::new(trail),
         surface,
         reloader: Arc::clone(&reloader),
+        connections,
         strays: Arc::default(),
     };
-    let (address, handle) = listen(plan.listen, plan.workers, shared).await?;
+    let listening = Listening {
+        address: plan.listen,
+        workers: plan.workers,
+        certificate: certificate.clone(),
+        handshake_timeout: plan.doors.handshake_timeout,
+        head_timeout: plan.doors.head_timeout,
+        keep_alive: plan.doors.keep_alive,
+        shutdown_timeout: LAST_FLUSH,
+    };
+    let (address, handle) = listener::listen(listening, shared).await?;
+    // A process that was killed leaves one behind.
+    let _ = std::fs::remove_file(data_dir.join(CERTIFICATE_FILE));
+    let every = plan.doors.check_interval;
+    let renewal = certificate.as_ref().map(|certificate| keep_renewed(certificate, &data_dir, every)).transpose()?;
     write_whole(&data_dir.join(ADDRESS_FILE), &address.to_string()).context("`server.addr` cannot be written")?;
-    Ok(Server { address, tree, store, reloader, handle, halt, grace_period: plan.grace_period, data_dir, alive, lock })
+    let grace_period = plan.grace_period;
+    Ok(Server {
+        address,
+        certificate,
+        tree,
+        store,
+        reloader,
+        handle,
+        renewal,
+        halt,
+        grace_period,
+        data_dir,
+        alive,
+        lock,
+    })
 }
 
 pub use crate::data_dir::ADDRESS_FILE;
+/// The file in the data directory that says which certificate it shows there; it is there only when the server speaks TLS.
+pub const CERTIFICATE_FILE: &str = "server.certificate";
 
 /// What the log may take after the grace period to make durable what is inside.
 const LAST_FLUSH: Duration = Duration::from_secs(5);
 
 impl Server {
+    /// Where it is called, such as `https://0.0.0.0:3000`.
+    pub fn url(&self) -> String {
+        url(self.certificate.is_some(), &self.address)
+    }
+
     /// Serves until `asked` comes, or until a component that nothing goes without is given up. Then
     /// nobody new is let in, those inside are answered, and all that is inside is made durable.
     pub async fn serve_until(self, asked: impl Future<Output = ()>) -> End {
@@ -288,6 +340,10 @@ impl Server {
         // Whoever is still being answered has the time of the last flush.
         self.handle.stop(true).await;
         let _ = std::fs::remove_file(self.data_dir.join(ADDRESS_FILE));
+        if let Some(renewal) = self.renewal {
+            renewal.abort();
+            let _ = std::fs::remove_file(self.data_dir.join(CERTIFICATE_FILE));
+        }
         let Self { tree, store, lock, .. } = self;
         let _ = tokio::task::spawn_blocking(move || {
             tree.end_threads();
@@ -297,6 +353,11 @@ impl Server {
         })
         .await;
     }
+}
+
+/// Where somebody is called who speaks TLS or does not.
+pub fn url(tls: bool, address: &SocketAddr) -> String {
+    format!("{}://{address}", if tls { "https" } else { "http" })
 }
 
 /// Drops the store when the last worker has let go of it, so that the data directory is free when a
@@ -337,29 +398,32 @@ fn on_given_up(halt: Arc<Notify>, readiness: Arc<Readiness>) -> pointsman_actors
     })
 }
 
-async fn listen(
-    address: SocketAddr,
-    workers: usize,
-    shared: http::Shared,
-) -> anyhow::Result<(SocketAddr, ServerHandle)> {
-    let listener = TcpListener::bind(address)
-        .with_context(|| format!("cannot listen on {address}; is another server there? set `server.port`"))?;
-    let address = listener.local_addr()?;
-    let (counter, started) = (AtomicUsize::new(0), Arc::new(Semaphore::new(0)));
-    let (counter, start) = (Arc::new(counter), Arc::clone(&started));
-    let server = HttpServer::new(move || {
-        let doors = shared.tree.start_worker(counter.fetch_add(1, Ordering::Relaxed));
-        start.add_permits(1);
-        App::new().configure(http::routes(Edge::new(shared.clone(), doors)))
-    })
-    .workers(workers)
-    .shutdown_timeout(LAST_FLUSH.as_secs())
-    .disable_signals()
-    .listen(listener)?
-    .run();
-    let handle = server.handle();
-    actix_rt::spawn(server);
-    // Every worker has its components before anybody is told that the server is there.
-    let _ = started.acquire_many(u32::try_from(workers).unwrap_or(1)).await;
-    Ok((address, handle))
+/// Who may hold a connection, as far as files may be open for them.
+fn connections(doors: &DoorSettings, proxies: &Proxies) -> Arc<Connections> {
+    let (files, asked) = (process::raise_open_files(), doors.limits);
+    let limits = asked.within(files);
+    if limits != asked {
+        tracing::warn!(
+            files,
+            connections = limits.total,
+            "there are fewer connections than `server.max_connections` ({}) because no more files may be open; raise \
+             LimitNOFILE of the service, or `ulimit -Hn`",
+            asked.total
+        );
+    }
+    Connections::new(limits, proxies.trusted.clone())
+}
+
+/// Shows which certificate we have, and looks from now on whether it is renewed.
+fn keep_renewed(certificate: &Arc<Certificate>, data_dir: &Path, every: Duration) -> anyhow::Result<JoinHandle<()>> {
+    let file = data_dir.join(CERTIFICATE_FILE);
+    certificate.publish(file).with_context(|| format!("`{CERTIFICATE_FILE}` cannot be written"))?;
+    let certificate = Arc::clone(certificate);
+    Ok(actix_rt::spawn(async move {
+        loop {
+            tokio::time::sleep(every).await;
+            let certificate = Arc::clone(&certificate);
+            let _ = tokio::task::spawn_blocking(move || certificate.look()).await;
+        }
+    }))
 }

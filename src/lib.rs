@@ -20,4 +20,5 @@ pub mod reload;
 pub mod sources;
 pub mod stores;
 pub mod telemetry;
+pub mod tls;
 pub mod workflows;

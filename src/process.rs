@@ -1,5 +1,7 @@
 //! What the operating system says of this process.
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 /// Memory in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
@@ -31,6 +33,14 @@ pub fn keep_to_ourselves() {
     }
 }
 
+/// Raises the number of files that may be open as far as the system lets us (the hard limit of `RLIMIT_NOFILE`), and gives it.
+pub fn raise_open_files() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    let most = limit.maximum.unwrap_or(u64::MAX);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if setrlimit(Resource::Nofile, raised).is_ok() { most } else { limit.current.unwrap_or(u64::MAX) }
+}
+
 #[cfg(test)]
 mod tests {
     #[test]
@@ -44,5 +54,12 @@ mod tests {
     #[test]
     fn a_running_process_has_memory() {
         assert!(super::memory().resident > 0);
+    }
+
+    #[test]
+    fn as_many_files_may_be_open_as_the_system_allows() {
+        let most = super::raise_open_files();
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+        assert_eq!((limit.current, limit.current.unwrap_or(u64::MAX)), (limit.maximum, most));
     }
 }

@@ -19,8 +19,10 @@ use crate::addresses::ranges::CurrentRanges;
 use crate::config::Loaded;
 use crate::config::changes::{Change, definitions, settings};
 use crate::http::Surface;
+use crate::http::connections::Connections;
 use crate::in_force::InForce;
 use crate::telemetry::SetLevel;
+use crate::tls::Certificate;
 use crate::workflows::Compiled;
 
 /// Puts configurations in force, one after the other.
@@ -43,6 +45,10 @@ pub struct Tools {
     pub data_dir: PathBuf,
     /// GitHub's ranges, and whether anybody goes by them.
     pub github_ranges: (CurrentRanges, Arc<AtomicBool>),
+    /// Who may hold a connection.
+    pub connections: Arc<Connections>,
+    /// Our certificate, if we speak TLS.
+    pub certificate: Option<Arc<Certificate>>,
     /// Told the level of the log.
     pub on_log_level: SetLevel,
     /// Where `now` comes from.
@@ -78,6 +84,7 @@ impl Reloader {
         let before = state.loaded.clone();
         let again = tokio::task::spawn_blocking(move || before.again()).await;
         let again = again.map_err(|fell| NotReloaded::Failed(fell.into()))?;
+        self.renew_certificate().await;
         let (loaded, waiting) = again.map_err(|wrong| NotReloaded::Wrong(wrong.into()))?;
         let (ranges, before) = (&self.tools.github_ranges.0, self.tools.surface.get());
         let in_force = InForce::of(&loaded, &self.tools.actions, ranges, Some(&before)).map_err(NotReloaded::Wrong)?;
@@ -97,6 +104,13 @@ impl Reloader {
         self.state.lock().await.loaded.merged.listing()
     }
 
+    /// A certificate is its own matter: one that cannot be used is said, and the old one stays.
+    async fn renew_certificate(&self) {
+        if let Some(certificate) = self.tools.certificate.clone() {
+            let _ = tokio::task::spawn_blocking(move || certificate.look()).await;
+        }
+    }
+
     /// From here on nothing may fail that has not failed before anything was changed.
     async fn put(&self, in_force: InForce) -> anyhow::Result<()> {
         let token = in_force.admin_token.as_ref().map(|token| token.expose());
@@ -108,6 +122,7 @@ impl Reloader {
         known.extend(tokens);
         self.tools.access.lock().unwrap_or_else(PoisonError::into_inner).follow(known, lockout);
         self.tools.github_ranges.1.store(surface.github_ranges.is_some(), Ordering::SeqCst);
+        self.tools.connections.trust(surface.proxies.trusted.clone());
         self.tools.surface.replace(surface);
         // Whoever goes by them now has them asked for; without room they come at their time.
         let _ = self.tools.tree.address_book.offer(RenewNow);

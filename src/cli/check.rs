@@ -42,6 +42,9 @@ impl Check {
             say(format_args!("warning: {warning}"));
         }
         let now = SystemClock::new().now();
+        if let Some(warning) = plan.certificate.as_ref().and_then(|certificate| certificate.warning(now)) {
+            say(format_args!("warning: {warning}"));
+        }
         let mut is_deaf = false;
         for source in &loaded.settings.webhooks {
             let Some(concern) = source.concern(now) else { continue };
@@ -55,6 +58,7 @@ impl Check {
             say(format_args!("profile:       {} ({origin})", profile.name));
         }
         say(format_args!("listen:        http://{}", plan.listen));
+        say(format_args!("listen:        {}", boot::url(plan.certificate.is_some(), &plan.listen)));
         say(format_args!("data:          {}", plan.data_dir.display()));
         for source in &loaded.settings.webhooks {
             let signed = if source.allow_unsigned {

@@ -5,12 +5,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use reqwest::blocking::RequestBuilder;
+use reqwest::blocking::{ClientBuilder, RequestBuilder};
 use serde_json::Value;
 
-use super::{Cli, Target};
+use super::{Cli, Target, pinned};
 use crate::access::token_file;
-use crate::boot::ADDRESS_FILE;
+use crate::boot::{ADDRESS_FILE, CERTIFICATE_FILE};
 
 /// How long a server may take to answer a command.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -27,9 +27,10 @@ impl Client {
     pub fn of(cli: &Cli, target: &Target) -> anyhow::Result<Self> {
         let settings = cli.load(Vec::new())?.settings;
         let data_dir = settings.data_dir;
-        let base = match &target.url {
-            Some(url) => url.trim_end_matches('/').to_owned(),
-            None => local_address(&data_dir)?,
+        let builder = reqwest::blocking::Client::builder().timeout(PATIENCE).no_proxy();
+        let (base, builder) = match &target.url {
+            Some(url) => (url.trim_end_matches('/').to_owned(), builder),
+            None => local(&data_dir, builder)?,
         };
         let given = target.token.clone().filter(|token| !token.trim().is_empty());
         // The token of the local server is nobody else's business.
@@ -43,8 +44,7 @@ impl Client {
         if token.is_some() && is_overheard(&base) {
             bail!("the token would go over the network for everybody to read; use https:// in --url");
         }
-        let http = reqwest::blocking::Client::builder().timeout(PATIENCE).no_proxy().build()?;
-        Ok(Self { base, token, http })
+        Ok(Self { base, token, http: builder.build()? })
     }
 
     /// `GET` of the operator API.
@@ -110,12 +110,18 @@ fn is_overheard(base: &str) -> bool {
     url.scheme() == "http" && !is_here
 }
 
-fn local_address(data_dir: &Path) -> anyhow::Result<String> {
+/// Where the server of this data directory is called, and how it is known.
+fn local(data_dir: &Path, builder: ClientBuilder) -> anyhow::Result<(String, ClientBuilder)> {
     let address = std::fs::read_to_string(data_dir.join(ADDRESS_FILE)).with_context(|| {
         format!("no server runs with the data directory `{}`; start one, or name it with --url", data_dir.display())
     })?;
     // A server that listens everywhere is reached here.
-    Ok(format!("http://{}", address.trim().replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:")))
+    let address = address.trim().replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:");
+    let Ok(shown) = std::fs::read_to_string(data_dir.join(CERTIFICATE_FILE)) else {
+        return Ok((format!("http://{address}"), builder));
+    };
+    let config = pinned::config(shown.trim().to_owned())?;
+    Ok((format!("https://{address}"), builder.tls_backend_preconfigured(config)))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod check;
 mod client;
 mod dead_letters;
 mod events;
+mod pinned;
 mod print;
 mod reload;
 mod replay;

@@ -69,9 +69,9 @@ async fn serve(plan: boot::Plan, (concerns, rules): (Vec<(String, Concern)>, Vec
         store = server.store.name(),
         events = server.store.counts().events,
         ready_in = ?clock.elapsed(),
-        "pointsman {} listens on http://{}",
+        "pointsman {} listens on {}",
         env!("CARGO_PKG_VERSION"),
-        server.address
+        server.url()
     );
     for Rule { source, said, is_trap } in rules {
         // The profile that asks for it logs little, and whoever chose that must see it all the same.
@@ -80,6 +80,9 @@ async fn serve(plan: boot::Plan, (concerns, rules): (Vec<(String, Concern)>, Vec
         } else {
             tracing::info!(source, "deliveries are taken {said}");
         }
+    }
+    if let Some(warning) = server.certificate.as_ref().and_then(|certificate| certificate.warning(clock.now())) {
+        tracing::warn!("{warning}");
     }
     for (source, concern) in concerns {
         tracing::warn!(source, "{concern}");

@@ -8,6 +8,7 @@ mod agentapi;
 pub mod catch_up;
 pub mod changes;
 mod codegen;
+pub mod doors;
 mod engine;
 mod generic;
 mod github_app;

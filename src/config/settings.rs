@@ -15,6 +15,7 @@ use pointsman_actors::workflow::spec::Defaults;
 use serde_json::Value as Json;
 
 use super::access::TokenSettings;
+use super::doors::DoorSettings;
 use super::merged::{Merged, Origin, Problem};
 use super::value::Value;
 use super::webhooks::WebhookSettings;
@@ -64,6 +65,8 @@ pub struct Settings {
     pub workers: usize,
     /// Where everything durable lives.
     pub data_dir: PathBuf,
+    /// Of connections.
+    pub doors: DoorSettings,
     /// How long a body may take.
     pub read_timeout: Duration,
     /// How long those inside may take at shutdown.
@@ -184,6 +187,7 @@ impl Checker<'_> {
             listen: listen?,
             workers: usize::try_from(self.count("server.workers")).ok().filter(|workers| *workers > 0).unwrap_or(cores),
             data_dir: PathBuf::from(self.text("server.data_dir").unwrap_or_default()),
+            doors: self.doors(),
             read_timeout: self.span("server.read_timeout"),
             grace_period: self.span("server.grace_period"),
             max_in_flight: self.count("server.max_in_flight"),
@@ -403,6 +407,6 @@ pub(super) fn network(text: &str) -> Option<IpNet> {
 }
 
 /// Whether everybody may read a file.
-fn is_open(file: &Path) -> bool {
+pub(super) fn is_open(file: &Path) -> bool {
     file.metadata().is_ok_and(|file| file.permissions().mode() & 0o004 != 0)
 }

@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use actix_web::body::{BoxBody, MessageBody};
@@ -18,6 +18,7 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, ResponseError};
 
 use super::answer::{self, ApiError};
+use super::connections::Place;
 use super::{Edge, audit, session};
 use crate::access::token::TokenHash;
 use crate::access::{Operator, Refused, Scope};
@@ -72,7 +73,11 @@ async fn through(
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let Some(edge) = request.app_data::<Data<Edge>>().cloned() else { return Ok(refuse(request, &no_token())) };
     let from = edge.sender(request.request());
-    match admit(&edge, needed, from, request.request()) {
+    let admitted = admit(&edge, needed, from, request.request());
+    if let Some(place) = request.conn_data::<Arc<Place>>().filter(|_| admitted.is_ok()) {
+        place.prove();
+    }
+    match admitted {
         Ok(_) if needed == Scope::Read => Ok(next.call(request).await?.map_into_boxed_body()),
         Ok(operator) => audit::audited(&edge, &operator, from, request, next).await,
         Err(refused) => Ok(refuse(request, &refused)),

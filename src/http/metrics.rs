@@ -10,6 +10,7 @@ use pointsman_actors::tree::TABLE;
 use serde_json::{Value, json};
 
 use super::Edge;
+use super::connections::Connections;
 use crate::addresses::ranges::CurrentRanges;
 use crate::process;
 
@@ -42,6 +43,7 @@ pub async fn metrics(edge: Data<Edge>) -> HttpResponse {
             "bodyBytesInFlight": tree.gate.body_bytes(),
         },
         "operators": edge.shared.refused_operators.counted(),
+        "connections": connections(&edge.shared.connections),
         "eventQueue": {
             "eventsQueued": ever_stored,
             "eventsProcessed": ever_stored.saturating_sub(counts.pending),
@@ -90,6 +92,20 @@ fn ranges(current: &CurrentRanges) -> Value {
         "fetchedAt": ranges.fetched_at.to_rfc3339(),
         "confirmedAt": ranges.confirmed_at.map(|at| at.to_rfc3339()),
         "failing": ranges.failing,
+    })
+}
+
+/// How many there are, and what became of others.
+fn connections(connections: &Connections) -> Value {
+    let (limits, counted) = (connections.limits(), connections.counted());
+    json!({
+        "open": counted.open,
+        "waiting": counted.waiting,
+        "limit": limits.total,
+        "limitPerAddress": limits.per_address,
+        "accepted": counted.accepted,
+        "displaced": counted.displaced,
+        "refused": counted.refused,
     })
 }
 

@@ -4,17 +4,20 @@ mod answer;
 mod audit;
 mod auth;
 mod breakers;
+pub mod connections;
 mod control;
 mod dead_letters;
 mod events;
 mod forwarded;
 mod health;
+pub mod listener;
 mod metrics;
 mod reload;
 mod replay;
 mod runs;
 mod secrets;
 mod session;
+mod stream;
 mod surface;
 mod waits;
 mod webhooks;
@@ -38,6 +41,7 @@ pub use forwarded::{ForwardedHeader, Proxies};
 pub use health::Readiness;
 pub use surface::{Inlet, Surface};
 
+use self::connections::Connections;
 use crate::access::Access;
 use crate::access::trail::Trail;
 use crate::reload::Reloader;
@@ -53,6 +57,8 @@ pub struct Shared {
     pub clock: SharedClock,
     /// When the process started.
     pub started_at: Timestamp,
+    /// Who holds a connection.
+    pub connections: Arc<Connections>,
     /// Whether deliveries are welcome.
     pub readiness: Arc<Readiness>,
     /// Who may call the operator API.

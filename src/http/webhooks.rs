@@ -1,7 +1,9 @@
 //! Deliveries: from the request's head to the answer.
 
+use std::future::poll_fn;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::task::Poll;
 
 use actix_web::error::PayloadError;
 use actix_web::http::Method;
@@ -18,8 +20,10 @@ use pointsman_actors::receiver::actor::{Admit, Receipt, Receive};
 use pointsman_actors::receiver::admission::Admitted;
 use pointsman_actors::receiver::tally::Outcome;
 use pointsman_actors::refusal::Refusal;
+use pointsman_actors::time::SharedClock;
 use serde::Serialize;
 
+use super::connections::Place;
 use super::{Edge, Inlet, answer};
 
 /// Memory that is set aside at once for an announced body; a longer one grows as it comes.
@@ -52,6 +56,10 @@ pub async fn webhook(request: HttpRequest, payload: Payload, edge: Data<Edge>) -
 async fn deliver(request: &HttpRequest, payload: Payload, edge: &Edge, inlet: &Inlet) -> HttpResponse {
     match take(request, payload, edge, inlet).await {
         Ok(receipt) => {
+            // Whoever it is, he sends what is signed.
+            if let Some(place) = request.conn_data::<Arc<Place>>() {
+                place.prove();
+            }
             if let Some(tally) = edge.tally(inlet.source.name()) {
                 tally.count(receipt.outcome, receipt.took);
             }
@@ -111,10 +119,12 @@ async fn take(request: &HttpRequest, payload: Payload, edge: &Edge, inlet: &Inle
     };
     let asked = edge.doors.admit.ask_if_room(admit).map_err(no_room)?;
     let (mut admitted, headers) = asked.await.map_err(no_room)??;
-    let reading = body(payload, announced, inlet.max_body, &mut admitted);
+    let reading = Body { payload, admitted: &mut admitted, clock: &edge.shared.clock };
+    let reading = reading.whole(announced, inlet.max_body);
     let body = tokio::time::timeout(edge.shared.surface.get().read_timeout, reading)
         .await
         .map_err(|_| Refusal::BodyTooSlow)??;
+    admitted.arrived()?;
     let delivery = Delivery { source: inlet.source.name().clone(), headers, body, peer, received_at };
     let taken = edge.doors.receive.ask_if_room(Receive { delivery, admitted }).map_err(no_room)?;
     taken.await.map_err(no_room)?
@@ -157,24 +167,43 @@ fn copied(request: &HttpRequest, inlet: &Inlet) -> Headers {
     headers
 }
 
-async fn body(mut payload: Payload, announced: usize, most: usize, admitted: &mut Admitted) -> Result<Bytes, Refusal> {
-    let Some(first) = payload.next().await else { return whole(Bytes::new(), announced) };
-    let first = first.map_err(broken_off)?;
-    // Most bodies come in one piece and need not be copied.
-    if announced > 0 && first.len() == announced {
-        return Ok(first);
+/// A body that is coming.
+struct Body<'a> {
+    payload: Payload,
+    admitted: &'a mut Admitted,
+    clock: &'a SharedClock,
+}
+
+impl Body<'_> {
+    async fn whole(mut self, announced: usize, most: usize) -> Result<Bytes, Refusal> {
+        let Some(first) = self.next().await? else { return whole(Bytes::new(), announced) };
+        // Most bodies come in one piece and need not be copied.
+        if announced > 0 && first.len() == announced {
+            return Ok(first);
+        }
+        let mut collected = BytesMut::with_capacity(announced.clamp(first.len(), FIRST_BUFFER.max(first.len())));
+        collected.extend_from_slice(&first);
+        loop {
+            if collected.len() > most {
+                return Err(Refusal::BodyTooLarge);
+            }
+            self.admitted.received(collected.len() as u64, self.clock.now())?;
+            match self.next().await? {
+                Some(chunk) => collected.extend_from_slice(&chunk),
+                None => return whole(collected.freeze(), announced),
+            }
+        }
     }
-    let mut collected = BytesMut::with_capacity(announced.clamp(first.len(), FIRST_BUFFER.max(first.len())));
-    collected.extend_from_slice(&first);
-    loop {
-        if collected.len() > most {
-            return Err(Refusal::BodyTooLarge);
-        }
-        admitted.grow_to(collected.len() as u64)?;
-        match payload.next().await {
-            Some(chunk) => collected.extend_from_slice(&chunk.map_err(broken_off)?),
-            None => return whole(collected.freeze(), announced),
-        }
+
+    /// What comes next of it; an error also when it has to make way for another delivery.
+    async fn next(&mut self) -> Result<Option<Bytes>, Refusal> {
+        poll_fn(|context| {
+            if self.admitted.poll_displaced(context).is_ready() {
+                return Poll::Ready(Err(Refusal::BodyTooSlow));
+            }
+            self.payload.poll_next_unpin(context).map(|chunk| chunk.transpose().map_err(broken_off))
+        })
+        .await
     }
 }
 

@@ -148,7 +148,7 @@ impl Receiver {
         if rate_limits.as_ref().is_some_and(is_unheard) {
             return Err(Refusal::Overloaded);
         }
-        gate.enter(peer, announced, &outside)
+        gate.enter(peer, announced, &outside, clock.now())
     }
 }
 
@@ -189,7 +189,10 @@ impl Handler<Letter<ReceiveVouched>> for Receiver {
         let (path, admitted) = (Rc::clone(&self.path), self.enter(None, bytes));
         Box::pin(async move {
             let receipt = match admitted {
-                Ok(_admitted) => path.take_vouched(delivery).await,
+                Ok(mut admitted) => match admitted.arrived() {
+                    Ok(()) => path.take_vouched(delivery).await,
+                    Err(refusal) => Err(refusal),
+                },
                 Err(refusal) => Err(refusal),
             };
             drop(room);

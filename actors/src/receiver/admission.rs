@@ -3,13 +3,22 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 
+use futures_util::task::AtomicWaker;
+
+use super::readers::{Readers, Reading};
 use crate::current::Current;
 use crate::event_log::state::LogState;
 use crate::rate_limiter::network::Network;
 use crate::refusal::Refusal;
 use crate::store::Store;
+use crate::time::Timestamp;
+
+/// Bytes of an announced body that count at once; what is more counts as it comes. Almost all bodies are smaller, and nobody
+/// keeps others out by announcing what is never sent.
+const SET_ASIDE: u64 = 64 << 10;
 
 /// How much may be in flight at once, over all HTTP workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +27,7 @@ pub struct Limits {
     pub requests: u64,
     /// Of those, of one address, of IPv6 one /64: fewer, so that one sender cannot use up all.
     pub address_requests: u64,
-    /// Bytes of bodies, announced or read.
+    /// Bytes of bodies: what has come, and what is set aside for each.
     pub body_bytes: u64,
     /// Of those, of one address: fewer again.
     pub address_bytes: u64,
@@ -64,14 +73,21 @@ impl Limits {
         if load.backlog >= self.backlog {
             return Err(Refusal::BacklogFull);
         }
-        // A lone request is always let in, however large: only others make it too much.
-        let over = |used: u64, limit: u64| used > 0 && used.saturating_add(bytes) > limit;
         let full = load.requests >= self.requests
-            || load.address.requests >= self.address_requests
-            || over(load.body_bytes, self.body_bytes)
-            || over(load.address.bytes, self.address_bytes);
+            || over(load.body_bytes, bytes, self.body_bytes)
+            || self.is_share_full(load.address, bytes);
         if full { Err(Refusal::Overloaded) } else { Ok(()) }
     }
+
+    /// Whether an address that has so much in flight may not have a request with `bytes` of body beside it.
+    fn is_share_full(&self, address: Share, bytes: u64) -> bool {
+        address.requests >= self.address_requests || over(address.bytes, bytes, self.address_bytes)
+    }
+}
+
+/// Whether `bytes` beside what others use are too much. A lone body is let in, however large: only others make it too much.
+fn over(others: u64, bytes: u64, limit: u64) -> bool {
+    others > 0 && others.saturating_add(bytes) > limit
 }
 
 /// What is in flight, shared by all HTTP workers.
@@ -81,7 +97,13 @@ pub struct Gate {
     draining: AtomicBool,
     requests: AtomicU64,
     body_bytes: AtomicU64,
-    addresses: Mutex<HashMap<Network, Share>>,
+    inside: Mutex<Inside>,
+}
+
+#[derive(Debug, Default)]
+struct Inside {
+    addresses: HashMap<Network, Share>,
+    readers: Readers,
 }
 
 /// A delivery that was let in. Gives its share back when it is dropped.
@@ -90,6 +112,16 @@ pub struct Admitted {
     gate: Arc<Gate>,
     peer: Option<Network>,
     bytes: u64,
+    /// Its number among the bodies that are coming, as long as its is.
+    reading: Option<u64>,
+    displaced: Arc<Displaced>,
+}
+
+/// Whether a delivery whose body is coming had to make way for another one.
+#[derive(Debug, Default)]
+pub struct Displaced {
+    is_so: AtomicBool,
+    waker: AtomicWaker,
 }
 
 impl Gate {
@@ -100,7 +132,7 @@ impl Gate {
             draining: AtomicBool::new(false),
             requests: AtomicU64::new(0),
             body_bytes: AtomicU64::new(0),
-            addresses: Mutex::default(),
+            inside: Mutex::default(),
         })
     }
 
@@ -129,14 +161,67 @@ impl Gate {
         self.body_bytes.load(Ordering::Relaxed)
     }
 
-    /// Lets a request in that announces `bytes` of body (zero if it does not say).
-    pub fn enter(self: &Arc<Self>, peer: Option<IpAddr>, bytes: u64, outside: &Outside) -> Result<Admitted, Refusal> {
-        let peer = peer.map(Network::of);
-        self.limits.get().admit(&self.load(peer, outside), bytes)?;
-        self.requests.fetch_add(1, Ordering::Relaxed);
-        let mut admitted = Admitted { gate: Arc::clone(self), peer, bytes: 0 };
-        admitted.take(1, bytes);
-        Ok(admitted)
+    /// Lets a request in that announces `bytes` of body (zero if it does not say). When there is no room, whoever is furthest
+    /// behind with its body makes way.
+    pub fn enter(
+        self: &Arc<Self>,
+        peer: Option<IpAddr>,
+        bytes: u64,
+        outside: &Outside,
+        now: Timestamp,
+    ) -> Result<Admitted, Refusal> {
+        let (peer, bytes, limits) = (peer.map(Network::of), bytes.min(SET_ASIDE), self.limits.get());
+        let mut inside = self.inside();
+        loop {
+            let load = self.load(&inside, peer, outside);
+            let Err(refusal) = limits.admit(&load, bytes) else { break };
+            let is_of_address = limits.is_share_full(load.address, bytes);
+            let of = peer.filter(|_| is_of_address);
+            if refusal != Refusal::Overloaded || !self.make_way(&mut inside, of, None, now) {
+                return Err(refusal);
+            }
+        }
+        let displaced = Arc::<Displaced>::default();
+        self.take(&mut inside, peer, Share { requests: 1, bytes });
+        let reading = Reading { peer, since: now, received: 0, counted: bytes, displaced: Arc::clone(&displaced) };
+        let reading = Some(inside.readers.enter(reading));
+        drop(inside);
+        Ok(Admitted { gate: Arc::clone(self), peer, bytes, reading, displaced })
+    }
+
+    /// Has one make way, one of this address if there is one; whether one has. `asks` is not the one.
+    fn make_way(&self, inside: &mut Inside, of: Option<Network>, asks: Option<u64>, now: Timestamp) -> bool {
+        let Some(slowest) = inside.readers.make_way(of, asks, now) else { return false };
+        self.give_back(inside, slowest.peer, Share { requests: 1, bytes: slowest.counted });
+        slowest.displaced.say();
+        true
+    }
+
+    fn inside(&self) -> MutexGuard<'_, Inside> {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self, inside: &mut Inside, peer: Option<Network>, more: Share) {
+        self.requests.fetch_add(more.requests, Ordering::Relaxed);
+        self.body_bytes.fetch_add(more.bytes, Ordering::Relaxed);
+        if let Some(peer) = peer {
+            let share = inside.addresses.entry(peer).or_default();
+            share.requests += more.requests;
+            share.bytes += more.bytes;
+        }
+    }
+
+    fn give_back(&self, inside: &mut Inside, peer: Option<Network>, less: Share) {
+        self.requests.fetch_sub(less.requests, Ordering::Relaxed);
+        self.body_bytes.fetch_sub(less.bytes, Ordering::Relaxed);
+        let Some(peer) = peer else { return };
+        if let Some(share) = inside.addresses.get_mut(&peer) {
+            share.bytes = share.bytes.saturating_sub(less.bytes);
+            share.requests = share.requests.saturating_sub(less.requests);
+            if share.requests == 0 {
+                inside.addresses.remove(&peer);
+            }
+        }
     }
 
     /// How much of what may be in flight is used, from 0 to 1: requests, or bytes of bodies.
@@ -150,14 +235,13 @@ impl Gate {
         self.in_flight().max(share(outside.backlog, self.limits.get().backlog))
     }
 
-    fn load(&self, peer: Option<Network>, outside: &Outside) -> Load {
-        let addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+    fn load(&self, inside: &Inside, peer: Option<Network>, outside: &Outside) -> Load {
         Load {
             draining: self.is_draining(),
             store_broken: outside.store_broken,
             requests: self.requests(),
             body_bytes: self.body_bytes(),
-            address: peer.and_then(|peer| addresses.get(&peer).copied()).unwrap_or_default(),
+            address: peer.and_then(|peer| inside.addresses.get(&peer).copied()).unwrap_or_default(),
             backlog: outside.backlog,
         }
     }
@@ -186,46 +270,62 @@ impl Outside {
 }
 
 impl Admitted {
-    /// Makes room for a body that has grown to `bytes`, more than was announced.
-    pub fn grow_to(&mut self, bytes: u64) -> Result<(), Refusal> {
-        let Some(more) = bytes.checked_sub(self.bytes).filter(|more| *more > 0) else { return Ok(()) };
-        let limits = self.gate.limits.get();
-        let over = |used: u64, limit: u64| {
-            let others = used.saturating_sub(self.bytes);
-            others > 0 && others.saturating_add(bytes) > limit
-        };
-        let of_address = self.gate.load(self.peer, &Outside::default()).address.bytes;
-        if over(self.gate.body_bytes(), limits.body_bytes) || over(of_address, limits.address_bytes) {
-            return Err(Refusal::Overloaded);
+    /// Counts a body of which `bytes` have come so far.
+    pub fn received(&mut self, bytes: u64, now: Timestamp) -> Result<(), Refusal> {
+        let gate = Arc::clone(&self.gate);
+        let mut inside = gate.inside();
+        if self.reading.is_none_or(|number| inside.readers.get_mut(number).is_none()) {
+            return Err(Refusal::BodyTooSlow);
         }
-        self.take(0, more);
+        let more = bytes.saturating_sub(self.bytes);
+        while more > 0 {
+            let Limits { body_bytes, address_bytes, .. } = **gate.limits.get();
+            let own = self.peer.and_then(|peer| inside.addresses.get(&peer).copied()).unwrap_or_default();
+            let is_of_address = over(own.bytes.saturating_sub(self.bytes), bytes, address_bytes);
+            if !is_of_address && !over(gate.body_bytes().saturating_sub(self.bytes), bytes, body_bytes) {
+                break;
+            }
+            if !gate.make_way(&mut inside, self.peer.filter(|_| is_of_address), self.reading, now) {
+                return Err(Refusal::Overloaded);
+            }
+        }
+        self.bytes += more;
+        if let Some(reading) = self.reading.and_then(|number| inside.readers.get_mut(number)) {
+            (reading.received, reading.counted) = (bytes, self.bytes);
+        }
+        gate.take(&mut inside, self.peer, Share { requests: 0, bytes: more });
         Ok(())
     }
 
-    fn take(&mut self, requests: u64, bytes: u64) {
-        self.bytes += bytes;
-        self.gate.body_bytes.fetch_add(bytes, Ordering::Relaxed);
-        if let Some(peer) = self.peer {
-            let mut addresses = self.gate.addresses.lock().unwrap_or_else(PoisonError::into_inner);
-            let share = addresses.entry(peer).or_default();
-            share.requests += requests;
-            share.bytes += bytes;
-        }
+    /// Its body is there: from now on it makes way for nobody. An error when it has before.
+    pub fn arrived(&mut self) -> Result<(), Refusal> {
+        let Some(number) = self.reading else { return Ok(()) };
+        self.gate.inside().readers.leave(number).ok_or(Refusal::BodyTooSlow)?;
+        self.reading = None;
+        Ok(())
+    }
+
+    /// Ready when it has to make way, and has lost its share.
+    pub fn poll_displaced(&self, context: &mut Context<'_>) -> Poll<()> {
+        self.displaced.waker.register(context.waker());
+        if self.displaced.is_so.load(Ordering::SeqCst) { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+impl Displaced {
+    fn say(&self) {
+        self.is_so.store(true, Ordering::SeqCst);
+        self.waker.wake();
     }
 }
 
 impl Drop for Admitted {
     fn drop(&mut self) {
-        self.gate.requests.fetch_sub(1, Ordering::Relaxed);
-        self.gate.body_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
-        let Some(peer) = self.peer else { return };
-        let mut addresses = self.gate.addresses.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(share) = addresses.get_mut(&peer) {
-            share.bytes = share.bytes.saturating_sub(self.bytes);
-            share.requests = share.requests.saturating_sub(1);
-            if share.requests == 0 {
-                addresses.remove(&peer);
-            }
+        let mut inside = self.gate.inside();
+        // Whoever has made way has given its share back.
+        let has_made_way = self.reading.is_some_and(|number| inside.readers.leave(number).is_none());
+        if !has_made_way {
+            self.gate.give_back(&mut inside, self.peer, Share { requests: 1, bytes: self.bytes });
         }
     }
 }
@@ -258,31 +358,81 @@ mod tests {
         assert_eq!(LIMITS.admit(&Load::default(), 5_000), Ok(()));
     }
 
+    const BEGINNING: Timestamp = Timestamp::from_millis(0);
+
+    fn enter(gate: &Arc<Gate>, peer: u8, bytes: u64, at: i64) -> Result<Admitted, Refusal> {
+        gate.enter(Some([127, 0, 0, peer].into()), bytes, &Outside::default(), Timestamp::from_millis(at))
+    }
+
     #[test]
     fn what_leaves_gives_its_share_back() {
         let gate = Gate::new(LIMITS);
-        let peer = Some([127, 0, 0, 1].into());
-        let outside = Outside::default();
-        let mut first = gate.enter(peer, 300, &outside).unwrap();
-        assert_eq!(gate.enter(peer, 300, &outside).unwrap_err(), Refusal::Overloaded, "its address's share is used up");
-        let other = gate.enter(Some([127, 0, 0, 2].into()), 300, &outside).unwrap();
-        let mut small = gate.enter(peer, 0, &outside).unwrap();
-        assert_eq!(small.grow_to(201), Err(Refusal::Overloaded), "what was not announced counts as well");
-        small.grow_to(200).unwrap();
-        let third = gate.enter(Some([127, 0, 0, 3].into()), 100, &outside).unwrap();
-        assert_eq!(first.grow_to(401), Err(Refusal::Overloaded));
+        let mut first = enter(&gate, 1, 300, 0).unwrap();
+        assert_eq!(enter(&gate, 1, 300, 0).unwrap_err(), Refusal::Overloaded, "its address's share is used up");
+        let other = enter(&gate, 2, 300, 0).unwrap();
+        let mut small = enter(&gate, 1, 0, 0).unwrap();
+        assert_eq!(small.received(201, BEGINNING), Err(Refusal::Overloaded), "what was not announced counts as well");
+        small.received(200, BEGINNING).unwrap();
+        let third = enter(&gate, 3, 100, 0).unwrap();
+        assert_eq!(first.received(401, BEGINNING), Err(Refusal::Overloaded));
         drop(small);
-        first.grow_to(600).unwrap();
+        first.received(600, BEGINNING).unwrap();
         assert_eq!((gate.requests(), gate.body_bytes()), (3, 1_000), "alone of its address it may be larger");
         drop((first, other, third));
         assert_eq!((gate.requests(), gate.body_bytes()), (0, 0));
-        assert!(gate.addresses.lock().unwrap().is_empty());
+        assert!(gate.inside().addresses.is_empty());
+    }
+
+    #[test]
+    fn what_is_announced_and_never_sent_keeps_nobody_out() {
+        let gate = Gate::new(Limits { body_bytes: 4 * SET_ASIDE, address_bytes: 4 * SET_ASIDE, ..LIMITS });
+        let mut large = enter(&gate, 1, 100 * SET_ASIDE, 0).unwrap();
+        assert_eq!(gate.body_bytes(), SET_ASIDE);
+        let _other = enter(&gate, 2, 100, 0).unwrap();
+        large.received(3 * SET_ASIDE, BEGINNING).unwrap();
+        assert_eq!(large.received(4 * SET_ASIDE, BEGINNING), Err(Refusal::Overloaded), "what comes counts");
+    }
+
+    #[test]
+    fn whoever_is_behind_makes_way_and_has_lost_its_share() {
+        let gate = Gate::new(LIMITS);
+        let mut slow: Vec<Admitted> = (0..10).map(|n| enter(&gate, n, 10, 0).unwrap()).collect();
+        slow[0].arrived().unwrap();
+        assert_eq!(enter(&gate, 20, 10, 50).unwrap_err(), Refusal::Overloaded, "nobody is behind yet");
+        let mut prompt = enter(&gate, 20, 10, 1_000).unwrap();
+        assert_eq!((gate.requests(), gate.body_bytes()), (10, 100));
+        assert_eq!(slow[1].arrived(), Err(Refusal::BodyTooSlow), "the first that had not arrived");
+        assert_eq!(slow[1].received(10, BEGINNING), Err(Refusal::BodyTooSlow));
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        assert!(slow[1].poll_displaced(&mut context).is_ready() && slow[2].poll_displaced(&mut context).is_pending());
+        prompt.arrived().unwrap();
+        drop((slow, prompt));
+        assert_eq!((gate.requests(), gate.body_bytes()), (0, 0), "nobody gives back twice");
+    }
+
+    #[test]
+    fn an_address_makes_room_for_itself() {
+        let gate = Gate::new(LIMITS);
+        let mut other = enter(&gate, 2, 0, 0).unwrap();
+        let mut own: Vec<Admitted> = (0..5).map(|_| enter(&gate, 1, 0, 10).unwrap()).collect();
+        let _prompt = enter(&gate, 1, 0, 1_000).unwrap();
+        assert_eq!((other.arrived(), own[0].arrived()), (Ok(()), Err(Refusal::BodyTooSlow)));
+    }
+
+    #[test]
+    fn a_body_that_comes_makes_room_for_itself() {
+        let gate = Gate::new(LIMITS);
+        let mut slow = enter(&gate, 2, 400, 0).unwrap();
+        let mut prompt = enter(&gate, 1, 500, 1_000).unwrap();
+        prompt.received(700, Timestamp::from_millis(1_010)).unwrap();
+        assert_eq!((slow.arrived(), prompt.arrived()), (Err(Refusal::BodyTooSlow), Ok(())));
+        assert_eq!(gate.body_bytes(), 700);
     }
 
     #[test]
     fn after_draining_nobody_comes_in() {
         let gate = Gate::new(LIMITS);
         gate.drain();
-        assert_eq!(gate.enter(None, 1, &Outside::default()).unwrap_err(), Refusal::Draining);
+        assert_eq!(enter(&gate, 1, 1, 0).unwrap_err(), Refusal::Draining);
     }
 }

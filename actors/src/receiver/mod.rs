@@ -3,4 +3,5 @@
 pub mod actor;
 pub mod admission;
 pub mod messages;
+pub mod readers;
 pub mod tally;
