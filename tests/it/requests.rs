@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use actix_web::web::Bytes;
 use pointsman::addresses::kept::Kept;
-use pointsman::addresses::ranges::{Current, Ranges};
+use pointsman::addresses::ranges::{CurrentRanges, Ranges};
 use pointsman::integrations::github::{
     AppCredential, AppKey, Credential, GitHub, Hook, LineComment, Meta, NewPull, NewReview, Status, WatchedHooks,
 };
@@ -67,7 +67,7 @@ async fn call_everything(github: &Arc<GitHub>, base: &str) {
     workplace.make(&["code"]).unwrap();
     github.code((repository, "a1"), workplace, "code").await.unwrap();
     let directory = tempfile::tempdir().unwrap();
-    let known = (Kept::new(directory.path(), base), Current::new(Ranges::built_in()));
+    let known = (Kept::new(directory.path(), base), CurrentRanges::new(Ranges::built_in()));
     Meta::new(base, None, Arc::new(SystemClock::new()), known).renew().await.unwrap();
     // No hook has delivered anything, so there is none to be found.
     let hooks = ["acme/shop#1", "acme#2"].map(|name| Hook::read(name).unwrap());
