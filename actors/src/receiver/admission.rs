@@ -278,14 +278,8 @@ impl Admitted {
             return Err(Refusal::BodyTooSlow);
         }
         let more = bytes.saturating_sub(self.bytes);
-        while more > 0 {
-            let Limits { body_bytes, address_bytes, .. } = **gate.limits.get();
-            let own = self.peer.and_then(|peer| inside.addresses.get(&peer).copied()).unwrap_or_default();
-            let is_of_address = over(own.bytes.saturating_sub(self.bytes), bytes, address_bytes);
-            if !is_of_address && !over(gate.body_bytes().saturating_sub(self.bytes), bytes, body_bytes) {
-                break;
-            }
-            if !gate.make_way(&mut inside, self.peer.filter(|_| is_of_address), self.reading, now) {
+        while let Some(of) = self.crowded_by(&inside, bytes).filter(|_| more > 0) {
+            if !gate.make_way(&mut inside, of, self.reading, now) {
                 return Err(Refusal::Overloaded);
             }
         }
@@ -295,6 +289,16 @@ impl Admitted {
         }
         gate.take(&mut inside, self.peer, Share { requests: 0, bytes: more });
         Ok(())
+    }
+
+    /// Who leaves too little room for a body of `bytes`: others of this address, or anybody; nothing when there is room.
+    fn crowded_by(&self, inside: &Inside, bytes: u64) -> Option<Option<Network>> {
+        let Limits { body_bytes, address_bytes, .. } = **self.gate.limits.get();
+        let own = self.peer.and_then(|peer| inside.addresses.get(&peer).copied()).unwrap_or_default();
+        if over(own.bytes.saturating_sub(self.bytes), bytes, address_bytes) {
+            return Some(self.peer);
+        }
+        over(self.gate.body_bytes().saturating_sub(self.bytes), bytes, body_bytes).then_some(None)
     }
 
     /// Its body is there: from now on it makes way for nobody. An error when it has before.

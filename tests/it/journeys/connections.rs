@@ -33,8 +33,9 @@ fn delivery(id: &str, body: &str, sent: usize) -> Vec<u8> {
 /// What comes until the server closes the connection.
 async fn rest(connection: &mut TcpStream) -> String {
     let mut answer = Vec::new();
+    let reading = tokio::time::timeout(Duration::from_secs(60), connection.read_to_end(&mut answer));
     // A connection that is closed with something unread is reset.
-    let _ = connection.read_to_end(&mut answer).await;
+    let _ = reading.await.expect("the connection to be closed");
     String::from_utf8_lossy(&answer).into_owned()
 }
 

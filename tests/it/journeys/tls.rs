@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use pointsman::boot;
 use pointsman::tls::Renewal;
@@ -165,7 +166,8 @@ async fn handshakes_that_nobody_ends_take_places_like_others_and_end() {
     }
     for connection in &mut half {
         let mut nothing = Vec::new();
-        let _ = connection.read_to_end(&mut nothing).await;
+        let reading = tokio::time::timeout(Duration::from_secs(60), connection.read_to_end(&mut nothing));
+        let _ = reading.await.expect("it to be closed");
         assert!(nothing.is_empty());
     }
     let counted = server.connections().await;

@@ -2,9 +2,13 @@
 //!
 //! `slowloris`: thousands of connections on which a byte of a head, or of a body, comes now and then; from many addresses, and
 //! from one. Whoever loses one opens another.
+//!
+//! `flood`: requests that nobody has signed, or has signed wrongly, as fast as one core can send them; from many addresses, and from
+//! the signed sender's own.
 
 #![allow(clippy::disallowed_methods, reason = "this measures time")]
 
+mod flood;
 mod sender;
 mod slowloris;
 
@@ -40,6 +44,12 @@ enum Kind {
         #[arg(long, default_value_t = 20)]
         seconds: u64,
     },
+    /// Requests that nobody has signed properly, as fast as they can be sent
+    Flood {
+        /// How long each of the four floods lasts
+        #[arg(long, default_value_t = 15)]
+        seconds: u64,
+    },
 }
 
 #[actix_rt::main]
@@ -61,6 +71,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         Kind::Slowloris { connections, seconds } => {
             slowloris::besiege(&server, connections, Duration::from_secs(seconds)).await?
         }
+        Kind::Flood { seconds } => flood::besiege(&server, Duration::from_secs(seconds)).await?,
     };
     Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
