@@ -107,6 +107,7 @@ pub fn routes(edge: Edge) -> impl FnOnce(&mut ServiceConfig) {
             .service(read("/", reading().to(session::page)))
             .service(read("/assets/style.css", reading().to(session::style)))
             .service(read("/assets/overview.js", reading().to(session::script)))
+            .service(read("/assets/icon.svg", reading().to(session::icon)))
             .service(web::resource("/session").route(web::post().to(session::begin)))
             .service(web::resource("/session/end").route(web::post().to(session::end)))
             .service(read("/health", reading().to(health::health)).wrap(from_fn(auth::metrics)))

@@ -33,6 +33,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 const SIGN_IN: &str = include_str!("../dashboard/sign_in.html");
 const OVERVIEW: &str = include_str!("../dashboard/overview.html");
 const STYLE: &str = include_str!("../dashboard/style.css");
+const ICON: &str = include_str!("../dashboard/icon.svg");
 const SCRIPT: &str = include_str!("../dashboard/overview.js");
 
 /// The cookie that a request brings.
@@ -57,6 +58,11 @@ pub async fn style() -> HttpResponse {
 /// `GET /assets/overview.js`
 pub async fn script() -> HttpResponse {
     asset("text/javascript; charset=utf-8", SCRIPT)
+}
+
+/// `GET /assets/icon.svg`
+pub async fn icon() -> HttpResponse {
+    asset("image/svg+xml", ICON)
 }
 
 /// What the form sends.
@@ -122,14 +128,17 @@ pub async fn end(request: HttpRequest, edge: Data<Edge>) -> Result<HttpResponse,
     Ok(HttpResponse::Ok().cookie(gone).json(json!({ "success": true })))
 }
 
-/// Whether a page of another site had the browser send this (Fetch Metadata; Origin is older and in all browsers).
+/// Whether a page of another site had the browser send this. Browsers say so (W3C, Fetch Metadata); those that are too old for it
+/// say from where it comes in `Origin`, which is `null` also for reasons of their own.
 fn is_from_elsewhere(request: &HttpRequest) -> bool {
     let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
-    let site = text("sec-fetch-site").is_some_and(|site| !matches!(site, "same-origin" | "none"));
+    if let Some(site) = text("sec-fetch-site") {
+        return !matches!(site, "same-origin" | "none");
+    }
     let host = text(HOST.as_str()).unwrap_or_default();
     let origin = text(ORIGIN.as_str());
     let is_ours = |origin: &str| origin.split_once("://").is_some_and(|(_, rest)| rest.eq_ignore_ascii_case(host));
-    site || origin.is_some_and(|origin| !is_ours(origin))
+    origin.is_some_and(|origin| !is_ours(origin))
 }
 
 /// Whether a browser on this machine calls this machine: there is no network to listen on, and HTTPS is rare.
@@ -151,7 +160,8 @@ fn html(status: StatusCode, page: &str) -> HttpResponse {
         .insert_header((CONTENT_SECURITY_POLICY, POLICY))
         .insert_header((CACHE_CONTROL, "no-store"))
         .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .insert_header((REFERRER_POLICY, "no-referrer"))
+        // Without any, browsers would not say in `Origin` that a form is our own.
+        .insert_header((REFERRER_POLICY, "same-origin"))
         .body(page.to_owned())
 }
 

@@ -7,7 +7,7 @@ use crate::site::Site;
 const QUIET: &str = r#"
 [workflows.quiet]
 timeout = "10m"
-debounce = { key = "{{ input.branch }}", quiet = "1s" }
+debounce = { key = "{{ input.branch }}", quiet = "5s" }
 [[workflows.quiet.steps]]
 name = "tell"
 action = "send_notification"
