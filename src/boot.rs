@@ -211,6 +211,8 @@ pub async fn start(plan: Plan) -> anyhow::Result<Server> {
     let Plan { loaded, in_force, actions, data_dir, certificate, .. } = plan;
     let fingerprints = in_force.compiled.fingerprints.clone();
     let InForce { surface, compiled, slots, limits, rate_limits, admin_token, tokens, lockout, .. } = in_force;
+    let connections = connections(&plan.doors, &surface.proxies);
+    let limits = limits.within(connections.limits().total);
     let tree = Tree::start(Ports {
         store: Arc::clone(&store),
         sources: Current::new(surface.sources()),
@@ -240,7 +242,6 @@ pub async fn start(plan: Plan) -> anyhow::Result<Server> {
     let known = [Known::admin(&token)].into_iter().chain(tokens).collect();
     let access = Arc::new(Mutex::new(Access::new(known, Lockout::new(lockout))));
     let trail = Trail::open(&data_dir).with_context(|| format!("`{}` cannot be written to", trail::FILE))?;
-    let connections = connections(&plan.doors, &surface.proxies);
     let surface = Current::new(surface);
     let tools = Tools {
         tree: tree.clone(),

@@ -117,22 +117,29 @@ impl Reloader {
         let mut known = vec![Known::admin(&token_file::admin_token(&self.tools.data_dir, token)?)];
         let InForce { surface, compiled, slots, limits, rate_limits, tokens, lockout, log_level, .. } = in_force;
         let Compiled { rules, catalog, .. } = compiled;
-        let sources = surface.sources();
-        self.tools.tree.replace(Replacement { sources, rules, catalog, slots, limits, rate_limits }).await?;
+        let (sources, limits) = (surface.sources(), limits.within(self.tools.connections.limits().total));
+        self.tools.tree.replace(Replacement { sources, rules, catalog, limits, rate_limits }).await?;
         known.extend(tokens);
         self.tools.access.lock().unwrap_or_else(PoisonError::into_inner).follow(known, lockout);
-        self.tools.github_ranges.1.store(surface.github_ranges.is_some(), Ordering::SeqCst);
+        let is_wanted = surface.github_ranges.is_some();
+        let was_wanted = self.tools.github_ranges.1.swap(is_wanted, Ordering::SeqCst);
         self.tools.connections.trust(surface.proxies.trusted.clone());
         self.tools.surface.replace(surface);
-        // Whoever goes by them now has them asked for; without room they come at their time.
-        let _ = self.tools.tree.address_book.offer(RenewNow);
+        if is_wanted && !was_wanted {
+            // Without room they come at their time.
+            let _ = self.tools.tree.address_book.offer(RenewNow);
+        }
         (self.tools.on_log_level)(&log_level);
+        let tree = self.tools.tree.clone();
+        // Whoever reloads does not wait for a dispatcher that has fallen.
+        actix_rt::spawn(async move { tree.hand_out(slots).await });
         Ok(())
     }
 
     fn say(&self, changes: &[Change], loaded: &Loaded) {
         tracing::info!(changes = changes.len(), "the configuration was read again");
         changes.iter().for_each(|change| tracing::info!("{change}"));
+        loaded.settings.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         let now = self.tools.clock.now();
         for source in &loaded.settings.webhooks {
             if let Some(concern) = source.concern(now) {

@@ -99,12 +99,13 @@ impl Certificate {
         Ok(Arc::new(Self { files, current, rejected: Mutex::default(), published: OnceLock::new() }))
     }
 
-    /// What a listener needs: TLS 1.2 and 1.3, and HTTP/2 and 1.1 over it.
+    /// What a listener needs: TLS 1.2 and 1.3, and HTTP/1.1 over it. HTTP/2 is not offered: actix bounds neither the requests that one
+    /// connection may have at once (RFC 9113, section 5.1.2, `SETTINGS_MAX_CONCURRENT_STREAMS`) nor the time that they take.
     pub fn config(self: &Arc<Self>) -> Result<ServerConfig, rustls::Error> {
         let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
         let builder = builder.with_safe_default_protocol_versions()?.with_no_client_auth();
         let mut config = builder.with_cert_resolver(Arc::<Self>::clone(self));
-        config.alpn_protocols = vec![H2.to_vec(), b"http/1.1".to_vec()];
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(config)
     }
 
@@ -181,9 +182,6 @@ impl Certificate {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
-
-/// HTTP/2 as TLS names it (RFC 9113, section 3.2).
-pub const H2: &[u8] = b"h2";
 
 /// SHA-256 of a certificate, in hexadecimal.
 pub fn fingerprint(certificate: &CertificateDer<'_>) -> String {

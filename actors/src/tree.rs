@@ -332,7 +332,6 @@ impl Tree {
             rate_limits: self.rate_limits.clone(),
             log_state: Arc::clone(&self.log_state),
             store: Arc::clone(&self.ports.store),
-            sources: self.ports.sources.clone(),
             clock: Arc::clone(&self.ports.clock),
             ids: Arc::clone(&self.ports.ids),
             inbox_window: self.ports.inbox_window,

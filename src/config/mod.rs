@@ -37,6 +37,7 @@ mod written_secret;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -109,7 +110,9 @@ impl Loaded {
     pub fn again(&self) -> Result<(Self, Vec<Change>), ConfigErrors> {
         let Given { environment, flags, cores } = &*self.given;
         // What needs a restart is to be right as well, so that there can be one.
-        let read = load(environment, flags, *cores)?;
+        // The file that was found is the one that counts: one that is away for a moment is no empty one.
+        let flags = Flags { file: self.file.clone().or_else(|| flags.file.clone()), values: flags.values.clone() };
+        let read = load(environment, &flags, *cores)?;
         let waiting = changes::waiting(&self.merged, &read.merged);
         let merged = read.merged.without_restart(&self.merged);
         let mut problems = Vec::new();
@@ -170,7 +173,11 @@ pub fn load(environment: &BTreeMap<String, String>, flags: &Flags, cores: usize)
 /// The files in the directory beside the configuration, or beside where it would be, by name.
 fn definition_files(file: Option<&Path>) -> Result<Vec<DefinitionFile>, ConfigErrors> {
     let directory = file.and_then(Path::parent).unwrap_or(Path::new("")).join(DEFINITIONS);
-    let Ok(entries) = std::fs::read_dir(&directory) else { return Ok(Vec::new()) };
+    let entries = match std::fs::read_dir(&directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(unreadable(&directory, &error)),
+    };
     let paths = entries.filter_map(|entry| entry.ok().map(|entry| entry.path()));
     let mut paths: Vec<PathBuf> = paths.filter(|path| path.extension().is_some_and(|kind| kind == "toml")).collect();
     paths.sort();

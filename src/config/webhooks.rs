@@ -124,9 +124,9 @@ impl Checker<'_> {
             if on.iter().take(index).any(|earlier| earlier.path == source.path) {
                 self.wrong(&path, format!("`{}` is another source's path already", source.path));
             }
-            let reserved = ["/health", "/metrics", "/api", "/session", "/assets"]
-                .iter()
-                .any(|taken| source.path.starts_with(taken));
+            let reserved = ["/health", "/metrics", "/api", "/session", "/assets"].iter().any(|taken| {
+                source.path.strip_prefix(taken).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            });
             if !source.path.starts_with('/')
                 || source.path.len() < 2
                 || reserved

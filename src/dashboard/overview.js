@@ -4,6 +4,12 @@
 // others have written.
 
 const EVERY = 5000;
+// A page that nobody looks at asks nothing, so that a session that nobody uses comes to its end.
+const UNTOUCHED = 10 * 60 * 1000;
+let touched = Date.now();
+for (const kind of ["pointermove", "keydown", "scroll", "focus"]) {
+  addEventListener(kind, () => (touched = Date.now()), { passive: true });
+}
 let word = "";
 
 const at = (id) => document.getElementById(id);
@@ -59,7 +65,9 @@ async function show() {
 
 async function keepShowing() {
   try {
-    await show();
+    if (!document.hidden && Date.now() - touched < UNTOUCHED) {
+      await show();
+    }
     at("trouble").textContent = "";
   } catch (error) {
     at("trouble").textContent = error.message;

@@ -104,7 +104,7 @@ fn admit(edge: &Edge, needed: Scope, from: Option<IpAddr>, request: &HttpRequest
     judged.map_err(|refused| answered(edge, refused, from, request))
 }
 
-fn answered(edge: &Edge, refused: Refused, from: Option<IpAddr>, request: &HttpRequest) -> ApiError {
+pub(super) fn answered(edge: &Edge, refused: Refused, from: Option<IpAddr>, request: &HttpRequest) -> ApiError {
     let error = match refused {
         Refused::NoToken => no_token(),
         Refused::NoSession => no_session(),

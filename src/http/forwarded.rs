@@ -8,7 +8,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use actix_web::http::header::{FORWARDED, HeaderMap, HeaderName, X_FORWARDED_FOR};
+use actix_web::HttpRequest;
+use actix_web::http::header::{FORWARDED, HeaderMap, HeaderName, VIA, X_FORWARDED_FOR};
 use ipnet::IpNet;
 
 /// The proxies that are believed.
@@ -74,6 +75,21 @@ impl Proxies {
                 .collect(),
         }
     }
+}
+
+/// Whether a program on this machine means this machine. A proxy on it hands on what anybody sends, and says so; a page in a
+/// browser on it has another host in the request, by whatever address it found its way here (DNS rebinding).
+pub fn is_from_here(request: &HttpRequest) -> bool {
+    let is_handed_on = [FORWARDED, X_FORWARDED_FOR, VIA].iter().any(|name| request.headers().contains_key(name));
+    let connection = request.connection_info();
+    let host = connection.host();
+    let host = host
+        .rsplit_once(':')
+        .filter(|(_, port)| port.bytes().all(|c| c.is_ascii_digit()))
+        .map_or(host, |(host, _)| host);
+    let is_ours = |host: &str| host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback());
+    let is_peer = request.peer_addr().is_some_and(|peer| peer.ip().to_canonical().is_loopback());
+    is_peer && !is_handed_on && is_ours(host.trim_start_matches('[').trim_end_matches(']'))
 }
 
 /// The node that `for` names in an element of `Forwarded`; nothing if it names none.

@@ -14,11 +14,10 @@ use actix_http::error::DispatchError;
 use actix_http::{HttpService, Protocol};
 use actix_server::ServerBuilder;
 use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_web::App;
 use actix_web::body::BoxBody;
-use actix_web::dev::{AppConfig, RequestHead, ServerHandle, ServiceRequest, ServiceResponse};
-use actix_web::http::{StatusCode, Version};
+use actix_web::dev::{AppConfig, ServerHandle, ServiceRequest, ServiceResponse};
 use actix_web::middleware::{Next, from_fn};
-use actix_web::{App, HttpResponse};
 use anyhow::Context;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
@@ -27,7 +26,7 @@ use tokio_rustls::TlsAcceptor;
 use super::connections::{Connections, Place};
 use super::stream::{Guarded, Stream};
 use super::{Edge, Shared, routes};
-use crate::tls::{Certificate, H2};
+use crate::tls::Certificate;
 
 /// Where to listen, and how long for what.
 #[derive(Clone, Debug)]
@@ -114,20 +113,7 @@ pub async fn listen(listening: Listening, shared: Shared) -> anyhow::Result<(Soc
 async fn at_work(request: ServiceRequest, next: Next<BoxBody>) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let place = request.conn_data::<Arc<Place>>().cloned();
     let _at_work = place.as_ref().map(Place::begin);
-    if request.version() == Version::HTTP_2 && is_too_large(request.head()) {
-        let answer = HttpResponse::build(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE).finish();
-        return Ok(request.into_response(answer));
-    }
     next.call(request).await
-}
-
-/// What HTTP/1 lets through of a head in actix-http; its HTTP/2 has no such limit.
-const LARGEST_HEAD: usize = 128 << 10;
-const MOST_HEADERS: usize = 96;
-
-fn is_too_large(head: &RequestHead) -> bool {
-    let size: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
-    head.headers.len() > MOST_HEADERS || head.uri.path().len() + size > LARGEST_HEAD
 }
 
 /// The way of a connection from the kernel's queue to HTTP.
@@ -160,8 +146,6 @@ impl Entrance {
         let handshake = tokio::time::timeout(self.handshake_timeout, tls.accept(socket));
         let late = |_| DispatchError::Io(io::ErrorKind::TimedOut.into());
         let stream = Box::new(handshake.await.map_err(late)?.map_err(DispatchError::Io)?);
-        let is_h2 = stream.get_ref().1.alpn_protocol() == Some(H2);
-        let protocol = if is_h2 { Protocol::Http2 } else { Protocol::Http1 };
-        Ok((Stream::Tls(stream), protocol, peer))
+        Ok((Stream::Tls(stream), Protocol::Http1, peer))
     }
 }

@@ -1,5 +1,7 @@
 //! `/api/v1/config` and `/api/v1/reload`: what is in force, and how it is replaced.
 
+use std::sync::Arc;
+
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, ReqData};
@@ -24,7 +26,10 @@ pub async fn reload(edge: Data<Edge>, operator: ReqData<Operator>) -> Result<Htt
     if operator.scope < Scope::Admin {
         return Err(answer::too_little(Scope::Admin));
     }
-    let reloaded = edge.shared.reloader.reload().await;
+    // It goes on to its end also when whoever has asked for it goes away.
+    let reloader = Arc::clone(&edge.shared.reloader);
+    let reloaded = actix_rt::spawn(async move { reloader.reload().await }).await;
+    let reloaded = reloaded.unwrap_or_else(|fell| Err(NotReloaded::Failed(fell.into())));
     let changes = reloaded.map_err(|not_reloaded| {
         let (status, code) = match not_reloaded {
             NotReloaded::Wrong(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid_configuration"),

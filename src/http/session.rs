@@ -3,21 +3,22 @@
 //! The cookie is not to be read by scripts (HttpOnly), is sent by no other site's page (SameSite=Strict), and by HTTPS only, but on
 //! this machine itself. Pages run scripts and styles of ours alone and may be framed by nobody.
 
-use std::net::IpAddr;
 use std::sync::PoisonError;
+use std::time::Duration;
 
 use actix_web::cookie::{Cookie, SameSite};
-use actix_web::http::StatusCode;
 use actix_web::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, ContentType, HOST, LOCATION, ORIGIN, REFERRER_POLICY,
     X_CONTENT_TYPE_OPTIONS,
 };
-use actix_web::web::{Data, Form};
-use actix_web::{HttpRequest, HttpResponse};
-use serde::Deserialize;
+use actix_web::http::{ConnectionType, StatusCode};
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse, ResponseError};
+use futures_util::StreamExt;
 use serde_json::json;
 
 use super::answer::{self, ApiError};
+use super::forwarded::is_from_here;
 use super::{Edge, auth};
 use crate::access::session::{Fresh, LONGEST};
 use crate::access::token::{TokenHash, random_bits};
@@ -65,22 +66,41 @@ pub async fn icon() -> HttpResponse {
     asset("image/svg+xml", ICON)
 }
 
-/// What the form sends.
-#[derive(Deserialize)]
-pub struct SignIn {
-    token: String,
+/// A form with a token is not larger.
+const LARGEST_FORM: usize = 8 << 10;
+
+/// The token that a form holds, if it comes in time and is one.
+async fn token_in(mut payload: Payload, limit: Duration) -> Option<TokenHash> {
+    let reading = async {
+        let mut form = Vec::new();
+        while let Some(chunk) = payload.next().await {
+            form.extend_from_slice(&chunk.ok()?);
+            if form.len() > LARGEST_FORM {
+                return None;
+            }
+        }
+        let token = form_urlencoded::parse(&form).find(|(name, _)| name == "token")?.1;
+        Some(TokenHash::of(token.trim()))
+    };
+    // Nobody has proved anything, so nobody holds a connection by a form that does not end.
+    tokio::time::timeout(limit, reading).await.ok().flatten()
 }
 
 /// `POST /session`: somebody signs in.
-pub async fn begin(request: HttpRequest, form: Form<SignIn>, edge: Data<Edge>) -> HttpResponse {
+pub async fn begin(request: HttpRequest, payload: Payload, edge: Data<Edge>) -> HttpResponse {
     if is_from_elsewhere(&request) {
         return sign_in_page(StatusCode::FORBIDDEN, "Another site sent you here. Sign in on this page.");
     }
+    let limit = edge.shared.surface.get().read_timeout;
+    let Some(token) = token_in(payload, limit).await else {
+        let mut page = sign_in_page(StatusCode::BAD_REQUEST, "No token came.");
+        page.head_mut().set_connection_type(ConnectionType::Close);
+        return page;
+    };
     let (Ok(cookie), Ok(word)) = (random_bits().map(hex::encode), random_bits().map(hex::encode)) else {
         return sign_in_page(StatusCode::SERVICE_UNAVAILABLE, "The system gives no random numbers now.");
     };
     let (fresh, now, from) = (Fresh { cookie, word }, edge.shared.clock.now(), edge.sender(&request));
-    let token = TokenHash::of(form.token.trim());
     let mut access = edge.shared.access.lock().unwrap_or_else(PoisonError::into_inner);
     let judged = access.sign_in(token, from, &fresh, now);
     drop(access);
@@ -89,15 +109,15 @@ pub async fn begin(request: HttpRequest, form: Form<SignIn>, edge: Data<Edge>) -
             tracing::info!(target: "audit", operator = &*operator.name, ?from, "an operator has signed in");
             let cookie = Cookie::build(COOKIE, fresh.cookie).http_only(true).same_site(SameSite::Strict).path("/");
             let max_age = i64::try_from(LONGEST.as_secs()).unwrap_or(i64::MAX);
-            let cookie = cookie.secure(!is_here(&request)).max_age(actix_web::cookie::time::Duration::seconds(max_age));
+            let cookie =
+                cookie.secure(!is_plain(&request)).max_age(actix_web::cookie::time::Duration::seconds(max_age));
             HttpResponse::SeeOther().insert_header((LOCATION, "/")).cookie(cookie.finish()).finish()
         }
-        Err(Refused::LockedOut { .. }) => sign_in_page(
-            StatusCode::TOO_MANY_REQUESTS,
-            "That token opens nothing, and too many wrong ones came from you.",
-        ),
-        Err(_) => {
-            sign_in_page(StatusCode::UNAUTHORIZED, "That token opens nothing here: it is wrong, or its time is over.")
+        Err(refused) => {
+            let is_locked = matches!(refused, Refused::LockedOut { .. });
+            let status = auth::answered(&edge, refused, from, &request).status_code();
+            let more = if is_locked { " Too many wrong ones came from you." } else { "" };
+            sign_in_page(status, &format!("That token opens nothing here: it is wrong, or its time is over.{more}"))
         }
     }
 }
@@ -141,13 +161,11 @@ fn is_from_elsewhere(request: &HttpRequest) -> bool {
     origin.is_some_and(|origin| !is_ours(origin))
 }
 
-/// Whether a browser on this machine calls this machine: there is no network to listen on, and HTTPS is rare.
-fn is_here(request: &HttpRequest) -> bool {
-    let connection = request.connection_info();
-    let host = connection.host();
-    let host = host.rsplit_once(':').map_or(host, |(host, _)| host).trim_matches(['[', ']']);
-    let is_loopback = host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback());
-    is_loopback && request.peer_addr().is_some_and(|peer| peer.ip().is_loopback())
+/// Whether a browser on this machine calls this machine: there is no network to listen on, and HTTPS is rare. A proxy that says nothing of
+/// itself is known by its browsers, which came by HTTPS.
+fn is_plain(request: &HttpRequest) -> bool {
+    let origin = request.headers().get(ORIGIN).map(|origin| origin.as_bytes());
+    is_from_here(request) && !origin.is_some_and(|origin| origin.starts_with(b"https:"))
 }
 
 fn sign_in_page(status: StatusCode, said: &str) -> HttpResponse {

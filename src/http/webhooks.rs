@@ -1,13 +1,12 @@
 //! Deliveries: from the request's head to the answer.
 
 use std::future::poll_fn;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::Poll;
 
 use actix_web::error::PayloadError;
 use actix_web::http::Method;
-use actix_web::http::header::{CONTENT_LENGTH, FORWARDED, VIA, X_FORWARDED_FOR};
+use actix_web::http::header::CONTENT_LENGTH;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::{Bytes, BytesMut};
@@ -24,6 +23,7 @@ use pointsman_actors::time::SharedClock;
 use serde::Serialize;
 
 use super::connections::Place;
+use super::forwarded::is_from_here;
 use super::{Edge, Inlet, answer};
 
 /// Memory that is set aside at once for an announced body; a longer one grows as it comes.
@@ -111,12 +111,8 @@ async fn take(request: &HttpRequest, payload: Payload, edge: &Edge, inlet: &Inle
     if announced > inlet.max_body {
         return Err(Refusal::BodyTooLarge);
     }
-    let admit = Admit {
-        source: inlet.source.name().clone(),
-        headers: copied(request, inlet),
-        peer,
-        announced: announced as u64,
-    };
+    let admit =
+        Admit { source: Arc::clone(&inlet.source), headers: copied(request, inlet), peer, announced: announced as u64 };
     let asked = edge.doors.admit.ask_if_room(admit).map_err(no_room)?;
     let (mut admitted, headers) = asked.await.map_err(no_room)??;
     let reading = Body { payload, admitted: &mut admitted, clock: &edge.shared.clock };
@@ -126,22 +122,12 @@ async fn take(request: &HttpRequest, payload: Payload, edge: &Edge, inlet: &Inle
         .map_err(|_| Refusal::BodyTooSlow)??;
     admitted.arrived()?;
     let delivery = Delivery { source: inlet.source.name().clone(), headers, body, peer, received_at };
-    let taken = edge.doors.receive.ask_if_room(Receive { delivery, admitted }).map_err(no_room)?;
+    let taken = edge
+        .doors
+        .receive
+        .ask_if_room(Receive { delivery, admitted, source: Arc::clone(&inlet.source) })
+        .map_err(no_room)?;
     taken.await.map_err(no_room)?
-}
-
-/// Whether a program on this machine means this machine. A proxy on it hands on what anybody sends, and says so; a page in a
-/// browser on it has another host in the request, by whatever address it found its way here (DNS rebinding).
-fn is_from_here(request: &HttpRequest) -> bool {
-    let is_handed_on = [FORWARDED, X_FORWARDED_FOR, VIA].iter().any(|name| request.headers().contains_key(name));
-    let connection = request.connection_info();
-    let host = connection.host();
-    let host = host
-        .rsplit_once(':')
-        .filter(|(_, port)| port.bytes().all(|c| c.is_ascii_digit()))
-        .map_or(host, |(host, _)| host);
-    let is_ours = |host: &str| host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback());
-    !is_handed_on && is_ours(host.trim_start_matches('[').trim_end_matches(']'))
 }
 
 fn no_room(not_taken: NotTaken) -> Refusal {

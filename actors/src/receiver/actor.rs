@@ -27,7 +27,8 @@ use crate::router::actor::RouteEvent;
 use crate::router::routing::Routed;
 use crate::store::{Answer, Intake, Store, StoreError, Transition};
 use crate::time::SharedClock;
-use crate::validator::actor::{Authentic, ReadVouched, Sources, Validate};
+use crate::validator::actor::{Authentic, ReadVouched, Validate};
+use crate::validator::port::Source;
 use crate::wait::record::Callback;
 
 /// A correlation key that is longer is no provider's.
@@ -40,8 +41,8 @@ const MOST_KEYS: usize = 8;
 #[derive(Message)]
 #[rtype(result = "Result<(Admitted, Headers), Refusal>")]
 pub struct Admit {
-    /// Whose path was called.
-    pub source: SourceName,
+    /// Whose path was called, as it is configured when the request begins: another configuration meanwhile is for others.
+    pub source: Arc<dyn Source>,
     /// The request's headers; given back with the admission.
     pub headers: Headers,
     /// Who calls.
@@ -58,6 +59,8 @@ pub struct Receive {
     pub delivery: Delivery,
     /// Its share of what may be in flight.
     pub admitted: Admitted,
+    /// The source that it was admitted for.
+    pub source: Arc<dyn Source>,
 }
 
 /// What the sender of a durable delivery is told.
@@ -101,8 +104,6 @@ pub struct Shared {
     pub log_state: Arc<LogState>,
     /// For its durable counts only.
     pub store: Arc<dyn Store>,
-    /// The sources that are on.
-    pub sources: Sources,
     /// Where `now` comes from.
     pub clock: SharedClock,
     /// Where ids come from.
@@ -133,8 +134,6 @@ impl Receiver {
 
     fn admit(&self, request: Admit) -> Result<(Admitted, Headers), Refusal> {
         let Admit { source, headers, peer, announced } = request;
-        let sources = self.shared.sources.get();
-        let source = sources.get(&source).ok_or(Refusal::UnknownSource)?;
         let admitted = self.enter(peer, announced)?;
         source.inspect(&headers)?;
         Ok((admitted, headers))
@@ -170,10 +169,10 @@ impl Handler<Letter<Receive>> for Receiver {
     type Result = ResponseFuture<Result<Receipt, Refusal>>;
 
     fn handle(&mut self, letter: Letter<Receive>, _: &mut Context<Self>) -> Self::Result {
-        let (Receive { delivery, admitted }, room) = letter.keep_room();
+        let (Receive { delivery, admitted, source }, room) = letter.keep_room();
         let path = Rc::clone(&self.path);
         Box::pin(async move {
-            let receipt = path.take(delivery).await;
+            let receipt = path.take(delivery, source).await;
             drop((admitted, room));
             receipt
         })
@@ -202,8 +201,8 @@ impl Handler<Letter<ReceiveVouched>> for Receiver {
 }
 
 impl Path {
-    async fn take(&self, delivery: Delivery) -> Result<Receipt, Refusal> {
-        let authentic = self.downstream.validator.ask(Validate(delivery)).await.map_err(fell)??;
+    async fn take(&self, delivery: Delivery, source: Arc<dyn Source>) -> Result<Receipt, Refusal> {
+        let authentic = self.downstream.validator.ask(Validate { delivery, source }).await.map_err(fell)??;
         self.limit(&authentic.delivery.source).await?;
         self.make_durable(authentic).await
     }

@@ -62,6 +62,14 @@ pub struct Share {
 }
 
 impl Limits {
+    /// These limits where there are so many connections: a connection with a request makes way for nobody, so fewer requests are let in
+    /// than there are connections.
+    #[must_use]
+    pub fn within(self, connections: usize) -> Self {
+        let most = u64::try_from(connections / 4 * 3).unwrap_or(u64::MAX).max(1);
+        Self { requests: self.requests.min(most), address_requests: self.address_requests.min(most), ..self }
+    }
+
     /// Whether a request with `bytes` of body may come in.
     pub fn admit(&self, load: &Load, bytes: u64) -> Result<(), Refusal> {
         if load.draining {
@@ -136,7 +144,7 @@ impl Gate {
         })
     }
 
-    /// Puts other limits in force, for those that come in from now on.
+    /// Puts other limits in force, for those that come in from now on and for what has not come of a body yet.
     pub fn limit(&self, limits: Limits) {
         self.limits.replace(limits);
     }

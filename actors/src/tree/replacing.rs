@@ -21,8 +21,6 @@ pub struct Replacement {
     pub rules: Rules,
     /// What runs are pinned to.
     pub catalog: Catalog,
-    /// Runs that may be at work at once.
-    pub slots: Slots,
     /// How much may be in flight.
     pub limits: Limits,
     /// How often whom nobody could verify may come. Whether anybody is held back at all is decided when the tree starts.
@@ -33,7 +31,7 @@ impl Tree {
     /// Puts this in force, or, when the log cannot keep the definitions, nothing of it. Runs go on with what they are pinned
     /// to. A delivery that is on its way may be judged by the one or the other, never by a part of each.
     pub async fn replace(&self, with: Replacement) -> Result<(), StartError> {
-        let Replacement { sources, rules, catalog, slots, limits, rate_limits } = with;
+        let Replacement { sources, rules, catalog, limits, rate_limits } = with;
         keep_definitions(&catalog, (&self.ports.store, &self.log)).await?;
         self.hiring.hire_for(&catalog).await?;
         self.tallies.enter(sources.keys());
@@ -43,12 +41,16 @@ impl Tree {
             limiter.follow(policy);
         }
         self.ports.rules.replace(rules);
-        if **self.ports.slots.get() != slots {
-            self.ports.slots.replace(slots);
-            self.slots_changed.ask(SlotsChanged).await?;
-        }
         // What no rule could route may be routed now; without room it is looked at all the same, later.
         let _ = self.backlog.offer(RouteBacklog);
         Ok(())
+    }
+
+    /// Hands out other slots, as soon as the dispatcher comes to it: one that has fallen begins with them.
+    pub async fn hand_out(&self, slots: Slots) {
+        if **self.ports.slots.get() != slots {
+            self.ports.slots.replace(slots);
+            let _ = self.slots_changed.ask(SlotsChanged).await;
+        }
     }
 }

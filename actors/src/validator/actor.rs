@@ -22,7 +22,12 @@ pub type Sources = Current<HashMap<SourceName, Arc<dyn Source>>>;
 /// Asks whether a delivery is authentic, and what it says.
 #[derive(Message)]
 #[rtype(result = "Result<Authentic, Refusal>")]
-pub struct Validate(pub Delivery);
+pub struct Validate {
+    /// The delivery.
+    pub delivery: Delivery,
+    /// Its source, as it was configured when the request began.
+    pub source: Arc<dyn Source>,
+}
 
 /// Asks what a delivery says for whose authenticity its provider vouches: it did not come from a sender, but from the
 /// provider's API, which was asked over TLS with our credential. Its signature is not looked at.
@@ -75,8 +80,8 @@ impl Handler<Letter<Validate>> for Validator {
     type Result = Response<Result<Authentic, Refusal>>;
 
     fn handle(&mut self, letter: Letter<Validate>, _: &mut Context<Self>) -> Self::Result {
-        let (Validate(delivery), room) = letter.keep_room();
-        self.work(delivery, room, validate)
+        let (Validate { delivery, source }, room) = letter.keep_room();
+        work(source, delivery, (room, validate))
     }
 }
 
@@ -85,24 +90,24 @@ impl Handler<Letter<ReadVouched>> for Validator {
 
     fn handle(&mut self, letter: Letter<ReadVouched>, _: &mut Context<Self>) -> Self::Result {
         let (ReadVouched(delivery), room) = letter.keep_room();
-        self.work(delivery, room, read)
+        match self.sources.get().get(&delivery.source) {
+            Some(source) => work(Arc::clone(source), delivery, (room, read)),
+            None => Response::reply(Err(Refusal::UnknownSource)),
+        }
     }
 }
 
-impl Validator {
-    fn work(&self, delivery: Delivery, room: Room, work: Work) -> Response<Result<Authentic, Refusal>> {
-        let sources = self.sources.get();
-        let Some(source) = sources.get(&delivery.source) else {
-            return Response::reply(Err(Refusal::UnknownSource));
-        };
-        if delivery.body.len() <= LARGE_BODY {
-            return Response::reply(work(&**source, delivery));
-        }
-        let source = Arc::clone(source);
-        Response::fut(async move {
-            let validated = tokio::task::spawn_blocking(move || work(&*source, delivery)).await;
-            drop(room);
-            validated.unwrap_or(Err(Refusal::ComponentRestarted))
-        })
+fn work(
+    source: Arc<dyn Source>,
+    delivery: Delivery,
+    (room, work): (Room, Work),
+) -> Response<Result<Authentic, Refusal>> {
+    if delivery.body.len() <= LARGE_BODY {
+        return Response::reply(work(&*source, delivery));
     }
+    Response::fut(async move {
+        let validated = tokio::task::spawn_blocking(move || work(&*source, delivery)).await;
+        drop(room);
+        validated.unwrap_or(Err(Refusal::ComponentRestarted))
+    })
 }

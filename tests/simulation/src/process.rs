@@ -30,6 +30,7 @@ use pointsman_actors::router::patience::Patience;
 use pointsman_actors::supervisor::{Drill, Escalation, Life, Vitals};
 use pointsman_actors::time::{Clock, SystemClock};
 use pointsman_actors::tree::{Ports, Tree, WorkerDoors};
+use pointsman_actors::validator::port::Source;
 use pointsman_actors::workflow::catalog::Catalog;
 
 use crate::deliveries::Delivery as Sent;
@@ -187,24 +188,26 @@ fn desks(services: &Arc<Services>) -> Vec<Named<Arc<Desk>>> {
     vec![desk("ops", false), desk("dev", true)]
 }
 
+/// A source as every process has it.
+fn source_of(name: &str) -> (SourceName, Arc<dyn Source>) {
+    let name = SourceName::new(name);
+    let source = sources::build(SourceSettings {
+        name: name.clone(),
+        secrets: Keyring::new(vec![NamedSecret::new("secret", Secret::new(SECRET), Validity::ALWAYS)]),
+        events: Vec::new(),
+        timestamp_tolerance: Duration::from_secs(300),
+        allow_unsigned: false,
+    });
+    (name, source.unwrap())
+}
+
 fn ports(world: &World, disk: &Disk, after_death: bool) -> Ports {
-    let source = |name: &str| {
-        let name = SourceName::new(name);
-        let source = sources::build(SourceSettings {
-            name: name.clone(),
-            secrets: Keyring::new(vec![NamedSecret::new("secret", Secret::new(SECRET), Validity::ALWAYS)]),
-            events: Vec::new(),
-            timestamp_tolerance: Duration::from_secs(300),
-            allow_unsigned: false,
-        });
-        (name, source.unwrap())
-    };
     let (catalog, rules) = compiled();
     let (died, plan) = (world.clone(), world.plan());
     let day = Duration::from_secs(24 * 3_600);
     Ports {
         store: SimStore::open(disk, world),
-        sources: Current::new(HashMap::from([source("github"), source("codegen")])),
+        sources: Current::new(HashMap::from([source_of("github"), source_of("codegen")])),
         rules: rules.clone(),
         catalog: catalog.clone(),
         actions: actions(world),
@@ -304,12 +307,13 @@ impl Process {
         .collect();
         let (source, peer) = (SourceName::new(delivery.source), Some(IpAddr::V4(Ipv4Addr::LOCALHOST)));
         let announced = delivery.body.len() as u64;
-        let admit = Admit { source: source.clone(), headers, peer, announced };
+        let of = source_of(delivery.source).1;
+        let admit = Admit { source: Arc::clone(&of), headers, peer, announced };
         let said = |error: &dyn std::fmt::Debug| format!("{error:?}");
         let (admitted, headers) = doors.admit.ask(admit).await.map_err(|e| said(&e))?.map_err(|e| said(&e))?;
         tokio::time::sleep(world.pause(20)).await;
         let delivery = Delivery { source, headers, body: delivery.body.clone(), peer, received_at };
-        doors.receive.ask(Receive { delivery, admitted }).await.map_err(|e| said(&e))?.map_err(|e| said(&e))
+        doors.receive.ask(Receive { delivery, admitted, source: of }).await.map_err(|e| said(&e))?.map_err(|e| said(&e))
     }
 
     /// What happens at its time.
