@@ -6,6 +6,7 @@ use std::time::Duration;
 use pointsman_actors::time::Timestamp;
 
 use super::lockout::{Lockout, Policy};
+use super::session::Fresh;
 use super::token::TokenHash;
 use super::{Access, Known, Operator, Refused, Scope};
 
@@ -34,6 +35,7 @@ fn outcome(access: &mut Access, token: &str, from: &str, needed: Scope, now: Tim
         Err(Refused::NoToken) => "no token".to_owned(),
         Err(Refused::WrongToken { .. }) => "wrong".to_owned(),
         Err(Refused::LockedOut { still }) => format!("locked for {} s", still.as_secs()),
+        Err(Refused::NoSession | Refused::NoWord) => "no session".to_owned(),
         Err(Refused::TooLittle { operator, needed }) => format!("{} lacks {}", operator.name, needed.name()),
     }
 }
@@ -134,4 +136,32 @@ fn nothing_that_can_be_printed_holds_a_hash() {
     assert_eq!(format!("{known:?}"), "admin (admin)");
     let operator = Operator { name: "ci".into(), scope: Scope::Read };
     assert!(!format!("{:?} {operator:?}", access(1)).contains("sha256"));
+}
+
+#[test]
+fn a_session_may_do_what_its_token_may_when_it_shows_its_word() {
+    let mut access = access(10);
+    let fresh = |name: &str| Fresh { cookie: format!("cookie of {name}"), word: format!("word of {name}") };
+    let mut sign_in = |token: &str, now| access.sign_in(TokenHash::of(token), at("192.0.2.1"), &fresh(token), now);
+    assert!(sign_in("guess", BEFORE).is_err());
+    for token in ["read", "operate", "ends"] {
+        assert!(sign_in(token, BEFORE).is_ok(), "{token}");
+    }
+    let mut check = |of: &str, word: &str, needed, now, expect: &str| {
+        let judged = access.judge_session(&format!("cookie of {of}"), Some(word), needed, now);
+        let judged = judged.map_or_else(|refused| format!("{refused:?}"), |operator| operator.name.to_string());
+        assert!(judged.starts_with(expect), "{of} {word} {needed:?}: {judged}");
+    };
+    check("operate", "", Scope::Read, BEFORE, "operate");
+    check("operate", "", Scope::Operate, BEFORE, "NoWord");
+    check("operate", "word of read", Scope::Operate, BEFORE, "NoWord");
+    check("operate", "word of operate", Scope::Operate, BEFORE, "operate");
+    check("operate", "word of operate", Scope::Admin, BEFORE, "TooLittle");
+    check("read", "word of read", Scope::Operate, BEFORE, "TooLittle");
+    check("guess", "word of guess", Scope::Read, BEFORE, "NoSession");
+    check("ends", "", Scope::Read, BEFORE, "ends");
+    check("ends", "", Scope::Read, END, "NoSession");
+    access.follow(Vec::new(), Policy { most: 10, window: WINDOW });
+    let after = access.judge_session("cookie of operate", None, Scope::Read, BEFORE);
+    assert_eq!(after, Err(Refused::NoSession), "its token is gone");
 }
