@@ -106,6 +106,9 @@ async fn a_body_that_never_comes_ends_with_408_and_holds_nobody_up() {
     let (slow, others) = tokio::join!(slow, others);
     assert!(slow.starts_with("HTTP/1.1 408") && slow.contains("body_too_slow"), "{slow}");
     assert!(others.iter().all(|status| *status == 200), "{others:?}");
+    // A form of nobody holds its connection no longer.
+    let form = raw(&server, b"POST /session HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\ntoken=").await;
+    assert!(form.starts_with("HTTP/1.1 400"), "{form}");
 }
 
 #[actix::test]
