@@ -8,7 +8,8 @@ use super::settings::{Backend, Settings};
 use super::tests::{merge, problem};
 use super::{keys, profiles};
 
-const SECRETS: [(&str, &str); 2] = [("GITHUB_WEBHOOK_SECRET", "s"), ("LINEAR_WEBHOOK_SECRET", "s")];
+const SECRETS: [(&str, &str); 2] =
+    [("GITHUB_WEBHOOK_SECRET", "the secret of GitHub"), ("LINEAR_WEBHOOK_SECRET", "the secret of Linear")];
 
 fn with(more: &[(&'static str, &'static str)]) -> Vec<(&'static str, &'static str)> {
     SECRETS.into_iter().chain(more.iter().copied()).collect()

@@ -119,8 +119,10 @@ fn what_is_wrong_with_a_secret_is_said_with_its_line_and_without_it() {
 #[test]
 fn a_file_that_everybody_can_read_is_warned_of() {
     let directory = tempfile::tempdir().unwrap();
-    let (open, closed) =
-        (written(directory.path(), "open", "x", 0o644), written(directory.path(), "closed", "y", 0o640));
+    let (open, closed) = (
+        written(directory.path(), "open", "the secret of an open file", 0o644),
+        written(directory.path(), "closed", "the secret of a closed file", 0o640),
+    );
     let file = format!("[webhooks.github]\nsecret_file = \"{closed}\"\nsecrets = [{{ file = \"{open}\" }}]");
     let (_, settings) = merge(&file, &[("LINEAR_WEBHOOK_SECRET_FILE", &open)]).unwrap();
     let warnings: Vec<String> = settings.warnings.iter().map(ToString::to_string).collect();

@@ -312,7 +312,8 @@ fn secrets_are_never_shown() {
         ("GITHUB_TOKEN", "hunter2"),
         ("REDIS_URL", "redis://:hunter2@x"),
     ];
-    let (merged, settings) = merge("[admin]\ntoken = \"hunter2\"", &environment).unwrap();
+    let (merged, settings) =
+        merge("[admin]\ntoken = \"hunter2 and hunter2 and hunter2 and hunter2\"", &environment).unwrap();
     let shown = format!("{:?} {settings:?}", merged.listing());
     assert!(!shown.contains("hunter2"), "{shown}");
     assert_eq!(settings.webhooks[0].secrets.len(), 3);

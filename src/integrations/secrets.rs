@@ -77,8 +77,10 @@ pub fn hide<'a>(text: &str, words: impl Iterator<Item = &'a str>) -> String {
     words.retain(|word| word.len() >= SHORTEST);
     // One that holds another goes first.
     words.sort_by_key(|word| std::cmp::Reverse(word.len()));
-    let text = words.iter().fold(text.to_owned(), |text, word| text.replace(word, HIDDEN));
-    words.iter().fold(text, |text, word| without_torn(&text, word))
+    // Of `Bearer …` the first part is none.
+    let bare = words.iter().filter(|word| !word.contains(char::is_whitespace));
+    let text = bare.fold(text.to_owned(), |text, word| without_torn(&text, word));
+    words.iter().fold(text, |text, word| text.replace(word, HIDDEN))
 }
 
 /// A text that was cut off in the middle of a word, without the part that was left of it.

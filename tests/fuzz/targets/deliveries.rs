@@ -50,7 +50,7 @@ fn sign(headers: &mut Headers, source: &str, body: &[u8]) {
         "linear" => vec![("linear-signature", hex)],
         "codegen" => vec![("x-codegen-signature", format!("sha256={hex}"))],
         "claude-code" => vec![("x-claude-signature", format!("sha256={hex}"))],
-        "coded" => vec![("x-signature", format!("v0={}", STANDARD.encode(secret.sign_with(Algorithm::Sha512, body)))],
+        "coded" => vec![("x-signature", format!("v0={}", STANDARD.encode(secret.sign_with(Algorithm::Sha512, body))))],
         "opened" => vec![("x-token", SECRET.to_owned())],
         _ => {
             let code = STANDARD.encode(secret.sign_standard(&[b"id.1800000000.", body]));
