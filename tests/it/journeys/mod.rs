@@ -7,6 +7,7 @@ mod attacks;
 mod auditor;
 mod bad_input;
 mod breakers;
+mod browser;
 mod built_in;
 mod catch_up;
 mod children;
