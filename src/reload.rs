@@ -127,7 +127,7 @@ impl Reloader {
         self.tools.surface.replace(surface);
         if is_wanted && !was_wanted {
             // Without room they come at their time.
-            let _ = self.tools.tree.address_book.offer(RenewNow);
+            let _ = self.tools.tree.work.address_book.offer(RenewNow);
         }
         (self.tools.on_log_level)(&log_level);
         let tree = self.tools.tree.clone();

@@ -39,20 +39,17 @@ use tokio::sync::oneshot;
 
 use self::ending::Ending;
 use self::gauge::Sight;
-use self::hiring::Hiring;
 pub use self::replacing::Replacement;
 pub use self::table::{TABLE, row};
-use self::work::{StartWork, Work, board, workflows};
-use crate::address_book::actor::{Plan as AddressPlan, RenewNow};
-use crate::auditor::actor::Findings;
-use crate::catch_up::actor::{LookNow as LookForMissed, Plan as CatchUpPlan};
+pub use self::work::Work;
+use self::work::{StartWork, board, workflows};
+use crate::address_book::actor::Plan as AddressPlan;
+use crate::catch_up::actor::Plan as CatchUpPlan;
 use crate::catch_up::watched::Watches;
-use crate::circuit_breaker::actor::Breakers;
 use crate::circuit_breaker::circuit::Policy;
 use crate::current::Current;
-use crate::dead_letter::actor::DeadLetterDoors;
 use crate::deduplicator::actor::{Deduplicator, Windows};
-use crate::dispatcher::actor::{Slots, SlotsChanged};
+use crate::dispatcher::actor::Slots;
 use crate::event_log::actor::{EventLog, LogDoor};
 use crate::event_log::state::LogState;
 use crate::executor::messages::Executors;
@@ -65,10 +62,8 @@ use crate::receiver::actor::{Admit, Downstream, Receive, Receiver, Shared};
 use crate::receiver::admission::{Gate, Limits};
 use crate::receiver::messages::Receivers;
 use crate::receiver::tally::Tallies;
-use crate::retention::actor::LookNow;
 use crate::retention::policy::Policy as RetentionPolicy;
 use crate::router::actor::{CurrentRules, Router};
-use crate::router::backlog::{Retry, RouteBacklog};
 use crate::router::patience::Patience;
 use crate::store::{Store, StoreError, Transition};
 use crate::supervisor::{OnGivenUp, Roster, Supervisor};
@@ -138,29 +133,13 @@ pub struct Tree {
     pub tallies: Tallies,
     /// The way into the log.
     pub log: LogDoor,
-    /// Asks for pending events to be routed now.
-    pub backlog: Door<RouteBacklog>,
-    /// What the last audit of the runs came to.
-    pub findings: Findings,
-    /// Has an event routed now, or replayed.
-    pub retry: Door<Retry>,
-    /// What can be done about dead letters.
-    pub dead_letters: DeadLetterDoors,
-    /// Asks to look at once whether anything is old.
-    pub retention: Door<LookNow>,
     /// The executors, by workflow.
     pub executors: Executors,
-    /// The circuit breakers, by service.
-    pub breakers: Breakers,
-    /// Asks to look at once what could not be delivered.
-    pub catch_up: Door<LookForMissed>,
-    /// Asks at once from where a provider delivers.
-    pub address_book: Door<RenewNow>,
+    /// What is on the work thread.
+    pub work: Work,
     /// How the hooks stand that are caught up with.
     pub watches: Watches,
     gauge: Gauge,
-    hiring: Hiring,
-    slots_changed: Door<SlotsChanged>,
     receivers: Receivers,
     ports: Ports,
     supervisor: Supervisor,
@@ -246,18 +225,7 @@ impl Tree {
             ending: ending.clone(),
             ports: ports.clone(),
         };
-        let Work {
-            backlog,
-            retry,
-            dead_letters,
-            retention,
-            breakers,
-            findings,
-            catch_up,
-            address_book,
-            hiring,
-            slots_changed,
-        } = on_new_thread(&threads, move || start.start()).await?;
+        let work = on_new_thread(&threads, move || start.start()).await?;
         let gate = Gate::new(ports.limits);
         let sight = Sight {
             roster: roster.clone(),
@@ -271,20 +239,11 @@ impl Tree {
             gate,
             rate_limits: ports.rate_limits.clone().map(RateLimits::new),
             gauge: gauge::of(sight),
-            hiring,
-            slots_changed,
             log_state,
             tallies,
             log,
-            backlog,
-            findings,
-            retry,
-            dead_letters,
-            retention,
             executors,
-            breakers,
-            catch_up,
-            address_book,
+            work,
             watches,
             receivers,
             ports,

@@ -13,7 +13,7 @@ use super::answer::{self, ApiError, List};
 /// `GET /api/v1/breakers`
 pub async fn list(edge: Data<Edge>) -> HttpResponse {
     let mut items = Vec::new();
-    for breaker in edge.shared.tree.breakers.all() {
+    for breaker in edge.shared.tree.work.breakers.all() {
         items.push(with_calls(&edge, &breaker).await);
     }
     HttpResponse::Ok().json(List { items, next_cursor: None })
@@ -21,7 +21,7 @@ pub async fn list(edge: Data<Edge>) -> HttpResponse {
 
 /// `POST /api/v1/breakers/{name}/reset`
 pub async fn reset(edge: Data<Edge>, name: Path<String>) -> Result<HttpResponse, ApiError> {
-    let breakers = &edge.shared.tree.breakers;
+    let breakers = &edge.shared.tree.work.breakers;
     if !breakers.reset(&name).await {
         let names: Vec<String> = breakers.all().into_iter().map(|breaker| breaker.name).collect();
         return Err(answer::not_found(&format!("circuit of `{name}`; there are {}", names.join(", "))));
@@ -34,7 +34,7 @@ pub async fn reset(edge: Data<Edge>, name: Path<String>) -> Result<HttpResponse,
 /// A breaker with the calls of its window since it was closed; `null` when nobody counts them.
 async fn with_calls(edge: &Edge, breaker: &BreakerRecord) -> Value {
     let mut shown = shown(breaker);
-    let (calls, failures) = edge.shared.tree.breakers.count(&breaker.name).await.unzip();
+    let (calls, failures) = edge.shared.tree.work.breakers.count(&breaker.name).await.unzip();
     if let Some(fields) = shown.as_object_mut() {
         fields.insert("calls".to_owned(), json!(calls));
         fields.insert("failures".to_owned(), json!(failures));

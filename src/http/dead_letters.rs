@@ -125,14 +125,14 @@ pub async fn redrive(edge: Data<Edge>, operator: ReqData<Operator>, body: Bytes)
 async fn one(edge: &Edge, operator: &Operator, id: LetterId) -> Result<HttpResponse, ApiError> {
     let by = Some(operator.name.to_string());
     let (reply, answered) = oneshot::channel();
-    let asked = edge.shared.tree.dead_letters.one.ask(RedriveOne { id, by, reply }).await;
+    let asked = edge.shared.tree.work.dead_letters.one.ask(RedriveOne { id, by, reply }).await;
     followed(asked, answered).await?;
     Ok(HttpResponse::Ok().json(json!({ "taken": 1, "items": [{ "id": id }], "refused": [], "dryRun": false })))
 }
 
 async fn many(edge: &Edge, query: LetterQuery, dry_run: bool) -> Result<HttpResponse, ApiError> {
     let (reply, answered) = oneshot::channel();
-    let asked = edge.shared.tree.dead_letters.many.ask(RedriveMany { query, dry_run, reply }).await;
+    let asked = edge.shared.tree.work.dead_letters.many.ask(RedriveMany { query, dry_run, reply }).await;
     asked.map_err(|_| fell())?;
     let selection = answered.await.map_err(|_| fell())?.map_err(|error| answer::store_error(&error))?;
     let Selection { taken, waiting, refused, more } = selection;
@@ -162,7 +162,7 @@ pub async fn dismiss(
     let reason = reason.chars().take(LONGEST_REASON).collect();
     let by = Some(operator.name.to_string());
     let (reply, answered) = oneshot::channel();
-    let asked = edge.shared.tree.dead_letters.dismiss.ask(Dismiss { id, reason, by, reply }).await;
+    let asked = edge.shared.tree.work.dead_letters.dismiss.ask(Dismiss { id, reason, by, reply }).await;
     followed(asked, answered).await?;
     Ok(HttpResponse::Ok().json(json!({ "id": id, "dismissed": true })))
 }

@@ -56,14 +56,14 @@ impl Edge {
 
     /// The services that are not called as they should be. What they said stands where a token is asked for.
     fn not_called(&self) -> Vec<Value> {
-        let all = self.shared.tree.breakers.all().into_iter();
+        let all = self.shared.tree.work.breakers.all().into_iter();
         let shown = |breaker: BreakerRecord| json!({ "id": breaker.name, "status": breaker.condition.name(), "since": breaker.since.to_rfc3339() });
         all.filter(|breaker| breaker.condition != Condition::Closed).map(shown).collect()
     }
 
     /// Runs that do not stand as they should, by the last audit.
     fn broken(&self) -> u64 {
-        self.shared.tree.findings.last().map_or(0, |(_, report)| report.broken)
+        self.shared.tree.work.findings.last().map_or(0, |(_, report)| report.broken)
     }
 
     fn health(&self) -> Health {

@@ -68,7 +68,7 @@ pub async fn metrics(edge: Data<Edge>) -> HttpResponse {
             "delayed": limits.delayed(),
         })),
         "addresses": { "github": edge.shared.surface.get().github_ranges.as_ref().map(ranges) },
-        "auditor": auditor(&tree.findings),
+        "auditor": auditor(&tree.work.findings),
         "catchUp": catch_up(&tree.watches),
         "deadLetters": {
             "deadLetters": counts.dead_letters,
@@ -76,7 +76,7 @@ pub async fn metrics(edge: Data<Edge>) -> HttpResponse {
             "redriven": counts.redriven,
             "dismissed": counts.dismissed,
         },
-        "breakers": tree.breakers.all().iter().map(super::breakers::shown).collect::<Vec<_>>(),
+        "breakers": tree.work.breakers.all().iter().map(super::breakers::shown).collect::<Vec<_>>(),
         "intake": intake,
         "strays": edge.shared.strays.counted(),
         "timestamp": now.to_rfc3339(),

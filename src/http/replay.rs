@@ -84,7 +84,7 @@ async fn select(edge: &Edge, query: EventQuery, limit: usize) -> Result<(Vec<Eve
 
 async fn ask(edge: &Edge, event: EventId, request: Option<String>, dry_run: bool) -> Result<Retried, ApiError> {
     let (reply, answered) = oneshot::channel();
-    edge.shared.tree.retry.ask(Retry { event, request, dry_run, reply }).await.map_err(|_| fell())?;
+    edge.shared.tree.work.retry.ask(Retry { event, request, dry_run, reply }).await.map_err(|_| fell())?;
     answered.await.map_err(|_| fell())?.map_err(|error| answer::store_error(&error))
 }
 

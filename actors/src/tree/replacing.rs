@@ -33,7 +33,7 @@ impl Tree {
     pub async fn replace(&self, with: Replacement) -> Result<(), StartError> {
         let Replacement { sources, rules, catalog, limits, rate_limits } = with;
         keep_definitions(&catalog, (&self.ports.store, &self.log)).await?;
-        self.hiring.hire_for(&catalog).await?;
+        self.work.hiring.hire_for(&catalog).await?;
         self.tallies.enter(sources.keys());
         self.ports.sources.replace(sources);
         self.gate.limit(limits);
@@ -42,7 +42,7 @@ impl Tree {
         }
         self.ports.rules.replace(rules);
         // What no rule could route may be routed now; without room it is looked at all the same, later.
-        let _ = self.backlog.offer(RouteBacklog);
+        let _ = self.work.backlog.offer(RouteBacklog);
         Ok(())
     }
 
@@ -50,7 +50,7 @@ impl Tree {
     pub async fn hand_out(&self, slots: Slots) {
         if **self.ports.slots.get() != slots {
             self.ports.slots.replace(slots);
-            let _ = self.slots_changed.ask(SlotsChanged).await;
+            let _ = self.work.slots_changed.ask(SlotsChanged).await;
         }
     }
 }

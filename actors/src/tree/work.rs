@@ -50,18 +50,27 @@ pub(super) struct StartWork {
     pub(super) ports: Ports,
 }
 
-/// What the rest of the tree must know of it.
-pub(super) struct Work {
-    pub(super) backlog: Door<RouteBacklog>,
-    pub(super) retry: Door<Retry>,
-    pub(super) dead_letters: DeadLetterDoors,
-    pub(super) retention: Door<LookNow>,
-    pub(super) breakers: Breakers,
-    pub(super) findings: Findings,
-    pub(super) catch_up: Door<catch_up::LookNow>,
+/// What can be asked of it.
+#[derive(Clone)]
+pub struct Work {
+    /// Asks for pending events to be routed now.
+    pub backlog: Door<RouteBacklog>,
+    /// Has an event routed now, or replayed.
+    pub retry: Door<Retry>,
+    /// What can be done about dead letters.
+    pub dead_letters: DeadLetterDoors,
+    /// Asks to look at once whether anything is old.
+    pub retention: Door<LookNow>,
+    /// The circuit breakers, by service.
+    pub breakers: Breakers,
+    /// What the last audit of the runs came to.
+    pub findings: Findings,
+    /// Asks to look at once what could not be delivered.
+    pub catch_up: Door<catch_up::LookNow>,
+    /// Asks at once from where a provider delivers.
+    pub address_book: Door<RenewNow>,
     pub(super) hiring: Hiring,
     pub(super) slots_changed: Door<SlotsChanged>,
-    pub(super) address_book: Door<RenewNow>,
 }
 
 impl StartWork {
@@ -148,10 +157,9 @@ impl StartWork {
         let catch_up = self.start_catch_up(catch_up);
         let addresses = AddressBook::new(self.ports.address_book.clone(), Arc::clone(&self.ending.draining));
         let address_book = self.supervisor.supervise(address_book, "", addresses).door();
-        let (backlog, retry) = (pending.door(), pending.door());
         Work {
-            backlog,
-            retry,
+            backlog: pending.door(),
+            retry: pending.door(),
             dead_letters,
             retention,
             breakers,

@@ -120,12 +120,12 @@ async fn a_breaker_that_falls_knows_how_its_circuit_was_and_one_that_is_given_up
     let held = site.push().await;
     site.until_circuit("github", "open").await;
     breaker.rehearse(Drill::NextMessage);
-    assert!(!site.server.tree().breakers.reset("github").await, "it fell with that in hand");
+    assert!(!site.server.tree().work.breakers.reset("github").await, "it fell with that in hand");
     until("it to be back", async || breaker.restarts() == 1 && breaker.life() == Life::Running).await;
     assert_eq!(site.circuit("github").await["status"], "open");
     assert_eq!(site.until(&held, "waiting").await["status"], "waiting");
     breaker.rehearse(Drill::EveryStart);
-    assert!(!site.server.tree().breakers.reset("github").await);
+    assert!(!site.server.tree().work.breakers.reset("github").await);
     until("it to be given up", async || breaker.life() == Life::GivenUp).await;
     site.until(&held, "succeeded").await;
     assert_eq!(site.server.get("/health/ready").await.status, 200);

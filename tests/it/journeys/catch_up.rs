@@ -109,7 +109,7 @@ impl Back {
         let before = self.watched().await["looks"].as_u64().unwrap();
         for more in 1..=2 {
             // One may have been under way.
-            self.server.tree().catch_up.offer(LookNow).unwrap();
+            self.server.tree().work.catch_up.offer(LookNow).unwrap();
             self.looked(before + more).await;
         }
         self.watched().await
@@ -315,7 +315,7 @@ async fn an_api_that_fails_and_limits_is_asked_again_and_nothing_is_lost() {
         let back = away.come_back().await;
         until("all to be taken in", async || {
             // Whoever waits need not wait for the pauses between its tries; GitHub's own it keeps.
-            back.server.tree().catch_up.offer(LookNow).unwrap();
+            back.server.tree().work.catch_up.offer(LookNow).unwrap();
             back.events().await.len() >= failed.len()
         })
         .await;
@@ -344,7 +344,7 @@ async fn what_may_not_be_asked_for_is_said_and_asked_for_when_it_may() {
     let back = away.come_back().await;
     let failing = async |part: &str| {
         until(part, async || {
-            back.server.tree().catch_up.offer(LookNow).unwrap();
+            back.server.tree().work.catch_up.offer(LookNow).unwrap();
             back.watched().await["failing"].as_str().is_some_and(|failing| failing.contains(part))
         })
         .await;
@@ -415,11 +415,11 @@ async fn a_fall_of_catching_up_loses_nothing_and_giving_it_up_holds_up_nobody() 
     let vitals = back.server.tree().roster.of("catch_up").remove(0);
     vitals.rehearse(Drill::NextMessage);
     let failed = happen(back.world(), HOOK, 5, Way::NobodyThere, 0).await;
-    back.server.tree().catch_up.offer(LookNow).unwrap();
+    back.server.tree().work.catch_up.offer(LookNow).unwrap();
     until("it to fall and come back", async || vitals.falls() == 1 && vitals.life() == Life::Running).await;
     back.until_there(&failed).await;
     vitals.rehearse(Drill::EveryStart);
-    back.server.tree().catch_up.offer(LookNow).unwrap();
+    back.server.tree().work.catch_up.offer(LookNow).unwrap();
     until("it to be given up", async || vitals.life() == Life::GivenUp).await;
     let answers = join_all((0..3).map(|n| {
         let id = format!("after-{n}");
@@ -437,7 +437,7 @@ async fn who_watches_nothing_asks_for_nothing() {
         away.variables.push(("POINTSMAN_GITHUB_CATCH_UP_HOOKS", hook.to_owned()));
         away.happen(HOOK, 1, Way::NobodyThere).await;
         let back = away.come_back().await;
-        back.server.tree().catch_up.offer(LookNow).unwrap();
+        back.server.tree().work.catch_up.offer(LookNow).unwrap();
         let actors = back.server.get("/metrics/actors").await.body;
         let row = actors["components"].as_array().unwrap().iter().find(|row| row["component"] == "catch_up").unwrap();
         assert_eq!(row["instances"][0]["state"], "running", "{row}");

@@ -333,7 +333,7 @@ async fn dead_letters_that_fall_come_back_and_when_they_are_given_up_everything_
     vitals.rehearse(Drill::EveryStart);
     post(&site.server, "dead-letters/redrive", json!({ "filter": {} })).await;
     until("it to be given up", async || vitals.life() == Life::GivenUp).await;
-    site.server.tree().backlog.offer(RouteBacklog).unwrap();
+    site.server.tree().work.backlog.offer(RouteBacklog).unwrap();
     let again = fails(&site, "next").await;
     assert_eq!(letters(&site.server, "").await[0]["id"], again.as_str());
     assert_eq!(post(&site.server, "dead-letters/redrive", json!({ "id": again })).await.status, 503);

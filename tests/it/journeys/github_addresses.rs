@@ -70,7 +70,7 @@ impl Guarded {
     /// Has GitHub asked, and waits until it has answered so.
     async fn renew(&self, status: u16) {
         let before = asked(self.world()).len();
-        self.server.tree().address_book.offer(RenewNow).unwrap();
+        self.server.tree().work.address_book.offer(RenewNow).unwrap();
         let is_it = |call: &&Call| call.status == Some(status);
         until("GitHub to answer", async || asked(self.world()).get(before).as_ref().is_some_and(is_it)).await;
     }
@@ -215,7 +215,7 @@ async fn a_reload_has_githubs_ranges_asked_for() {
 async fn nobody_is_asked_where_nobody_goes_by_it() {
     let site = Guarded::start(|_| (), "[webhooks.github]\naddresses = [\"127.0.0.1\"]\n").await;
     assert_eq!(site.from(FROM_FIRST).await, 200);
-    site.server.tree().address_book.offer(RenewNow).unwrap();
+    site.server.tree().work.address_book.offer(RenewNow).unwrap();
     assert_eq!(site.known().await, Value::Null);
     let Guarded { mut server, sandbox } = site;
     server.server.take().unwrap().stop().await;

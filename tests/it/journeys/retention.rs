@@ -163,13 +163,13 @@ async fn retention_that_falls_goes_on_and_one_that_is_given_up_holds_up_nobody()
     let server = TestServer::start("[event_store]\nmax_events = 1").await;
     let vitals = server.tree().roster.of("retention").remove(0);
     vitals.rehearse(Drill::NextMessage);
-    server.tree().retention.offer(LookNow).unwrap();
+    server.tree().work.retention.offer(LookNow).unwrap();
     until("it to fall and come back", async || vitals.falls() == 1 && vitals.life() == Life::Running).await;
     let first = id(&server.github("ping", "a", "1", b"{}").await);
     let second = id(&server.github("ping", "b", "1", b"{}").await);
     gone(&server, &first).await;
     vitals.rehearse(Drill::EveryStart);
-    server.tree().retention.offer(LookNow).unwrap();
+    server.tree().work.retention.offer(LookNow).unwrap();
     until("it to be given up", async || vitals.life() == Life::GivenUp).await;
     assert_eq!(server.github("ping", "c", "1", b"{}").await.status, 200);
     assert_eq!((status_of(&server, "events", &second).await, server.get("/health/ready").await.status), (200, 200));

@@ -67,7 +67,7 @@ async fn events_of_a_fallen_router_are_pending_and_routed_later() {
     let id = answer.body["eventId"].as_str().unwrap();
     let status = async || server.get(&format!("/api/v1/events/{id}/status")).await.body["status"].clone();
     assert_eq!(status().await, "pending");
-    server.tree().backlog.offer(pointsman_actors::router::backlog::RouteBacklog).unwrap();
+    server.tree().work.backlog.offer(pointsman_actors::router::backlog::RouteBacklog).unwrap();
     until("the backlog to route it", async || status().await == "unrouted").await;
 }
 
@@ -76,18 +76,18 @@ async fn a_backlog_that_falls_goes_on_and_one_that_is_given_up_holds_up_nobody()
     let server = TestServer::start("").await;
     let vitals = server.tree().roster.of("backlog").remove(0);
     vitals.rehearse(Drill::NextMessage);
-    server.tree().backlog.offer(pointsman_actors::router::backlog::RouteBacklog).unwrap();
+    server.tree().work.backlog.offer(pointsman_actors::router::backlog::RouteBacklog).unwrap();
     until("it to fall and come back", async || vitals.falls() == 1 && vitals.life() == Life::Running).await;
     for router in server.tree().roster.of("router") {
         router.rehearse(Drill::NextMessage);
     }
     let answer = server.github("push", "d", "1", b"{}").await;
     let id = answer.body["eventId"].as_str().unwrap();
-    server.tree().backlog.offer(pointsman_actors::router::backlog::RouteBacklog).unwrap();
+    server.tree().work.backlog.offer(pointsman_actors::router::backlog::RouteBacklog).unwrap();
     let status = async || server.get(&format!("/api/v1/events/{id}/status")).await.body["status"].clone();
     until("the backlog to route it", async || status().await == "unrouted").await;
     vitals.rehearse(Drill::EveryStart);
-    server.tree().backlog.offer(pointsman_actors::router::backlog::RouteBacklog).unwrap();
+    server.tree().work.backlog.offer(pointsman_actors::router::backlog::RouteBacklog).unwrap();
     until("it to be given up", async || vitals.life() == Life::GivenUp).await;
     assert_eq!(server.github("push", "after", "1", b"{}").await.status, 200);
     assert_eq!(server.get("/health/ready").await.status, 200);

@@ -372,7 +372,7 @@ impl Process {
 
     /// A run that audits find wrong again and again does stand wrong.
     fn audited(&self, (times, last): &mut (u32, String)) {
-        let Some((at, report)) = self.tree.findings.last() else { return };
+        let Some((at, report)) = self.tree.work.findings.last() else { return };
         let this = at.to_rfc3339();
         if *last == this {
             return;

@@ -114,13 +114,13 @@ fn a_dead_letter_that_somebody_has_redriven_is_not_redriven_again() {
         stage.until(second, "ended").await;
         let (reply, taken) = oneshot::channel();
         let query = LetterQuery { limit: 9, ..LetterQuery::default() };
-        stage.tree.dead_letters.many.ask(RedriveMany { query, dry_run: false, reply }).await.unwrap();
+        stage.tree.work.dead_letters.many.ask(RedriveMany { query, dry_run: false, reply }).await.unwrap();
         assert_eq!(taken.await.unwrap().unwrap().number(), 2);
         until("the first to be redriven", async || stage.words(first).await.iter().any(|word| word == "restarted"))
             .await;
         // Before it is the turn of the second, somebody redrives that, and it fails again.
         let (reply, done) = oneshot::channel();
-        stage.tree.dead_letters.one.ask(RedriveOne { id: LetterId::Run(second), by: None, reply }).await.unwrap();
+        stage.tree.work.dead_letters.one.ask(RedriveOne { id: LetterId::Run(second), by: None, reply }).await.unwrap();
         done.await.unwrap().unwrap();
         tokio::time::sleep(Duration::from_secs(60)).await;
         assert_eq!(stage.provider.calls("a"), 4);
@@ -204,7 +204,7 @@ fn what_would_start_a_run_that_nobody_drives_is_not_begun_again() {
     play(async {
         let stage = Stage::set_on(Arc::clone(&store), &[("w", ONCE), ("v", ONCE)], Props::default()).await;
         let (reply, redriven) = oneshot::channel();
-        stage.tree.dead_letters.one.ask(RedriveOne { id: LetterId::Run(run), by: None, reply }).await.unwrap();
+        stage.tree.work.dead_letters.one.ask(RedriveOne { id: LetterId::Run(run), by: None, reply }).await.unwrap();
         let why = "it may run the workflow `u`, which is not in the configuration any more; put it back";
         assert_eq!(redriven.await.unwrap().unwrap_err().to_string(), why);
         let restart = Command::Restart { step: "a".into() };
