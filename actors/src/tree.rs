@@ -60,6 +60,7 @@ use crate::rate_limiter::actor::{Gauge, RateLimiter, RateLimits, Unverified};
 use crate::rate_limiter::limits::Policy as RatePolicy;
 use crate::receiver::actor::{Admit, Downstream, Receive, Receiver, Shared};
 use crate::receiver::admission::{Gate, Limits};
+use crate::receiver::lane::Lane;
 use crate::receiver::messages::Receivers;
 use crate::receiver::tally::Tallies;
 use crate::retention::policy::Policy as RetentionPolicy;
@@ -180,6 +181,8 @@ pub struct WorkerDoors {
     pub admit: Door<Admit>,
     /// Takes deliveries.
     pub receive: Door<Receive>,
+    /// Where those go one after the other who are held back unless they prove who they are.
+    pub lane: Lane,
     /// Told of requests that could not be verified; absent when nobody is held back.
     pub unverified: Option<Door<Unverified>>,
 }
@@ -282,7 +285,7 @@ impl Tree {
         let receiver = self.supervisor.supervise(row, name, Receiver::new(downstream, self.shared()));
         self.receivers.enter(receiver.door());
         let unverified = limiter.as_ref().map(Mailbox::door);
-        WorkerDoors { admit: receiver.door(), receive: receiver.door(), unverified }
+        WorkerDoors { admit: receiver.door(), receive: receiver.door(), lane: Lane::default(), unverified }
     }
 
     fn shared(&self) -> Shared {

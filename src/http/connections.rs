@@ -202,6 +202,7 @@ pub struct Place {
     told: Arc<Told>,
     begun: AtomicU64,
     ended: AtomicU64,
+    is_proven: AtomicBool,
 }
 
 /// Whether a connection has to make way.
@@ -236,8 +237,8 @@ impl Connections {
             displaced.is_so.store(true, Ordering::SeqCst);
             displaced.waker.wake();
         }
-        let (begun, ended) = Default::default();
-        Some(Arc::new(Place { number, connections: Arc::clone(self), told, begun, ended }))
+        let (begun, ended, is_proven) = Default::default();
+        Some(Arc::new(Place { number, connections: Arc::clone(self), told, begun, ended, is_proven }))
     }
 
     /// How many there may be.
@@ -265,7 +266,14 @@ impl Place {
 
     /// Somebody has proved here who he is.
     pub fn prove(&self) {
-        self.connections.book().prove(self.number);
+        if !self.is_proven.swap(true, Ordering::Relaxed) {
+            self.connections.book().prove(self.number);
+        }
+    }
+
+    /// Whether somebody has.
+    pub fn is_proven(&self) -> bool {
+        self.is_proven.load(Ordering::Relaxed)
     }
 
     /// Requests that have begun, if none is at work.

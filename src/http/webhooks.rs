@@ -1,6 +1,7 @@
 //! Deliveries: from the request's head to the answer.
 
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -11,12 +12,13 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
-use pointsman_actors::event::{Delivery, Headers};
+use pointsman_actors::event::{Delivery, Headers, SourceName};
 use pointsman_actors::mailbox::NotTaken;
 use pointsman_actors::rate_limiter::actor::Unverified;
 use pointsman_actors::rate_limiter::limits::Ruling;
 use pointsman_actors::receiver::actor::{Admit, Receipt, Receive};
 use pointsman_actors::receiver::admission::Admitted;
+use pointsman_actors::receiver::lane::Turn;
 use pointsman_actors::receiver::tally::Outcome;
 use pointsman_actors::refusal::Refusal;
 use pointsman_actors::time::SharedClock;
@@ -57,7 +59,7 @@ async fn deliver(request: &HttpRequest, payload: Payload, edge: &Edge, inlet: &I
     match take(request, payload, edge, inlet).await {
         Ok(receipt) => {
             // Whoever it is, he sends what is signed.
-            if let Some(place) = request.conn_data::<Arc<Place>>() {
+            if let Some(place) = place(request) {
                 place.prove();
             }
             if let Some(tally) = edge.tally(inlet.source.name()) {
@@ -111,11 +113,12 @@ async fn take(request: &HttpRequest, payload: Payload, edge: &Edge, inlet: &Inle
     if announced > inlet.max_body {
         return Err(Refusal::BodyTooLarge);
     }
+    let mut turn = turn(request, edge, (peer, inlet.source.name())).await;
     let admit =
         Admit { source: Arc::clone(&inlet.source), headers: copied(request, inlet), peer, announced: announced as u64 };
     let asked = edge.doors.admit.ask_if_room(admit).map_err(no_room)?;
     let (mut admitted, headers) = asked.await.map_err(no_room)??;
-    let reading = Body { payload, admitted: &mut admitted, clock: &edge.shared.clock };
+    let reading = Body { payload, admitted: &mut admitted, turn: &mut turn, clock: &edge.shared.clock };
     let reading = reading.whole(announced, inlet.max_body);
     let body = tokio::time::timeout(edge.shared.surface.get().read_timeout, reading)
         .await
@@ -125,9 +128,21 @@ async fn take(request: &HttpRequest, payload: Payload, edge: &Edge, inlet: &Inle
     let taken = edge
         .doors
         .receive
-        .ask_if_room(Receive { delivery, admitted, source: Arc::clone(&inlet.source) })
+        .ask_if_room(Receive { delivery, admitted, source: Arc::clone(&inlet.source), turn })
         .map_err(no_room)?;
     taken.await.map_err(no_room)?
+}
+
+/// A turn in the lane, for a sender who would be held back if he could not prove who he is; none for who has, on this connection.
+async fn turn(request: &HttpRequest, edge: &Edge, (peer, source): (Option<IpAddr>, &SourceName)) -> Option<Turn> {
+    let limits = edge.shared.tree.rate_limits.as_ref()?;
+    let is_free = place(request).is_some_and(|place| place.is_proven())
+        || !limits.are_used_up(peer, source, edge.shared.clock.now());
+    if is_free { None } else { edge.doors.lane.turn().await }
+}
+
+fn place(request: &HttpRequest) -> Option<&Arc<Place>> {
+    request.conn_data()
 }
 
 fn no_room(not_taken: NotTaken) -> Refusal {
@@ -157,6 +172,7 @@ fn copied(request: &HttpRequest, inlet: &Inlet) -> Headers {
 struct Body<'a> {
     payload: Payload,
     admitted: &'a mut Admitted,
+    turn: &'a mut Option<Turn>,
     clock: &'a SharedClock,
 }
 
@@ -187,7 +203,12 @@ impl Body<'_> {
             if self.admitted.poll_displaced(context).is_ready() {
                 return Poll::Ready(Err(Refusal::BodyTooSlow));
             }
-            self.payload.poll_next_unpin(context).map(|chunk| chunk.transpose().map_err(broken_off))
+            let next = self.payload.poll_next_unpin(context);
+            if next.is_pending() {
+                // Nobody else waits for what does not come.
+                *self.turn = None;
+            }
+            next.map(|chunk| chunk.transpose().map_err(broken_off))
         })
         .await
     }

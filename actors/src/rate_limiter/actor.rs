@@ -106,6 +106,11 @@ impl RateLimits {
         is_pressed && self.with(|limiter| limiter.is_over(peer, now))
     }
 
+    /// Whether a request from there would be told that it comes too often, if it could not be verified.
+    pub fn are_used_up(&self, peer: Option<IpAddr>, source: &SourceName, now: Timestamp) -> bool {
+        self.with(|limiter| limiter.is_used_up(peer, source, now))
+    }
+
     /// Whether an operator limits the verified deliveries of a source.
     pub fn are_for(&self, source: &SourceName) -> bool {
         self.0.at_hand.get().verified.contains(source)

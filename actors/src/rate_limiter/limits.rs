@@ -149,6 +149,14 @@ impl Limiter {
         self.of_address(Some(Network::of(peer)), now).iter().any(|standing| standing.remaining == 0)
     }
 
+    /// Whether a request from there would be refused if it could not be verified.
+    pub fn is_used_up(&mut self, peer: Option<IpAddr>, source: &SourceName, now: Timestamp) -> bool {
+        let (per_source, in_all) = (self.share.of(self.policy.per_source), self.share.of(self.policy.in_all));
+        standing(&mut self.all, &(), in_all, now).remaining == 0
+            || standing(&mut self.sources, source, per_source, now).remaining == 0
+            || peer.is_some_and(|peer| self.is_over(peer, now))
+    }
+
     /// A delivery was verified. `None` when nobody limits its source.
     pub fn verified(&mut self, source: &SourceName, now: Timestamp) -> Option<Ruling> {
         let limit = *self.policy.verified.get(source)?;

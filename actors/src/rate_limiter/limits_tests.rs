@@ -49,6 +49,8 @@ fn an_address_is_held_back_alone_and_told_until_when() {
     assert_eq!((standing.limit, standing.remaining), (10, 0));
     let then = NOON.plus(standing.resets_in);
     assert!(limiter.is_over(address(1).unwrap(), NOON) && !limiter.is_over(address(2).unwrap(), NOON));
+    let mut used_up = |peer| limiter.is_used_up(address(peer), &github(), NOON);
+    assert!(used_up(1) && !used_up(2));
     assert_eq!(answered(&mut limiter, address(1), 5, then), 1, "what is refused is not counted: the word is kept");
 }
 
@@ -58,6 +60,7 @@ fn many_addresses_are_held_back_together() {
     let of_each = |limiter: &mut Limiter| (0..50).map(|number| answered(limiter, address(number), 10, NOON)).sum();
     let all: usize = of_each(&mut limiter);
     assert_eq!(all, 100, "the source's limit");
+    assert!(limiter.is_used_up(address(200), &github(), NOON), "whoever comes next");
     let strays = (0..500).filter(|_| matches!(limiter.unverified(None, None, NOON), Ruling::Answer(..))).count();
     assert_eq!(strays, 100, "the limit of all, also of whom nobody knows");
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use actix::{Actor, Context, Handler, Message, MessageResult, ResponseFuture, Supervised};
 
 use super::admission::{Admitted, Gate, Outside};
+use super::lane::Turn;
 use super::messages::ReceiveVouched;
 use super::tally::Outcome;
 use crate::deduplicator::actor::{Identify, Keys};
@@ -61,6 +62,8 @@ pub struct Receive {
     pub admitted: Admitted,
     /// The source that it was admitted for.
     pub source: Arc<dyn Source>,
+    /// Its turn, if it came by the lane.
+    pub turn: Option<Turn>,
 }
 
 /// What the sender of a durable delivery is told.
@@ -169,10 +172,10 @@ impl Handler<Letter<Receive>> for Receiver {
     type Result = ResponseFuture<Result<Receipt, Refusal>>;
 
     fn handle(&mut self, letter: Letter<Receive>, _: &mut Context<Self>) -> Self::Result {
-        let (Receive { delivery, admitted, source }, room) = letter.keep_room();
+        let (Receive { delivery, admitted, source, turn }, room) = letter.keep_room();
         let path = Rc::clone(&self.path);
         Box::pin(async move {
-            let receipt = path.take(delivery, source).await;
+            let receipt = path.take(delivery, source, turn).await;
             drop((admitted, room));
             receipt
         })
@@ -201,8 +204,9 @@ impl Handler<Letter<ReceiveVouched>> for Receiver {
 }
 
 impl Path {
-    async fn take(&self, delivery: Delivery, source: Arc<dyn Source>) -> Result<Receipt, Refusal> {
+    async fn take(&self, delivery: Delivery, source: Arc<dyn Source>, turn: Option<Turn>) -> Result<Receipt, Refusal> {
         let authentic = self.downstream.validator.ask(Validate { delivery, source }).await.map_err(fell)??;
+        drop(turn);
         self.limit(&authentic.delivery.source).await?;
         self.make_durable(authentic).await
     }

@@ -2,6 +2,7 @@
 
 pub mod actor;
 pub mod admission;
+pub mod lane;
 pub mod messages;
 pub mod readers;
 pub mod tally;

@@ -16,8 +16,10 @@ use crate::time::Timestamp;
 /// of bodies open has to spend as much on each of them.
 pub const LEAST_RATE: u64 = 16 << 10;
 
-/// How far behind a body must be to make way. A body is sent right after its head, and most of them come with it.
-pub const PATIENCE: Duration = Duration::from_millis(50);
+/// How far behind a body must be to make way. Most bodies come with their heads, so this is short: whoever opens thousands of them at once
+/// is to have his own displaced, and not to have others refused. A body that needs longer is safe as long as not all that may be in flight
+/// is taken once more in its time.
+pub const PATIENCE: Duration = Duration::from_millis(5);
 
 /// A body that is coming.
 #[derive(Debug)]
@@ -106,8 +108,8 @@ mod tests {
     #[test]
     fn whoever_is_furthest_behind_makes_way() {
         check(&[], None, None, None);
-        check(&[(1, 9_949, 0)], None, None, Some(1));
-        check(&[(1, 9_950, 0)], None, None, None);
+        check(&[(1, 9_994, 0)], None, None, Some(1));
+        check(&[(1, 9_995, 0)], None, None, None);
         check(&[(1, 5_000, 1), (1, 4_000, 0), (1, 6_000, 0)], None, None, Some(2));
         let (a_second, all_that_time) = (LEAST_RATE, LEAST_RATE * 10);
         check(&[(1, 1_000, all_that_time), (1, 8_000, 10)], None, None, Some(2));

@@ -165,7 +165,7 @@ async fn a_body_that_does_not_come_makes_way_for_one_that_does() {
         connection.write_all(&delivery(&format!("slow {n}"), "{\"a\": 1}", 3)).await.unwrap();
         let in_flight = async || server.tree().gate.requests() == u64::from(n);
         until(&format!("head {n} to be there"), in_flight).await;
-        clock.advance(Duration::from_millis(10));
+        clock.advance(Duration::from_millis(1));
         slow.push(connection);
     }
     assert_eq!(server.github("push", "1", "1", b"{}").await.status, 503, "nobody is behind yet");

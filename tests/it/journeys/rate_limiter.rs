@@ -2,6 +2,7 @@
 
 use futures_util::future::join_all;
 use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
 use crate::server::{TestServer, sign, until};
 
@@ -13,6 +14,18 @@ max_requests = 5
 burst = false
 slow_down = false
 "#;
+
+/// A connection on which the head of a signed delivery has come, whose body is `{}`.
+async fn head(server: &TestServer) -> TcpStream {
+    let mut connection = TcpStream::connect(server.server.as_ref().unwrap().address).await.unwrap();
+    let head = format!(
+        "POST /webhooks/github HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nx-github-event: push\r\n\
+         x-github-delivery: slow\r\nx-hub-signature-256: {}\r\ncontent-length: 2\r\n\r\n",
+        sign(b"{}")
+    );
+    connection.write_all(head.as_bytes()).await.unwrap();
+    connection
+}
 
 /// A request that proves nothing, and what of its answer tells how its sender stands.
 async fn unverified(server: &TestServer, signature: Option<&str>) -> (u16, [Option<u64>; 4]) {
@@ -90,13 +103,7 @@ async fn whoever_is_over_its_limit_is_not_listened_to_when_there_is_much_to_do()
     let limits = "[server]\nmax_in_flight = 2\nmax_share_per_address = 1.0\n";
     let server =
         TestServer::start(&format!("{limits}{FIVE_AN_HOUR}backpressure_threshold = 0.5\nadaptive = false")).await;
-    let mut slow = tokio::net::TcpStream::connect(server.server.as_ref().unwrap().address).await.unwrap();
-    let head = format!(
-        "POST /webhooks/github HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nx-github-event: push\r\n\
-         x-github-delivery: slow\r\nx-hub-signature-256: {}\r\ncontent-length: 2\r\n\r\n",
-        sign(b"{}")
-    );
-    slow.write_all(head.as_bytes()).await.unwrap();
+    let mut slow = head(&server).await;
     let in_flight = || async { server.get("/metrics").await.body["server"]["requestsInFlight"].as_u64() };
     until("half of what may be in flight is", async || in_flight().await == Some(1)).await;
     assert_eq!(server.github("push", "1", "1", b"{}").await.status, 200, "it has not failed to prove anything");
@@ -108,4 +115,24 @@ async fn whoever_is_over_its_limit_is_not_listened_to_when_there_is_much_to_do()
     slow.write_all(b"{}").await.unwrap();
     until("it is done", async || in_flight().await == Some(0)).await;
     assert_eq!(server.github("push", "2", "1", b"{}").await.status, 200);
+}
+
+#[actix::test]
+async fn whoever_is_held_back_waits_for_no_body_of_others() {
+    let mut server = TestServer::start(FIVE_AN_HOUR).await;
+    for _ in 0..6 {
+        unverified(&server, None).await;
+    }
+    // More than both workers deal with at a time.
+    let mut slow = Vec::new();
+    for _ in 0..40 {
+        slow.push(head(&server).await);
+    }
+    let in_flight = async || server.get("/metrics").await.body["server"]["requestsInFlight"].as_u64();
+    until("all have been let in", async || in_flight().await == Some(40)).await;
+    // On connections on which nobody has proved who he is.
+    for delivery in ["1", "2", "3", "4"] {
+        server.http = reqwest::Client::builder().no_proxy().build().unwrap();
+        assert_eq!(server.github("push", delivery, "1", b"{}").await.status, 200);
+    }
 }

@@ -313,7 +313,12 @@ impl Process {
         let (admitted, headers) = doors.admit.ask(admit).await.map_err(|e| said(&e))?.map_err(|e| said(&e))?;
         tokio::time::sleep(world.pause(20)).await;
         let delivery = Delivery { source, headers, body: delivery.body.clone(), peer, received_at };
-        doors.receive.ask(Receive { delivery, admitted, source: of }).await.map_err(|e| said(&e))?.map_err(|e| said(&e))
+        doors
+            .receive
+            .ask(Receive { delivery, admitted, source: of, turn: None })
+            .await
+            .map_err(|e| said(&e))?
+            .map_err(|e| said(&e))
     }
 
     /// What happens at its time.
