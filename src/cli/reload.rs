@@ -9,6 +9,7 @@ use super::client::Client;
 use super::print::{say, say_lines};
 use super::runs::text;
 use super::{Cli, Target};
+use crate::config::changes::Change;
 
 /// Has the server read its configuration again and puts it in force, whole or not at all; SIGHUP does the same.
 #[derive(Args)]
@@ -36,15 +37,9 @@ impl Reload {
 }
 
 fn line(change: &Value) -> String {
-    let side = |name: &str| change.get(name).and_then(Value::as_str);
-    let when = if text(change, "status") == "needs_restart" { "  (counts after a restart)" } else { "" };
-    let what = match (side("from"), side("to")) {
-        (None, Some(to)) => format!("+ {to}"),
-        (Some(from), None) => format!("- {from}"),
-        (Some(from), Some(to)) if from != to => format!("{from} → {to}"),
-        _ => "changed".to_owned(),
-    };
-    format!("{}  {what}{when}", text(change, "id"))
+    let side = |name: &str| change.get(name).and_then(Value::as_str).map(str::to_owned);
+    let needs_restart = text(change, "status") == "needs_restart";
+    Change { key: text(change, "id").to_owned(), from: side("from"), to: side("to"), needs_restart }.to_string()
 }
 
 #[cfg(test)]

@@ -25,14 +25,14 @@ pub struct Change {
 
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { key, from, to, .. } = self;
-        match (from, to) {
-            (None, Some(to)) => write!(f, "{key}: {to} (new)")?,
-            (Some(from), None) => write!(f, "{key}: gone (was {from})")?,
-            (Some(from), Some(to)) if from != to => write!(f, "{key}: {from} → {to}")?,
-            _ => write!(f, "{key}: changed")?,
+        write!(f, "{}  ", self.key)?;
+        match (&self.from, &self.to) {
+            (None, Some(to)) => write!(f, "+ {to}")?,
+            (Some(from), None) => write!(f, "- {from}")?,
+            (Some(from), Some(to)) if from != to => write!(f, "{from} → {to}")?,
+            _ => f.write_str("changed")?,
         }
-        if self.needs_restart { f.write_str("; it counts after a restart") } else { Ok(()) }
+        if self.needs_restart { f.write_str("  (counts after a restart)") } else { Ok(()) }
     }
 }
 

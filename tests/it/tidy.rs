@@ -168,6 +168,7 @@ fn is_door(name: &str) -> bool {
             | "asking.rs"
             | "callbacks.rs"
             | "circuits.rs"
+            | "lane.rs"
             | "live.rs"
             | "recovery.rs"
             | "task.rs"

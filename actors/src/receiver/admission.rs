@@ -410,7 +410,7 @@ mod tests {
         let gate = Gate::new(LIMITS);
         let mut slow: Vec<Admitted> = (0..10).map(|n| enter(&gate, n, 10, 0).unwrap()).collect();
         slow[0].arrived().unwrap();
-        assert_eq!(enter(&gate, 20, 10, 50).unwrap_err(), Refusal::Overloaded, "nobody is behind yet");
+        assert_eq!(enter(&gate, 20, 10, 5).unwrap_err(), Refusal::Overloaded, "nobody is behind yet");
         let mut prompt = enter(&gate, 20, 10, 1_000).unwrap();
         assert_eq!((gate.requests(), gate.body_bytes()), (10, 100));
         assert_eq!(slow[1].arrived(), Err(Refusal::BodyTooSlow), "the first that had not arrived");
