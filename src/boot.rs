@@ -63,7 +63,7 @@ pub async fn start(mut plan: Plan) -> anyhow::Result<Server> {
     let (data_dir, grace_period, certificate) = (plan.data_dir.clone(), plan.grace_period, plan.certificate.clone());
     let (listening, every) = (listening(&plan), plan.doors.check_interval);
     let shared = shared(plan, (tree.clone(), Arc::clone(&store)), connections, readiness)?;
-    let reloader = Arc::clone(&shared.reloader);
+    let (reloader, trail) = (Arc::clone(&shared.reloader), Arc::clone(&shared.trail));
     let (address, handle) = listener::listen(listening, shared).await?;
     // A process that was killed leaves one behind.
     let _ = std::fs::remove_file(data_dir.join(CERTIFICATE_FILE));
@@ -75,6 +75,7 @@ pub async fn start(mut plan: Plan) -> anyhow::Result<Server> {
         tree,
         store,
         reloader,
+        trail,
         handle,
         renewal,
         halt,

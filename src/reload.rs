@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use pointsman_actors::address_book::actor::RenewNow;
 use pointsman_actors::current::Current;
 use pointsman_actors::executor::port::Actions;
-use pointsman_actors::time::SharedClock;
+use pointsman_actors::time::{SharedClock, Timestamp};
 use pointsman_actors::tree::{Replacement, Tree};
 
 use crate::access::{Access, Known, token_file};
@@ -72,6 +72,16 @@ pub enum NotReloaded {
     Failed(anyhow::Error),
 }
 
+impl NotReloaded {
+    /// Status and code with which it is answered.
+    pub fn answered(&self) -> (u16, &'static str) {
+        match self {
+            Self::Wrong(_) => (422, "invalid_configuration"),
+            Self::Failed(_) => (503, "not_reloaded"),
+        }
+    }
+}
+
 impl Reloader {
     /// With the configuration that is in force, and what tells its definitions from others.
     pub fn new(loaded: Loaded, definitions: BTreeMap<String, String>, tools: Tools) -> Self {
@@ -84,11 +94,11 @@ impl Reloader {
         let before = state.loaded.clone();
         let again = tokio::task::spawn_blocking(move || before.again()).await;
         let again = again.map_err(|fell| NotReloaded::Failed(fell.into()))?;
-        self.renew_certificate().await;
         let (loaded, waiting) = again.map_err(|wrong| NotReloaded::Wrong(wrong.into()))?;
         let (ranges, before) = (&self.tools.github_ranges.0, self.tools.surface.get());
         let in_force = InForce::of(&loaded, &self.tools.actions, ranges, Some(&before)).map_err(NotReloaded::Wrong)?;
         drop(before);
+        self.renew_certificate().await;
         let mut changes = settings(&state.loaded, &loaded);
         changes.extend(definitions(&state.definitions, &in_force.compiled.fingerprints));
         changes.extend(waiting);
@@ -97,6 +107,11 @@ impl Reloader {
         *state = State { loaded, definitions: fingerprints };
         self.say(&changes, &state.loaded);
         Ok(changes)
+    }
+
+    /// The time by the server's clock.
+    pub fn now(&self) -> Timestamp {
+        self.tools.clock.now()
     }
 
     /// Every key that has a value, with what may be shown of it and where it came from.

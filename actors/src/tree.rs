@@ -60,7 +60,7 @@ use crate::rate_limiter::actor::{Gauge, RateLimiter, RateLimits, Unverified};
 use crate::rate_limiter::limits::Policy as RatePolicy;
 use crate::receiver::actor::{Admit, Downstream, Receive, Receiver, Shared};
 use crate::receiver::admission::{Gate, Limits};
-use crate::receiver::lane::Lane;
+use crate::receiver::lane::{Lane, Lanes};
 use crate::receiver::messages::Receivers;
 use crate::receiver::tally::Tallies;
 use crate::retention::policy::Policy as RetentionPolicy;
@@ -141,6 +141,7 @@ pub struct Tree {
     /// How the hooks stand that are caught up with.
     pub watches: Watches,
     gauge: Gauge,
+    lanes: Lanes,
     receivers: Receivers,
     ports: Ports,
     supervisor: Supervisor,
@@ -242,6 +243,7 @@ impl Tree {
             gate,
             rate_limits: ports.rate_limits.clone().map(RateLimits::new),
             gauge: gauge::of(sight),
+            lanes: Lanes::default(),
             log_state,
             tallies,
             log,
@@ -285,7 +287,7 @@ impl Tree {
         let receiver = self.supervisor.supervise(row, name, Receiver::new(downstream, self.shared()));
         self.receivers.enter(receiver.door());
         let unverified = limiter.as_ref().map(Mailbox::door);
-        WorkerDoors { admit: receiver.door(), receive: receiver.door(), lane: Lane::default(), unverified }
+        WorkerDoors { admit: receiver.door(), receive: receiver.door(), lane: self.lanes.lane(), unverified }
     }
 
     fn shared(&self) -> Shared {

@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use super::{ADDRESS_FILE, CERTIFICATE_FILE, LAST_FLUSH};
+use crate::access::trail::Trail;
 use crate::alive::Alive;
 use crate::data_dir::Lock;
 use crate::reload::Reloader;
@@ -29,6 +30,8 @@ pub struct Server {
     pub store: Arc<dyn Store>,
     /// Puts another configuration in force.
     pub reloader: Arc<Reloader>,
+    /// Where it is written down what operators do.
+    pub trail: Arc<Trail>,
     pub(super) handle: ServerHandle,
     pub(super) renewal: Option<JoinHandle<()>>,
     pub(super) halt: Arc<Notify>,

@@ -10,6 +10,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Cli;
 use super::addresses::{self, Rule};
+use crate::access::audit::{Deed, Outcome};
+use crate::access::trail::Trail;
 use crate::boot::{self, End};
 use crate::config::webhooks::{Concern, WebhookSettings};
 use crate::process;
@@ -96,7 +98,7 @@ async fn serve(plan: boot::Plan, (concerns, rules): (Vec<(String, Concern)>, Vec
     for workflows in unavailable {
         tracing::info!("{workflows}");
     }
-    actix_rt::spawn(reload_when_asked(Arc::clone(&server.reloader), hang_up));
+    actix_rt::spawn(reload_when_asked(Arc::clone(&server.reloader), Arc::clone(&server.trail), hang_up));
     let asked = async move {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -112,11 +114,34 @@ async fn serve(plan: boot::Plan, (concerns, rules): (Vec<(String, Concern)>, Vec
     Ok(end)
 }
 
-/// SIGHUP has the configuration read again (systemd's `ExecReload=kill -HUP $MAINPID`).
-async fn reload_when_asked(reloader: Arc<Reloader>, mut hang_up: Signal) {
+/// SIGHUP has the configuration read again (systemd's `ExecReload=kill -HUP $MAINPID`). Who sends it needs no token; that it came is
+/// written down all the same, before anything is done.
+async fn reload_when_asked(reloader: Arc<Reloader>, trail: Arc<Trail>, mut hang_up: Signal) {
     while hang_up.recv().await.is_some() {
-        if let Err(not_reloaded) = reloader.reload().await {
+        let deed = Deed {
+            at: reloader.now(),
+            operator: "whoever may send signals".to_owned(),
+            from: None,
+            action: "SIGHUP".to_owned(),
+            body: serde_json::Value::Null,
+        };
+        let id = match trail.asked(deed) {
+            Ok(id) => id,
+            Err(error) => {
+                tracing::error!(%error, "SIGHUP cannot be written down, so the configuration was not read again");
+                continue;
+            }
+        };
+        let reloaded = reloader.reload().await;
+        if let Err(not_reloaded) = &reloaded {
             tracing::error!("the configuration was not read again, everything is as it was: {not_reloaded}");
+        }
+        let (status, error) = match reloaded.map_err(|not_reloaded| not_reloaded.answered()) {
+            Ok(_) => (200, None),
+            Err((status, code)) => (status, Some(code.to_owned())),
+        };
+        if let Err(error) = trail.answered(id, Outcome { at: reloader.now(), status, error }) {
+            tracing::error!(%error, "what became of SIGHUP cannot be written down");
         }
     }
 }

@@ -86,7 +86,7 @@ pub fn error(status: StatusCode, code: &'static str, message: &str) -> ApiError 
 }
 
 /// In seconds, as headers have it, and never too early.
-fn whole_seconds(span: Duration) -> String {
+pub(super) fn whole_seconds(span: Duration) -> String {
     span.as_millis().div_ceil(1_000).to_string()
 }
 

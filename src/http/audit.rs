@@ -32,7 +32,12 @@ pub(super) async fn audited(
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    let body = request.extract::<Bytes>().await?;
+    let limit = edge.shared.surface.get().read_timeout;
+    let Ok(body) = tokio::time::timeout(limit, request.extract::<Bytes>()).await else {
+        let message = "the body did not arrive in time";
+        return Ok(auth::refuse(request, &answer::error(StatusCode::REQUEST_TIMEOUT, "body_too_slow", message)));
+    };
+    let body = body?;
     let action = action(request.request());
     let deed = Deed {
         at: edge.shared.clock.now(),
@@ -65,6 +70,17 @@ pub(super) async fn audited(
     let trail = Arc::clone(&edge.shared.trail);
     written(web::block(move || trail.answered(id, outcome)).await);
     Ok(response)
+}
+
+/// Writes down that an operator signs in or out; whether that could be written.
+pub(super) async fn noted(edge: &Edge, operator: &Operator, from: Option<IpAddr>, request: &HttpRequest) -> bool {
+    let (at, action) = (edge.shared.clock.now(), action(request));
+    tracing::info!(target: TARGET, operator = &*operator.name, from = shown(from), action, "an operator said so");
+    let deed = Deed { at, operator: operator.name.to_string(), from, action, body: Value::Null };
+    let trail = Arc::clone(&edge.shared.trail);
+    let outcome = Outcome { at, status: StatusCode::OK.as_u16(), error: None };
+    let note = move || trail.asked(deed).and_then(|id| trail.answered(id, outcome));
+    written(web::block(note).await).is_some()
 }
 
 fn written<T>(result: Result<std::io::Result<T>, actix_web::error::BlockingError>) -> Option<T> {

@@ -203,6 +203,8 @@ pub struct Place {
     begun: AtomicU64,
     ended: AtomicU64,
     is_proven: AtomicBool,
+    /// It is a proxy's, which speaks for many.
+    is_proxys: bool,
 }
 
 /// Whether a connection has to make way.
@@ -215,6 +217,10 @@ struct Told {
 /// A request that is at work on a connection, as long as this is held.
 #[derive(Debug)]
 pub struct AtWork(Arc<Place>);
+
+/// A connection whose request waits for its turn, as long as this is held.
+#[derive(Debug)]
+pub struct SteppedBack<'a>(&'a Place);
 
 impl Connections {
     /// No connections. Those of these proxies have no share of an address.
@@ -230,7 +236,8 @@ impl Connections {
     /// A place for a connection from `peer`; nothing when there is none.
     pub fn enter(self: &Arc<Self>, peer: Option<IpAddr>) -> Option<Arc<Place>> {
         let peer = peer.map(|peer| peer.to_canonical());
-        let peer = peer.filter(|peer| !self.proxies.get().iter().any(|network| network.contains(peer)));
+        let is_proxys = peer.is_some_and(|peer| self.proxies.get().iter().any(|network| network.contains(&peer)));
+        let peer = peer.filter(|_| !is_proxys);
         let told = Arc::<Told>::default();
         let (number, displaced) = self.book().enter(peer.map(Network::of), Arc::clone(&told))?;
         if let Some(displaced) = displaced {
@@ -238,7 +245,7 @@ impl Connections {
             displaced.waker.wake();
         }
         let (begun, ended, is_proven) = Default::default();
-        Some(Arc::new(Place { number, connections: Arc::clone(self), told, begun, ended, is_proven }))
+        Some(Arc::new(Place { number, connections: Arc::clone(self), told, begun, ended, is_proven, is_proxys }))
     }
 
     /// How many there may be.
@@ -264,16 +271,29 @@ impl Place {
         AtWork(Arc::clone(self))
     }
 
-    /// Somebody has proved here who he is.
-    pub fn prove(&self) {
-        if !self.is_proven.swap(true, Ordering::Relaxed) {
+    /// Somebody has proved here who he is. Whether that is news: what one has proved through a proxy says nothing of the next one.
+    pub fn prove(&self) -> bool {
+        let is_first = !self.is_proven.swap(true, Ordering::Relaxed);
+        if is_first {
             self.connections.book().prove(self.number);
         }
+        is_first || self.is_proxys
     }
 
-    /// Whether somebody has.
+    /// Whether whoever sends a request here is known to be somebody who has proved who he is.
     pub fn is_proven(&self) -> bool {
-        self.is_proven.load(Ordering::Relaxed)
+        self.is_proven.load(Ordering::Relaxed) && !self.is_proxys
+    }
+
+    /// Whether nobody has proved here who he is, and it is nobody's who speaks for many.
+    pub fn is_strange(&self) -> bool {
+        !self.is_proven.load(Ordering::Relaxed) && !self.is_proxys
+    }
+
+    /// Its request waits for its turn: as long as this is held, the connection makes way like one without a request.
+    pub fn step_back(&self) -> SteppedBack<'_> {
+        self.connections.book().end(self.number);
+        SteppedBack(self)
     }
 
     /// Requests that have begun, if none is at work.
@@ -286,6 +306,12 @@ impl Place {
     pub fn poll_told(&self, context: &mut Context<'_>) -> Poll<()> {
         self.told.waker.register(context.waker());
         if self.told.is_so.load(Ordering::SeqCst) { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+impl Drop for SteppedBack<'_> {
+    fn drop(&mut self) {
+        self.0.connections.book().begin(self.0.number);
     }
 }
 

@@ -9,7 +9,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use actix_web::HttpRequest;
-use actix_web::http::header::{FORWARDED, HeaderMap, HeaderName, VIA, X_FORWARDED_FOR};
+use actix_web::http::header::{FORWARDED, HOST, HeaderMap, HeaderName, X_FORWARDED_FOR};
 use ipnet::IpNet;
 
 /// The proxies that are believed.
@@ -80,16 +80,21 @@ impl Proxies {
 /// Whether a program on this machine means this machine. A proxy on it hands on what anybody sends, and says so; a page in a
 /// browser on it has another host in the request, by whatever address it found its way here (DNS rebinding).
 pub fn is_from_here(request: &HttpRequest) -> bool {
-    let is_handed_on = [FORWARDED, X_FORWARDED_FOR, VIA].iter().any(|name| request.headers().contains_key(name));
-    let connection = request.connection_info();
-    let host = connection.host();
-    let host = host
-        .rsplit_once(':')
-        .filter(|(_, port)| port.bytes().all(|c| c.is_ascii_digit()))
-        .map_or(host, |(host, _)| host);
-    let is_ours = |host: &str| host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback());
+    let is_proxys =
+        |name: &str| name == "forwarded" || name == "via" || name == "x-real-ip" || name.starts_with("x-forwarded-");
+    let is_handed_on = request.headers().keys().any(|name| is_proxys(name.as_str()));
+    // A target may name the host as well (RFC 9112, section 3.2.2).
+    let named = request.headers().get_all(HOST).map(|host| host.to_str().unwrap_or_default());
+    let mut hosts = request.uri().authority().map(|target| target.as_str()).into_iter().chain(named).peekable();
     let is_peer = request.peer_addr().is_some_and(|peer| peer.ip().to_canonical().is_loopback());
-    is_peer && !is_handed_on && is_ours(host.trim_start_matches('[').trim_end_matches(']'))
+    is_peer && !is_handed_on && hosts.peek().is_some() && hosts.all(is_this_machine)
+}
+
+fn is_this_machine(host: &str) -> bool {
+    let port = |(_, port): &(&str, &str)| port.bytes().all(|c| c.is_ascii_digit());
+    let host = host.rsplit_once(':').filter(port).map_or(host, |(host, _)| host);
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 /// The node that `for` names in an element of `Forwarded`; nothing if it names none.

@@ -31,10 +31,8 @@ pub async fn reload(edge: Data<Edge>, operator: ReqData<Operator>) -> Result<Htt
     let reloaded = actix_rt::spawn(async move { reloader.reload().await }).await;
     let reloaded = reloaded.unwrap_or_else(|fell| Err(NotReloaded::Failed(fell.into())));
     let changes = reloaded.map_err(|not_reloaded| {
-        let (status, code) = match not_reloaded {
-            NotReloaded::Wrong(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid_configuration"),
-            NotReloaded::Failed(_) => (StatusCode::SERVICE_UNAVAILABLE, "not_reloaded"),
-        };
+        let (status, code) = not_reloaded.answered();
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         answer::error(status, code, &format!("{not_reloaded}; everything is as it was"))
     })?;
     Ok(HttpResponse::Ok().json(json!({ "success": true, "changes": changes.iter().map(shown).collect::<Vec<_>>() })))

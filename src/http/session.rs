@@ -3,13 +3,14 @@
 //! The cookie is not to be read by scripts (HttpOnly), is sent by no other site's page (SameSite=Strict), and by HTTPS only, but on
 //! this machine itself. Pages run scripts and styles of ours alone and may be framed by nobody.
 
+use std::net::IpAddr;
 use std::sync::PoisonError;
 use std::time::Duration;
 
 use actix_web::cookie::{Cookie, SameSite};
 use actix_web::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, ContentType, HOST, LOCATION, ORIGIN, REFERRER_POLICY,
-    X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, ContentType, HOST, HeaderValue, LOCATION, ORIGIN, REFERRER_POLICY,
+    RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
 };
 use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::web::{Data, Payload};
@@ -19,7 +20,7 @@ use serde_json::json;
 
 use super::answer::{self, ApiError};
 use super::forwarded::is_from_here;
-use super::{Edge, auth};
+use super::{Edge, audit, auth};
 use crate::access::session::{Fresh, LONGEST};
 use crate::access::token::{TokenHash, random_bits};
 use crate::access::{Refused, Scope};
@@ -101,25 +102,34 @@ pub async fn begin(request: HttpRequest, payload: Payload, edge: Data<Edge>) -> 
         return sign_in_page(StatusCode::SERVICE_UNAVAILABLE, "The system gives no random numbers now.");
     };
     let (fresh, now, from) = (Fresh { cookie, word }, edge.shared.clock.now(), edge.sender(&request));
-    let mut access = edge.shared.access.lock().unwrap_or_else(PoisonError::into_inner);
-    let judged = access.sign_in(token, from, &fresh, now);
-    drop(access);
-    match judged {
-        Ok(operator) => {
-            tracing::info!(target: "audit", operator = &*operator.name, ?from, "an operator has signed in");
-            let cookie = Cookie::build(COOKIE, fresh.cookie).http_only(true).same_site(SameSite::Strict).path("/");
-            let max_age = i64::try_from(LONGEST.as_secs()).unwrap_or(i64::MAX);
-            let cookie =
-                cookie.secure(!is_plain(&request)).max_age(actix_web::cookie::time::Duration::seconds(max_age));
-            HttpResponse::SeeOther().insert_header((LOCATION, "/")).cookie(cookie.finish()).finish()
-        }
-        Err(refused) => {
-            let is_locked = matches!(refused, Refused::LockedOut { .. });
-            let status = auth::answered(&edge, refused, from, &request).status_code();
-            let more = if is_locked { " Too many wrong ones came from you." } else { "" };
-            sign_in_page(status, &format!("That token opens nothing here: it is wrong, or its time is over.{more}"))
-        }
+    let locked = || edge.shared.access.lock().unwrap_or_else(PoisonError::into_inner);
+    let judged = locked().judge(Some(token), from, Scope::Read, now);
+    let operator = match judged {
+        Ok(operator) => operator,
+        Err(refused) => return not_signed_in(&edge, refused, from, &request),
+    };
+    if !audit::noted(&edge, &operator, from, &request).await {
+        return sign_in_page(StatusCode::SERVICE_UNAVAILABLE, "It cannot be written down that you sign in.");
     }
+    if let Err(refused) = locked().sign_in(token, from, &fresh, now) {
+        return not_signed_in(&edge, refused, from, &request);
+    }
+    let cookie = Cookie::build(COOKIE, fresh.cookie).http_only(true).same_site(SameSite::Strict).path("/");
+    let max_age = i64::try_from(LONGEST.as_secs()).unwrap_or(i64::MAX);
+    let cookie = cookie.secure(!is_plain(&request)).max_age(actix_web::cookie::time::Duration::seconds(max_age));
+    HttpResponse::SeeOther().insert_header((LOCATION, "/")).cookie(cookie.finish()).finish()
+}
+
+fn not_signed_in(edge: &Edge, refused: Refused, from: Option<IpAddr>, request: &HttpRequest) -> HttpResponse {
+    let still = if let Refused::LockedOut { still } = &refused { Some(*still) } else { None };
+    let status = auth::answered(edge, refused, from, request).status_code();
+    let more = if still.is_some() { " Too many wrong ones came from you." } else { "" };
+    let said = format!("That token opens nothing here: it is wrong, or its time is over.{more}");
+    let mut page = sign_in_page(status, &said);
+    if let Some(after) = still.and_then(|still| HeaderValue::from_str(&answer::whole_seconds(still)).ok()) {
+        page.headers_mut().insert(RETRY_AFTER, after);
+    }
+    page
 }
 
 /// `GET /api/v1/session`: who one is, and the word of one's session.
@@ -137,12 +147,12 @@ pub async fn show(request: HttpRequest, edge: Data<Edge>) -> Result<HttpResponse
 /// `POST /session/end`: somebody signs out.
 pub async fn end(request: HttpRequest, edge: Data<Edge>) -> Result<HttpResponse, ApiError> {
     let (cookie, now) = (cookie(&request).unwrap_or_default(), edge.shared.clock.now());
-    let mut access = edge.shared.access.lock().unwrap_or_else(PoisonError::into_inner);
-    let is_out = access.sign_out(&cookie, auth::word(&request), now);
-    drop(access);
-    if !is_out {
-        return Err(auth::no_word());
-    }
+    let locked = || edge.shared.access.lock().unwrap_or_else(PoisonError::into_inner);
+    let operator = locked().judge_session(&cookie, None, Scope::Read, now);
+    let is_out = locked().sign_out(&cookie, auth::word(&request), now);
+    let Some(operator) = operator.ok().filter(|_| is_out) else { return Err(auth::no_word()) };
+    // Whoever goes is let go, also when that cannot be written down.
+    audit::noted(&edge, &operator, edge.sender(&request), &request).await;
     let mut gone = Cookie::build(COOKIE, "").http_only(true).same_site(SameSite::Strict).path("/").finish();
     gone.make_removal();
     Ok(HttpResponse::Ok().cookie(gone).json(json!({ "success": true })))

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use actix_web::error::PayloadError;
-use actix_web::http::Method;
 use actix_web::http::header::CONTENT_LENGTH;
+use actix_web::http::{ConnectionType, Method};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::{Bytes, BytesMut};
@@ -59,9 +59,7 @@ async fn deliver(request: &HttpRequest, payload: Payload, edge: &Edge, inlet: &I
     match take(request, payload, edge, inlet).await {
         Ok(receipt) => {
             // Whoever it is, he sends what is signed.
-            if let Some(place) = place(request) {
-                place.prove();
-            }
+            prove(request, edge);
             if let Some(tally) = edge.tally(inlet.source.name()) {
                 tally.count(receipt.outcome, receipt.took);
             }
@@ -94,7 +92,12 @@ async fn turn_away(request: &HttpRequest, edge: &Edge, inlet: Option<&Inlet>, re
     if let Some(later) = answered.and_then(|answered| answered.later) {
         tokio::time::sleep(later.delay).await;
     }
-    standing.map_or_else(|| answer::refusal(refusal), |standing| answer::refused(refusal, &standing))
+    let mut answer = standing.map_or_else(|| answer::refusal(refusal), |standing| answer::refused(refusal, &standing));
+    if place(request).is_some_and(|place| place.is_strange()) {
+        // Whoever proves nothing has one request for each connection: those that he sends at once need not be looked at.
+        answer.head_mut().set_connection_type(ConnectionType::Close);
+    }
+    answer
 }
 
 async fn take(request: &HttpRequest, payload: Payload, edge: &Edge, inlet: &Inlet) -> Result<Receipt, Refusal> {
@@ -113,7 +116,8 @@ async fn take(request: &HttpRequest, payload: Payload, edge: &Edge, inlet: &Inle
     if announced > inlet.max_body {
         return Err(Refusal::BodyTooLarge);
     }
-    let mut turn = turn(request, edge, (peer, inlet.source.name())).await;
+    let goes_by_lane = goes_by_lane(request, edge, (peer, inlet.source.name()));
+    let mut turn = if goes_by_lane { Some(self::turn(request, edge).await?) } else { None };
     let admit =
         Admit { source: Arc::clone(&inlet.source), headers: copied(request, inlet), peer, announced: announced as u64 };
     let asked = edge.doors.admit.ask_if_room(admit).map_err(no_room)?;
@@ -124,6 +128,9 @@ async fn take(request: &HttpRequest, payload: Payload, edge: &Edge, inlet: &Inle
         .await
         .map_err(|_| Refusal::BodyTooSlow)??;
     admitted.arrived()?;
+    if goes_by_lane && turn.is_none() {
+        turn = Some(self::turn(request, edge).await?);
+    }
     let delivery = Delivery { source: inlet.source.name().clone(), headers, body, peer, received_at };
     let taken = edge
         .doors
@@ -133,12 +140,32 @@ async fn take(request: &HttpRequest, payload: Payload, edge: &Edge, inlet: &Inle
     taken.await.map_err(no_room)?
 }
 
-/// A turn in the lane, for a sender who would be held back if he could not prove who he is; none for who has, on this connection.
-async fn turn(request: &HttpRequest, edge: &Edge, (peer, source): (Option<IpAddr>, &SourceName)) -> Option<Turn> {
-    let limits = edge.shared.tree.rate_limits.as_ref()?;
-    let is_free = place(request).is_some_and(|place| place.is_proven())
-        || !limits.are_used_up(peer, source, edge.shared.clock.now());
-    if is_free { None } else { edge.doors.lane.turn().await }
+/// Whether a delivery goes by the lane: its sender would be held back if he could not prove who he is, and has not, on this connection.
+fn goes_by_lane(request: &HttpRequest, edge: &Edge, (peer, source): (Option<IpAddr>, &SourceName)) -> bool {
+    let is_proven = place(request).is_some_and(|place| place.is_proven());
+    let limits = edge.shared.tree.rate_limits.as_ref().filter(|_| !is_proven);
+    limits.is_some_and(|limits| limits.are_used_up(peer, source, edge.shared.clock.now()))
+}
+
+/// Waits for a turn in the lane, no longer than for a body. Meanwhile the connection makes way like one without a request.
+async fn turn(request: &HttpRequest, edge: &Edge) -> Result<Turn, Refusal> {
+    let place = place(request);
+    let _back = place.map(|place| place.step_back());
+    let loses_place = poll_fn(|context| place.map_or(Poll::Pending, |place| place.poll_told(context)));
+    let limit = edge.shared.surface.get().read_timeout;
+    tokio::select! {
+        turn = tokio::time::timeout(limit, edge.doors.lane.turn()) => turn.map_err(|_| Refusal::Overloaded)?,
+        () = loses_place => Err(Refusal::Overloaded),
+    }
+}
+
+/// Whoever has sent this has signed it.
+fn prove(request: &HttpRequest, edge: &Edge) {
+    let is_news = place(request).is_none_or(|place| place.prove());
+    if let Some((limits, sender)) = edge.shared.tree.rate_limits.as_ref().zip(edge.sender(request)).filter(|_| is_news)
+    {
+        limits.proved(sender, edge.shared.clock.now());
+    }
 }
 
 fn place(request: &HttpRequest) -> Option<&Arc<Place>> {
@@ -200,15 +227,13 @@ impl Body<'_> {
     /// What comes next of it; an error also when it has to make way for another delivery.
     async fn next(&mut self) -> Result<Option<Bytes>, Refusal> {
         poll_fn(|context| {
-            if self.admitted.poll_displaced(context).is_ready() {
-                return Poll::Ready(Err(Refusal::BodyTooSlow));
+            if let Poll::Ready(chunk) = self.payload.poll_next_unpin(context) {
+                return Poll::Ready(chunk.transpose().map_err(broken_off));
             }
-            let next = self.payload.poll_next_unpin(context);
-            if next.is_pending() {
-                // Nobody else waits for what does not come.
-                *self.turn = None;
-            }
-            next.map(|chunk| chunk.transpose().map_err(broken_off))
+            // Nobody else waits for what does not come.
+            *self.turn = None;
+            self.admitted.waits(self.clock.now());
+            self.admitted.poll_displaced(context).map(|()| Err(Refusal::Overloaded))
         })
         .await
     }

@@ -11,7 +11,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 /// Networks that are not everybody's (IANA, special-purpose address registries of IPv4 and IPv6): this machine,
 /// private ones, those of a link with the cloud's metadata among them, shared, reserved and multicast ones.
-const NOT_PUBLIC: [&str; 24] = [
+const NOT_PUBLIC: [&str; 28] = [
     "0.0.0.0/8",
     "10.0.0.0/8",
     "100.64.0.0/10",
@@ -20,6 +20,7 @@ const NOT_PUBLIC: [&str; 24] = [
     "172.16.0.0/12",
     "192.0.0.0/24",
     "192.0.2.0/24",
+    "192.88.99.0/24",
     "192.168.0.0/16",
     "198.18.0.0/15",
     "198.51.100.0/24",
@@ -28,10 +29,13 @@ const NOT_PUBLIC: [&str; 24] = [
     "240.0.0.0/4",
     "::/128",
     "::1/128",
+    "::ffff:0:0:0/96",
     "64:ff9b:1::/48",
     "100::/64",
     "2001::/32",
     "2001:db8::/32",
+    "3fff::/20",
+    "5f00::/16",
     "fc00::/7",
     "fe80::/10",
     "fec0::/10",

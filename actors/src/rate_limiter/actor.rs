@@ -111,6 +111,11 @@ impl RateLimits {
         self.with(|limiter| limiter.is_used_up(peer, source, now))
     }
 
+    /// Somebody there has proved who he is.
+    pub fn proved(&self, peer: IpAddr, now: Timestamp) {
+        self.with(|limiter| limiter.proved(peer, now));
+    }
+
     /// Whether an operator limits the verified deliveries of a source.
     pub fn are_for(&self, source: &SourceName) -> bool {
         self.0.at_hand.get().verified.contains(source)

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::adaptive::{Adaptive, Share, Signals};
+use super::known::Known;
 use super::network::Network;
 use super::window::Window;
 use crate::event::SourceName;
@@ -91,6 +92,7 @@ pub struct Limiter {
     sources: Window<SourceName>,
     all: Window<()>,
     verified: Window<SourceName>,
+    known: Known,
 }
 
 /// There are no more sources than the configuration names.
@@ -107,6 +109,7 @@ impl Limiter {
             sources: Window::new(policy.window, MOST_SOURCES),
             all: Window::new(policy.window, 1),
             verified: Window::new(policy.window, MOST_SOURCES),
+            known: Known::default(),
             policy,
         }
     }
@@ -149,12 +152,23 @@ impl Limiter {
         self.of_address(Some(Network::of(peer)), now).iter().any(|standing| standing.remaining == 0)
     }
 
-    /// Whether a request from there would be refused if it could not be verified.
+    /// Whether a request from there would be refused if it could not be verified. What others have used up says nothing of a network
+    /// that has proved who it is.
     pub fn is_used_up(&mut self, peer: Option<IpAddr>, source: &SourceName, now: Timestamp) -> bool {
+        if peer.is_some_and(|peer| self.is_over(peer, now)) {
+            return true;
+        }
+        if peer.is_some_and(|peer| self.known.has(Network::of(peer), now)) {
+            return false;
+        }
         let (per_source, in_all) = (self.share.of(self.policy.per_source), self.share.of(self.policy.in_all));
         standing(&mut self.all, &(), in_all, now).remaining == 0
             || standing(&mut self.sources, source, per_source, now).remaining == 0
-            || peer.is_some_and(|peer| self.is_over(peer, now))
+    }
+
+    /// Somebody there has proved who he is.
+    pub fn proved(&mut self, peer: IpAddr, now: Timestamp) {
+        self.known.add(Network::of(peer), now);
     }
 
     /// A delivery was verified. `None` when nobody limits its source.

@@ -2,6 +2,7 @@
 
 pub mod actor;
 pub mod adaptive;
+mod known;
 pub mod limits;
 pub mod network;
 pub mod window;

@@ -119,8 +119,11 @@ struct Inside {
 pub struct Admitted {
     gate: Arc<Gate>,
     peer: Option<Network>,
+    /// Bytes that it is counted with.
     bytes: u64,
-    /// Its number among the bodies that are coming, as long as its is.
+    /// Bytes of its body that have come.
+    received: u64,
+    /// Its number among the bodies that are waited for, as long as its is.
     reading: Option<u64>,
     displaced: Arc<Displaced>,
 }
@@ -191,10 +194,8 @@ impl Gate {
         }
         let displaced = Arc::<Displaced>::default();
         self.take(&mut inside, peer, Share { requests: 1, bytes });
-        let reading = Reading { peer, since: now, received: 0, counted: bytes, displaced: Arc::clone(&displaced) };
-        let reading = Some(inside.readers.enter(reading));
         drop(inside);
-        Ok(Admitted { gate: Arc::clone(self), peer, bytes, reading, displaced })
+        Ok(Admitted { gate: Arc::clone(self), peer, bytes, received: 0, reading: None, displaced })
     }
 
     /// Has one make way, one of this address if there is one; whether one has. `asks` is not the one.
@@ -278,12 +279,21 @@ impl Outside {
 }
 
 impl Admitted {
+    /// Its body is waited for: from now on it makes way for others when there is no room. One that came with its head never does.
+    pub fn waits(&mut self, now: Timestamp) {
+        if self.reading.is_none() {
+            let (received, counted, displaced) = (self.received, self.bytes, Arc::clone(&self.displaced));
+            let reading = Reading { peer: self.peer, since: now, received, counted, displaced };
+            self.reading = Some(self.gate.inside().readers.enter(reading));
+        }
+    }
+
     /// Counts a body of which `bytes` have come so far.
     pub fn received(&mut self, bytes: u64, now: Timestamp) -> Result<(), Refusal> {
         let gate = Arc::clone(&self.gate);
         let mut inside = gate.inside();
-        if self.reading.is_none_or(|number| inside.readers.get_mut(number).is_none()) {
-            return Err(Refusal::BodyTooSlow);
+        if self.reading.is_some_and(|number| inside.readers.get_mut(number).is_none()) {
+            return Err(Refusal::Overloaded);
         }
         let more = bytes.saturating_sub(self.bytes);
         while let Some(of) = self.crowded_by(&inside, bytes).filter(|_| more > 0) {
@@ -292,6 +302,7 @@ impl Admitted {
             }
         }
         self.bytes += more;
+        self.received = bytes;
         if let Some(reading) = self.reading.and_then(|number| inside.readers.get_mut(number)) {
             (reading.received, reading.counted) = (bytes, self.bytes);
         }
@@ -312,7 +323,7 @@ impl Admitted {
     /// Its body is there: from now on it makes way for nobody. An error when it has before.
     pub fn arrived(&mut self) -> Result<(), Refusal> {
         let Some(number) = self.reading else { return Ok(()) };
-        self.gate.inside().readers.leave(number).ok_or(Refusal::BodyTooSlow)?;
+        self.gate.inside().readers.leave(number).ok_or(Refusal::Overloaded)?;
         self.reading = None;
         Ok(())
     }
@@ -376,6 +387,20 @@ mod tests {
         gate.enter(Some([127, 0, 0, peer].into()), bytes, &Outside::default(), Timestamp::from_millis(at))
     }
 
+    fn waits(gate: &Arc<Gate>, peer: u8, bytes: u64, at: i64) -> Admitted {
+        let mut admitted = enter(gate, peer, bytes, at).unwrap();
+        admitted.waits(Timestamp::from_millis(at));
+        admitted
+    }
+
+    #[test]
+    fn a_body_that_came_with_its_head_makes_way_for_nobody() {
+        let gate = Gate::new(LIMITS);
+        let mut here: Vec<Admitted> = (0..10).map(|n| enter(&gate, n, 10, 0).unwrap()).collect();
+        assert_eq!(enter(&gate, 20, 10, 60_000).unwrap_err(), Refusal::Overloaded);
+        assert!(here.iter_mut().all(|here| here.received(10, BEGINNING).is_ok() && here.arrived().is_ok()));
+    }
+
     #[test]
     fn what_leaves_gives_its_share_back() {
         let gate = Gate::new(LIMITS);
@@ -408,13 +433,13 @@ mod tests {
     #[test]
     fn whoever_is_behind_makes_way_and_has_lost_its_share() {
         let gate = Gate::new(LIMITS);
-        let mut slow: Vec<Admitted> = (0..10).map(|n| enter(&gate, n, 10, 0).unwrap()).collect();
+        let mut slow: Vec<Admitted> = (0..10).map(|n| waits(&gate, n, 10, 0)).collect();
         slow[0].arrived().unwrap();
         assert_eq!(enter(&gate, 20, 10, 5).unwrap_err(), Refusal::Overloaded, "nobody is behind yet");
         let mut prompt = enter(&gate, 20, 10, 1_000).unwrap();
         assert_eq!((gate.requests(), gate.body_bytes()), (10, 100));
-        assert_eq!(slow[1].arrived(), Err(Refusal::BodyTooSlow), "the first that had not arrived");
-        assert_eq!(slow[1].received(10, BEGINNING), Err(Refusal::BodyTooSlow));
+        assert_eq!(slow[1].arrived(), Err(Refusal::Overloaded), "the first that had not arrived");
+        assert_eq!(slow[1].received(10, BEGINNING), Err(Refusal::Overloaded));
         let mut context = Context::from_waker(std::task::Waker::noop());
         assert!(slow[1].poll_displaced(&mut context).is_ready() && slow[2].poll_displaced(&mut context).is_pending());
         prompt.arrived().unwrap();
@@ -425,19 +450,19 @@ mod tests {
     #[test]
     fn an_address_makes_room_for_itself() {
         let gate = Gate::new(LIMITS);
-        let mut other = enter(&gate, 2, 0, 0).unwrap();
-        let mut own: Vec<Admitted> = (0..5).map(|_| enter(&gate, 1, 0, 10).unwrap()).collect();
+        let mut other = waits(&gate, 2, 0, 0);
+        let mut own: Vec<Admitted> = (0..5).map(|_| waits(&gate, 1, 0, 10)).collect();
         let _prompt = enter(&gate, 1, 0, 1_000).unwrap();
-        assert_eq!((other.arrived(), own[0].arrived()), (Ok(()), Err(Refusal::BodyTooSlow)));
+        assert_eq!((other.arrived(), own[0].arrived()), (Ok(()), Err(Refusal::Overloaded)));
     }
 
     #[test]
     fn a_body_that_comes_makes_room_for_itself() {
         let gate = Gate::new(LIMITS);
-        let mut slow = enter(&gate, 2, 400, 0).unwrap();
+        let mut slow = waits(&gate, 2, 400, 0);
         let mut prompt = enter(&gate, 1, 500, 1_000).unwrap();
         prompt.received(700, Timestamp::from_millis(1_010)).unwrap();
-        assert_eq!((slow.arrived(), prompt.arrived()), (Err(Refusal::BodyTooSlow), Ok(())));
+        assert_eq!((slow.arrived(), prompt.arrived()), (Err(Refusal::Overloaded), Ok(())));
         assert_eq!(gate.body_bytes(), 700);
     }
 

@@ -26,7 +26,7 @@ pub const PATIENCE: Duration = Duration::from_millis(5);
 pub struct Reading {
     /// Whose it is.
     pub peer: Option<Network>,
-    /// When its head was there.
+    /// Since when it is waited for.
     pub since: Timestamp,
     /// Bytes of it that have come.
     pub received: u64,

@@ -100,17 +100,21 @@ async fn an_operator_signs_in_sees_what_others_have_written_as_text_and_signs_ou
     assert_eq!(browser.page.title().await.unwrap(), "pointsman", "what it says was not done");
     assert_eq!(browser.script("return document.cookie").await, "", "no script reads the cookie");
     // Whoever gets markup into the page all the same runs nothing by it.
-    browser
+    let refused = browser
         .script(
-            "const image = document.createElement('div');
-             image.innerHTML = '<img src=x onerror=\"document.title=`theirs`\">';
+            "const refused = [];
+             const both = new Promise(done => document.addEventListener('securitypolicyviolation', event => {
+               if (refused.push(event.violatedDirective) === 2) { done(); }
+             }));
+             const image = document.createElement('div');
+             image.innerHTML = '<img src=/nowhere onerror=\"document.title=`theirs`\">';
              const script = document.createElement('script');
              script.textContent = 'document.title = `theirs`';
-             document.body.append(image, script);",
+             document.body.append(image, script);
+             return both.then(() => refused.sort());",
         )
         .await;
-    browser.page.refresh().await.unwrap();
-    browser.says("#events", title).await;
+    assert_eq!(refused, json!(["script-src-attr", "script-src-elem"]));
     assert_eq!(browser.page.title().await.unwrap(), "pointsman");
     browser.page.find(Locator::Css("#sign-out")).await.unwrap().click().await.unwrap();
     browser.says("label", "Token").await;

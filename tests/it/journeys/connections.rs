@@ -172,7 +172,7 @@ async fn a_body_that_does_not_come_makes_way_for_one_that_does() {
     clock.advance(Duration::from_secs(1));
     assert_eq!(server.github("push", "1", "1", b"{}").await.status, 200);
     let answer = rest(&mut slow[0]).await;
-    assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("body_too_slow"), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("overloaded"), "{answer}");
     for connection in &mut slow[1..] {
         connection.write_all(b"\": 1}").await.unwrap();
         assert_eq!(status(connection).await, 200, "nobody else had to");

@@ -272,6 +272,8 @@ async fn a_signal_and_a_command_reload_the_program() {
     write("[server]\nread_timeout = \"3s\"\n");
     program.hang_up();
     until("the signal to be heard", async || value("server.read_timeout").await == "3s").await;
+    let listed = run(directory.path(), &["audit", "list"], &[]);
+    assert!(String::from_utf8_lossy(&listed.stdout).contains("SIGHUP"), "{listed:?}");
     write("[server]\nread_timeout = \"4s\"\nworkers = 7\n");
     let output = run(directory.path(), &["reload"], &[]);
     assert_eq!(

@@ -62,6 +62,13 @@ impl<'a> Browser<'a> {
     }
 }
 
+/// Who has done what, as the trail has it, newest first.
+async fn deeds(server: &TestServer) -> Vec<String> {
+    let audit = server.get("/api/v1/audit").await.body;
+    let deed = |item: &Value| format!("{} {}", item["operator"].as_str().unwrap(), item["action"].as_str().unwrap());
+    audit["items"].as_array().unwrap().iter().map(deed).collect()
+}
+
 const RESET: &str = "/api/v1/breakers/nobody/reset";
 
 #[actix::test]
@@ -73,10 +80,12 @@ async fn whoever_signs_in_can_do_what_the_token_can_until_the_end() {
     assert_eq!(work.act("/api/v1/reload").await, (403, json!("insufficient_scope")));
     let audit = server.get("/api/v1/audit").await.body;
     assert_eq!(audit["items"][0]["operator"], "work");
+    assert_eq!(deeds(&server).await[2], "work POST /session", "nor is it hidden who comes and goes");
     let look = Browser::signed_in(&server, "psm_look").await;
     assert_eq!(look.act(RESET).await, (403, json!("insufficient_scope")));
     assert_eq!(look.ask("POST", "/session/end", &[]).await.0, 403);
     assert_eq!(look.act("/session/end").await.0, 200);
+    assert_eq!(deeds(&server).await[0], "look POST /session/end");
     assert_eq!(
         look.ask("GET", "/api/v1/runs", &[]).await,
         (401, json!({"success": false, "error": "no_session", "message": "this session is over; sign in again"}))
@@ -108,7 +117,7 @@ async fn a_page_of_somebody_else_does_nothing_with_a_session() {
     assert_eq!(one.ask("GET", "/api/v1/runs", &[("authorization", "Bearer guess")]).await.0, 401);
     let counted = server.get("/metrics").await.body["operators"].clone();
     assert_eq!((&counted["csrf"], &counted["invalid_token"]), (&json!(7), &json!(1)));
-    assert_eq!(server.get("/api/v1/audit").await.body["items"], json!([]), "nothing was done");
+    assert_eq!(deeds(&server).await, ["work POST /session", "work POST /session"], "nothing else was done");
     // A form of our own is known by what browsers say, whatever a policy has them leave out of `Origin`.
     for more in [&[("sec-fetch-site", "same-origin"), ("origin", "null")][..], &[("sec-fetch-site", "none")], &[]] {
         assert_eq!(sign_in(&server, "psm_look", more).await.status().as_u16(), 303, "{more:?}");
@@ -137,6 +146,7 @@ async fn a_cookie_is_for_browsers_alone_and_guesses_are_counted() {
     assert!(header(&away, "set-cookie").contains("Secure"));
     for expected in [401, 401, 429] {
         let answer = sign_in(&server, "guess", &[]).await;
+        assert_eq!(!header(&answer, "retry-after").is_empty(), expected == 429);
         let (status, set) = (answer.status().as_u16(), header(&answer, "set-cookie"));
         let page = answer.text().await.unwrap();
         assert_eq!((status, &*set, page.contains("That token opens nothing")), (expected, "", true), "{page}");

@@ -306,6 +306,41 @@ async fn nobody_is_believed_about_whom_he_hands_on() {
     refuse_all(&server, through_proxy).await;
 }
 
+#[actix::test]
+async fn what_is_unsigned_comes_from_this_machine_alone() {
+    let server =
+        TestServer::start("[validator]\nrate_limiting = false\n[webhooks.github]\nallow_unsigned = true\n").await;
+    let unsigned = Request::github("u").without("x-hub-signature-256").set("host", "localhost:3000");
+    let evil = unsigned.clone().set("host", "evil.example");
+    let refused = |name, request: &Request| row(name, request, &[403], "address_not_allowed");
+    let rows = vec![
+        refused("a page of another name that leads here", &evil),
+        refused("the same, handed on for this machine as it says", &evil.clone().with("x-forwarded-host", "localhost")),
+        refused("what a proxy hands on, by X-Real-IP", &unsigned.clone().with("x-real-ip", "203.0.113.9")),
+        refused("by X-Forwarded-Proto alone", &unsigned.clone().with("x-forwarded-proto", "https")),
+        refused("by Via", &unsigned.clone().with("via", "1.1 proxy")),
+        refused("another name in the target", &unsigned.clone().to("http://evil.example/webhooks/github")),
+        refused("a name that begins like ours", &unsigned.clone().set("host", "localhost.evil.example")),
+        refused("a name that begins with an address", &unsigned.clone().set("host", "127.0.0.1.evil.example")),
+    ];
+    refuse_all(&server, rows).await;
+    for host in ["localhost", "127.0.0.1:3000", "[::1]:3000"] {
+        super::try_rows(&server, vec![row("this machine", &unsigned.clone().set("host", host), &[200], "")]).await;
+    }
+}
+
+#[actix::test]
+async fn whoever_proves_nothing_has_one_request_for_each_connection() {
+    let server = TestServer::start(UNLIMITED).await;
+    let (wrong, right) = (Request::github("w").set("x-hub-signature-256", "sha256=00"), Request::github("r"));
+    let after = |first: &Request| [first.bytes(), right.bytes(), wrong.bytes(), right.bytes()].concat();
+    let rows = vec![
+        Row { name: "sent ahead of an answer", bytes: after(&wrong), statuses: &[401], code: "" },
+        Row { name: "after something that is right", bytes: after(&right), statuses: &[200, 200, 401, 200], code: "" },
+    ];
+    super::try_rows(&server, rows).await;
+}
+
 async fn refuse_all(server: &TestServer, rows: Vec<Row>) {
     super::try_rows(server, rows).await;
     assert_eq!(server.events_stored().await, 0);
