@@ -57,7 +57,6 @@ impl Check {
         if let Some((profile, origin)) = &loaded.merged.profile {
             say(format_args!("profile:       {} ({origin})", profile.name));
         }
-        say(format_args!("listen:        http://{}", plan.listen));
         say(format_args!("listen:        {}", boot::url(plan.certificate.is_some(), &plan.listen)));
         say(format_args!("data:          {}", plan.data_dir.display()));
         for source in &loaded.settings.webhooks {
