@@ -117,6 +117,11 @@ fn mistakes_are_named_with_place_value_reason_and_remedy() {
         "event_store.max_events (configuration file, line 2): must be at least 1; leave it unset for no limit",
     );
     check(
+        "[webhooks.github]\nmax_requests = 0",
+        &[("GITHUB_WEBHOOK_SECRET", "s")],
+        "webhooks.github.max_requests (configuration file, line 2): must be at least 1; leave it unset for no limit",
+    );
+    check(
         "",
         &[("EVENT_STORE_RETENTION_DAYS", "0")],
         "event_store.retention (environment, EVENT_STORE_RETENTION_DAYS): must be longer than nothing",

@@ -197,8 +197,17 @@ impl Checker<'_> {
             timestamp_tolerance: given.unwrap_or(tolerance),
             addresses: self.addresses(name, bind),
             allow_unsigned,
-            max_requests: self.merged.entry(&key("max_requests")).map(|_| self.number(&key("max_requests")).max(1)),
+            max_requests: self.max_requests(&key("max_requests")),
         })
+    }
+
+    /// How many verified deliveries are taken, if that is limited.
+    fn max_requests(&mut self, path: &str) -> Option<u32> {
+        self.merged.entry(path)?;
+        if self.count(path) == 0 {
+            self.wrong(path, "must be at least 1; leave it unset for no limit".to_owned());
+        }
+        Some(self.number(path))
     }
 
     /// The secrets of a source. With one that is blank anybody could sign.
