@@ -298,6 +298,24 @@ fn unsigned_sources_are_for_loopback_only() {
 }
 
 #[test]
+fn a_source_has_a_path_that_clients_send() {
+    let merged = |path: &str| {
+        let file = format!("[webhooks.github]\npath = '{path}'");
+        merge(&file, &[("GITHUB_WEBHOOK_SECRET", "s")]).map(|(_, settings)| settings.webhooks[0].path.clone())
+    };
+    for path in ["/a", "/a/", "/a/b", "/a.b/..c", "/sessions", "/webhooks/github"] {
+        assert_eq!(merged(path), Ok(path.to_owned()));
+    }
+    let dots = ["/.", "/..", "/./x", "/a/.", "/a/./", "/a/../session"];
+    let empty = ["/", "//", "//x", "/a//b", "/a//"];
+    let others = ["a", "/a b", "/a?b", "/a%2e", "/{a}", "/a\\b", "/session", "/api/v1"];
+    for path in dots.into_iter().chain(empty).chain(others) {
+        let said = merged(path).unwrap_err();
+        assert!(said.contains("cannot be used; give a path such as /webhooks/github"), "{path}: {said}");
+    }
+}
+
+#[test]
 fn tolerances_follow_the_provider_unless_set() {
     let secrets = [("LINEAR_WEBHOOK_SECRET", "s"), ("CODEGEN_WEBHOOK_SECRET", "s")];
     let seconds = |file: &str, environment: &[(&str, &str)]| {

@@ -94,6 +94,15 @@ const SHORT_SECRET: usize = 16;
 /// Whoever replaces a secret needs some days for it.
 pub const NOTICE: Duration = Duration::from_secs(7 * 86_400);
 
+/// Whether a client that is given this path asks for it as it stands. Clients take segments of dots out (RFC 3986,
+/// section 5.2.4), and proxies such as nginx merge slashes; a single one at the end stays.
+fn is_path(path: &str) -> bool {
+    let Some(segments) = path.strip_prefix('/').filter(|rest| !rest.is_empty()) else { return false };
+    let whole = segments.strip_suffix('/').unwrap_or(segments);
+    whole.split('/').all(|segment| !matches!(segment, "" | "." | ".."))
+        && path.chars().all(|c| c.is_ascii_graphic() && !"{}?#%*\\".contains(c))
+}
+
 impl WebhookSettings {
     /// What is to be said of its secrets, if anything.
     pub fn concern(&self, now: Timestamp) -> Option<Concern> {
@@ -127,11 +136,7 @@ impl Checker<'_> {
             let reserved = ["/health", "/metrics", "/api", "/session", "/assets"].iter().any(|taken| {
                 source.path.strip_prefix(taken).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
             });
-            if !source.path.starts_with('/')
-                || source.path.len() < 2
-                || reserved
-                || !source.path.chars().all(|c| c.is_ascii_graphic() && !"{}?#%*\\".contains(c))
-            {
+            if !is_path(&source.path) || reserved {
                 self.wrong(
                     &path,
                     format!("`{}` cannot be used; give a path such as /webhooks/{}", source.path, source.name),
