@@ -328,6 +328,19 @@ fn tolerances_follow_the_provider_unless_set() {
 }
 
 #[test]
+fn whoever_switches_timestamps_off_is_told_that_they_are_checked() {
+    let warnings = |text: &str| {
+        let (_, settings) = merge("", &[("WEBHOOK_VALIDATOR_TIMESTAMP", text)]).unwrap();
+        settings.warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert!(warnings("true").is_empty() && warnings("").is_empty());
+    let warnings = warnings("false");
+    let [warning] = &warnings[..] else { panic!("one warning: {warnings:?}") };
+    let place = "validator.timestamp (environment, WEBHOOK_VALIDATOR_TIMESTAMP): it has no effect";
+    assert!(warning.starts_with(place) && warning.contains("`webhooks.<source>.timestamp_tolerance`"), "{warning}");
+}
+
+#[test]
 fn secrets_are_never_shown() {
     let environment = [
         ("GITHUB_WEBHOOK_SECRET", "hunter2"),

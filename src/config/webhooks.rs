@@ -85,6 +85,8 @@ pub fn in_words(left: Duration) -> String {
 
 /// Largest body when the source says nothing: GitHub sends up to 25 MB.
 const MAX_BODY: u64 = 25 << 20;
+/// What is accepted for compatibility, and has no effect.
+const TIMESTAMP: &str = "validator.timestamp";
 /// Linear asks receivers for a minute (linear.app/developers, "Webhooks").
 const LINEAR_TOLERANCE: Duration = Duration::from_secs(60);
 /// What the libraries of Standard Webhooks use.
@@ -126,6 +128,11 @@ impl WebhookSettings {
 
 impl Checker<'_> {
     pub(super) fn webhooks(&mut self, bind: Option<IpAddr>) -> Vec<WebhookSettings> {
+        if !self.flag(TIMESTAMP) {
+            let reason = "it has no effect: signed timestamps are always checked; how far one may be from now can be widened with \
+                          `webhooks.<source>.timestamp_tolerance`";
+            self.concern(TIMESTAMP, reason.to_owned());
+        }
         let names: Vec<String> = self.source_names().map(str::to_owned).collect();
         let on: Vec<WebhookSettings> = names.iter().filter_map(|name| self.webhook(name, bind)).collect();
         for (index, source) in on.iter().enumerate() {
