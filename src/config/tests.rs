@@ -357,6 +357,20 @@ fn secrets_are_never_shown() {
 }
 
 #[test]
+fn addresses_that_are_shown_hold_no_credentials() {
+    let variables = ["GITHUB_API_URL", "LINEAR_API_URL", "LINEAR_OAUTH_URL", "CODEGEN_API_URL", "CLAUDE_CODE_API_URL"];
+    for variable in variables {
+        for user in ["hunter2", "user:hunter2", ":hunter2"] {
+            let said = problem("", &[(variable, &format!("https://{user}@localhost/x"))]);
+            assert!(said.contains(&format!("environment, {variable}): it holds a user or a password")), "{said}");
+            assert!(!said.contains("hunter2"), "{said}");
+        }
+    }
+    let (merged, _) = merge("", &[("SLACK_WEBHOOK_URL", "https://user:hunter2@h/s")]).unwrap();
+    assert!(merged.listing().iter().all(|(_, value, _)| !value.contains("hunter2")), "one that is hidden may");
+}
+
+#[test]
 fn nothing_may_be_called_or_run_that_is_not_named() {
     let (_, settings) = merge("", &[]).unwrap();
     let generic = settings.integrations.generic;
@@ -421,13 +435,13 @@ fn an_agent_is_on_this_machine_unless_somebody_answers_for_more() {
         assert_eq!(agent("", here), Ok(Some(here.to_owned())));
     }
     let anywhere = "[integrations.claude_code]\nallow_remote_api = true";
-    for elsewhere in
-        ["http://10.0.0.7:3284", "https://agent.internal", "http://127.0.0.1@evil.example", "http://0.0.0.0:3284"]
-    {
+    for elsewhere in ["http://10.0.0.7:3284", "https://agent.internal", "http://0.0.0.0:3284"] {
         let said = agent("", elsewhere).unwrap_err();
         assert!(said.contains("not on this machine") && said.contains("allow_remote_api"), "{said}");
         assert_eq!(agent(anywhere, elsewhere), Ok(Some(elsewhere.to_owned())));
     }
+    let disguised = agent("", "http://127.0.0.1@evil.example").unwrap_err();
+    assert!(disguised.contains("not on this machine") && disguised.contains("before the host"), "{disguised}");
     assert!(agent(anywhere, "agent:3284").unwrap_err().contains("not an address that can be called"));
     assert!(
         agent("[integrations.claude_code]\npoll_interval = \"0s\"", "").unwrap_err().contains("longer than nothing")
