@@ -9,7 +9,7 @@ use super::keys::{
     self, FILE_VARIABLE, GENERIC, GENERIC_KEYS, KEYS, SOURCE_KEYS, TARGET_KEYS, TARGETS, TOKEN_KEYS, TOKENS,
     needs_restart,
 };
-use super::place::{Places, line_at};
+use super::place::{Places, line_at, reason_of};
 use super::profiles::{self, Choice, OF_NODE, Profile};
 use super::value::{Kind, Value};
 use super::written_secret::WrittenSecret;
@@ -28,8 +28,8 @@ pub enum Origin {
     Default,
     /// Nobody set it but the profile.
     Profile(&'static str),
-    /// A line of the file.
-    File(Option<usize>),
+    /// A file by its path as it was given, and the line.
+    File(String, Option<usize>),
     /// A variable.
     Variable(String),
     /// A flag of the command line.
@@ -41,8 +41,8 @@ impl fmt::Display for Origin {
         match self {
             Self::Default => f.write_str("default"),
             Self::Profile(name) => write!(f, "profile {name}"),
-            Self::File(Some(line)) => write!(f, "configuration file, line {line}"),
-            Self::File(None) => f.write_str("configuration file"),
+            Self::File(name, Some(line)) => write!(f, "{name}, line {line}"),
+            Self::File(name, None) => f.write_str(name),
             Self::Variable(name) => write!(f, "environment, {name}"),
             Self::Flag(name) => write!(f, "command line, {name}"),
         }
@@ -58,6 +58,13 @@ pub struct Problem {
     pub origin: Origin,
     /// What is wrong and what to do.
     pub reason: String,
+}
+
+impl Problem {
+    /// One of a file as a whole.
+    pub fn of_file(origin: Origin, reason: String) -> Self {
+        Self { key: "(file)".to_owned(), origin, reason }
+    }
 }
 
 impl fmt::Display for Problem {
@@ -173,8 +180,7 @@ fn tables(file: &str, places: &Places, section: &str, with: Option<&str>) -> Tab
     }
     let has = |table: &toml::Table| with.is_none_or(|key| table.contains_key(key));
     let tables = found.into_iter().flatten().filter(|(_, value)| value.as_table().is_some_and(has));
-    let origin = |name: &String| Origin::File(places.line_of(&format!("{section}.{name}")));
-    tables.map(|(name, _)| (name.clone(), origin(name))).collect()
+    tables.map(|(name, _)| (name.clone(), places.origin_of(&format!("{section}.{name}")))).collect()
 }
 
 /// The path of every key, for suggestions and lists.
@@ -193,13 +199,13 @@ fn variables_of(known: &[Known]) -> Vec<String> {
 }
 
 impl Merged {
-    /// Merges the text of a file, the environment and flags. All problems are found at once.
+    /// Merges a file, by its name in errors and its text, with the environment and flags. All problems are found at once.
     pub fn merge(
-        file: &str,
+        (name, file): (&str, &str),
         environment: &BTreeMap<String, String>,
         flags: &[(&'static str, &str, String)],
     ) -> (Self, Vec<Problem>) {
-        let places = Places::of(file);
+        let places = Places::of(name, file);
         let (targets, tokens) = (tables(file, &places, TARGETS, None), tables(file, &places, TOKENS, None));
         let mut sources = tables(file, &places, WEBHOOKS, Some("kind"));
         sources.retain(|name, _| !crate::sources::NAMES.contains(&name.as_str()));
@@ -286,8 +292,8 @@ impl Merged {
             Ok(table) => table,
             Err(error) => {
                 let line = error.span().map(|span| line_at(file, span.start));
-                let reason = error.message().to_owned();
-                reading.problems.push(Problem { key: "(file)".to_owned(), origin: Origin::File(line), reason });
+                let origin = Origin::File(reading.places.name.to_owned(), line);
+                reading.problems.push(Problem::of_file(origin, reason_of(file, &error)));
                 return;
             }
         };
@@ -301,7 +307,7 @@ impl Merged {
     }
 
     fn read_value(&mut self, path: &str, value: &toml::Value, reading: &mut Reading<'_>) {
-        let origin = Origin::File(reading.places.line_of(path));
+        let origin = reading.places.origin_of(path);
         let known = reading.known;
         if let Some(key) = known.iter().find(|key| key.path == path && key.kind == Kind::Secrets) {
             match WrittenSecret::list(path, value, reading.places) {
@@ -373,7 +379,7 @@ impl Merged {
 fn profile_of(file: &str, places: &Places) -> Option<(String, Origin)> {
     let table = toml::from_str::<toml::Table>(file).ok()?;
     let name = table.get(profiles::KEY)?.as_str()?;
-    Some((name.to_owned(), Origin::File(places.line_of(profiles::KEY))))
+    Some((name.to_owned(), places.origin_of(profiles::KEY)))
 }
 
 /// What is wrong with the name of a profile, with the one that may be meant.
