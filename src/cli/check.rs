@@ -27,7 +27,7 @@ pub struct Check {
 impl Check {
     pub(super) fn run(&self, cli: &Cli) -> anyhow::Result<ExitCode> {
         if self.print_sample {
-            say_lines(config::merged::sample().trim_end());
+            say_lines(config::sample().trim_end());
             return Ok(ExitCode::SUCCESS);
         }
         let loaded = cli.load(Vec::new())?;

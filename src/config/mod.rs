@@ -26,6 +26,7 @@ pub mod profiles;
 #[cfg(test)]
 mod profiles_tests;
 mod rate_limits;
+mod sample;
 #[cfg(test)]
 mod secrets_tests;
 pub mod settings;
@@ -43,6 +44,7 @@ use std::sync::Arc;
 
 pub use changes::Change;
 pub use merged::{Merged, Problem};
+pub use sample::sample;
 pub use settings::Settings;
 
 /// The file that is read when none is named and it is there.

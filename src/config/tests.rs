@@ -1,6 +1,6 @@
 //! What is accepted, what wins, and what is said about mistakes.
 
-use super::merged::{sample, variables};
+use super::merged::variables;
 use super::value::{Kind, Unit};
 use super::*;
 
