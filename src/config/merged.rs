@@ -165,6 +165,12 @@ fn known(targets: &Tables, tokens: &Tables, own: &Tables) -> Vec<Known> {
 /// The section that has a table for each source.
 const WEBHOOKS: &str = "webhooks";
 
+/// The section that has a table for each workflow.
+const WORKFLOWS: &str = "workflows";
+
+/// The sections that have a table for each name, and an example of one.
+const BY_NAME: [(&str, &str); 4] = [(TOKENS, "ci"), (TARGETS, "ops"), (WEBHOOKS, "github"), (WORKFLOWS, "nightly")];
+
 /// A name as variables have it.
 fn upper(name: &str) -> String {
     name.to_uppercase().replace('-', "_")
@@ -299,7 +305,7 @@ impl Merged {
         for (name, value) in table {
             match (name.as_str(), value) {
                 // They are read as what they are, with the files beside this one.
-                ("routes", toml::Value::Array(_)) | ("workflows", toml::Value::Table(_)) => {}
+                ("routes", toml::Value::Array(_)) | (WORKFLOWS, toml::Value::Table(_)) => {}
                 (_, value) => self.read_value(&name, &value, reading),
             }
         }
@@ -326,13 +332,7 @@ impl Merged {
                 self.read_value(&format!("{path}.{name}"), value, reading);
             }
         } else {
-            let keys = known.iter().map(|key| key.path.as_str());
-            let sections = keys.clone().filter_map(|key| key.rsplit_once('.').map(|(section, _)| section));
-            let nearest = nearest(path, keys.chain(sections).chain(["routes", "workflows", TARGETS, TOKENS]));
-            let is_source = path.strip_prefix(WEBHOOKS).is_some_and(|rest| rest.matches('.').count() == 1);
-            let own =
-                if is_source { format!("; a source of your own says `kind = \"{GENERIC}\"`") } else { String::new() };
-            let reason = format!("unknown key{nearest}{own}");
+            let reason = no_table(path, value, known).unwrap_or_else(|| unknown(path, known));
             reading.problems.push(Problem { key: path.to_owned(), origin, reason });
         }
     }
@@ -391,6 +391,31 @@ struct Reading<'a> {
     places: &'a Places<'a>,
     known: &'a [Known],
     problems: &'a mut Vec<Problem>,
+}
+
+/// What to write where a table belongs and something else stands, most often a list of tables (`[[…]]`).
+fn no_table(path: &str, value: &toml::Value, known: &[Known]) -> Option<String> {
+    if value.is_table() {
+        return None;
+    }
+    if let Some((section, name)) = BY_NAME.into_iter().find(|(section, _)| *section == path) {
+        return Some(format!("it has a table for each name, such as `[{section}.{name}]`"));
+    }
+    let is_by_name =
+        path.rsplit_once('.').is_some_and(|(above, _)| BY_NAME.into_iter().any(|(section, _)| section == above));
+    let has_tables = value.as_array().is_some_and(|list| list.iter().any(toml::Value::is_table));
+    let is_table = (is_by_name && has_tables) || known.iter().any(|key| is_below(&key.path, path));
+    is_table.then(|| format!("it is a single table: `[{path}]`"))
+}
+
+/// What is said of a key that there is not.
+fn unknown(path: &str, known: &[Known]) -> String {
+    let keys = known.iter().map(|key| key.path.as_str());
+    let sections = keys.clone().filter_map(|key| key.rsplit_once('.').map(|(section, _)| section));
+    let nearest = nearest(path, keys.chain(sections).chain(["routes", WORKFLOWS, TARGETS, TOKENS]));
+    let is_source = path.strip_prefix(WEBHOOKS).is_some_and(|rest| rest.matches('.').count() == 1);
+    let own = if is_source { format!("; a source of your own says `kind = \"{GENERIC}\"`") } else { String::new() };
+    format!("unknown key{nearest}{own}")
 }
 
 fn is_below(path: &str, section: &str) -> bool {

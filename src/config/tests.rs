@@ -282,6 +282,28 @@ fn mistakes_about_targets_are_named_with_their_place() {
 }
 
 #[test]
+fn where_a_table_belongs_it_is_said_how_to_write_one() {
+    let check = |file: &str, expect: &str| assert_eq!(problem(file, &[]), expect);
+    let each = |section: &str, name: &str| format!("it has a table for each name, such as `[{section}.{name}]`");
+    for (section, name) in [
+        ("admin.tokens", "ci"),
+        ("integrations.notifications", "ops"),
+        ("webhooks", "github"),
+        ("workflows", "nightly"),
+    ] {
+        let said = format!("{section} (config.toml, line 1): {}", each(section, name));
+        check(&format!("[[{section}]]\nname = \"x\""), &said);
+        check(&format!("{section} = 1"), &said);
+    }
+    for section in ["admin.tokens.ci", "webhooks.shop", "webhooks.github", "server"] {
+        let said = format!("{section} (config.toml, line 1): it is a single table: `[{section}]`");
+        check(&format!("[[{section}]]\nname = \"x\""), &said);
+    }
+    let nameless = problem("[admin.tokens]\nhash = \"x\"", &[]);
+    assert!(nameless.starts_with("admin.tokens.hash (config.toml, line 2): unknown key"), "{nameless}");
+}
+
+#[test]
 fn two_mistakes_are_both_named() {
     let both = problem("[server]\nport = 70000\nhost = \"nowhere\"", &[]);
     assert!(
