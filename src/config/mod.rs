@@ -34,6 +34,8 @@ pub mod settings;
 mod tests;
 pub mod value;
 pub mod webhooks;
+#[cfg(test)]
+mod webhooks_tests;
 mod written_secret;
 
 use std::collections::BTreeMap;
