@@ -43,13 +43,13 @@ mod tests {
 
     use super::*;
     use crate::addresses::ranges::Ranges;
-    use crate::config::Merged;
+    use crate::config::{DEFAULT_FILE, Merged};
 
     #[test]
     fn a_rule_says_who_is_let_in_and_what_a_proxy_needs() {
         let check = |toml: &str, expect: &[(&str, &str)]| {
             let secrets = ["GITHUB", "LINEAR"].map(|source| (format!("{source}_WEBHOOK_SECRET"), "s".to_owned()));
-            let (merged, mut problems) = Merged::merge(toml, &BTreeMap::from(secrets), &[]);
+            let (merged, mut problems) = Merged::merge((DEFAULT_FILE, toml), &BTreeMap::from(secrets), &[]);
             let settings = Settings::check(&merged, 1, &mut problems).unwrap();
             let rules = rules(&settings, Some(&CurrentRanges::new(Ranges::built_in())));
             let shown: Vec<(&str, &str)> =
@@ -64,10 +64,13 @@ mod tests {
                 ("POINTSMAN_TRUSTED_PROXIES", proxies),
             ];
             let variables = variables.map(|(name, text)| (name.to_owned(), text.to_owned()));
-            let (merged, mut problems) =
-                Merged::merge("[validator]\nip_whitelist = true", &BTreeMap::from(variables.clone()), &[]);
+            let (merged, mut problems) = Merged::merge(
+                (DEFAULT_FILE, "[validator]\nip_whitelist = true"),
+                &BTreeMap::from(variables.clone()),
+                &[],
+            );
             let asked = Settings::check(&merged, 1, &mut problems).unwrap();
-            let (merged, mut problems) = Merged::merge("", &BTreeMap::from(variables), &[]);
+            let (merged, mut problems) = Merged::merge((DEFAULT_FILE, ""), &BTreeMap::from(variables), &[]);
             let settings = Settings::check(&merged, 1, &mut problems).unwrap();
             let github = CurrentRanges::new(Ranges::built_in());
             [asked, settings].map(|settings| rules(&settings, Some(&github)).iter().any(|rule| rule.is_trap))

@@ -27,7 +27,7 @@ pub struct Check {
 impl Check {
     pub(super) fn run(&self, cli: &Cli) -> anyhow::Result<ExitCode> {
         if self.print_sample {
-            say_lines(config::merged::sample().trim_end());
+            say_lines(config::sample().trim_end());
             return Ok(ExitCode::SUCCESS);
         }
         let loaded = cli.load(Vec::new())?;
@@ -57,7 +57,6 @@ impl Check {
         if let Some((profile, origin)) = &loaded.merged.profile {
             say(format_args!("profile:       {} ({origin})", profile.name));
         }
-        say(format_args!("listen:        http://{}", plan.listen));
         say(format_args!("listen:        {}", boot::url(plan.certificate.is_some(), &plan.listen)));
         say(format_args!("data:          {}", plan.data_dir.display()));
         for source in &loaded.settings.webhooks {

@@ -96,16 +96,16 @@ mod tests {
         let check = |toml: &str, expect: &str| assert_eq!(problem(toml, &[]), expect, "{toml}");
         check(
             "[server]\nmax_connections = 2048",
-            "server.max_connections (configuration file, line 2): must be more than `server.max_in_flight` (2048): a connection with a \
+            "server.max_connections (config.toml, line 2): must be more than `server.max_in_flight` (2048): a connection with a \
              request makes way for nobody",
         );
         check(
             "[server]\nmax_connections_per_address = 0",
-            "server.max_connections_per_address (configuration file, line 2): must be at least 1",
+            "server.max_connections_per_address (config.toml, line 2): must be at least 1",
         );
         check(
             "[server]\nhead_timeout = \"0s\"",
-            "server.head_timeout (configuration file, line 2): must be longer than nothing",
+            "server.head_timeout (config.toml, line 2): must be longer than nothing",
         );
         let limits = |toml| merge(toml, &[]).unwrap().1.doors.limits;
         assert_eq!(limits(""), Limits { total: 10_000, per_address: 2_500 });
@@ -118,11 +118,11 @@ mod tests {
         let check = |toml: &str, expect: &str| assert_eq!(problem(toml, &[]), expect, "{toml}");
         check(
             "[server.tls]\ncertificate = \"c.pem\"",
-            "server.tls.key (configuration file, line 2): it is missing; `server.tls.certificate` is of no use without it",
+            "server.tls.key (config.toml, line 2): it is missing; `server.tls.certificate` is of no use without it",
         );
         check(
             "[server.tls]\nkey = \"k.pem\"",
-            "server.tls.certificate (configuration file, line 2): it is missing; `server.tls.key` is of no use without it",
+            "server.tls.certificate (config.toml, line 2): it is missing; `server.tls.key` is of no use without it",
         );
         assert_eq!(merge("", &[]).unwrap().1.doors.tls, None);
     }

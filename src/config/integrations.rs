@@ -28,12 +28,25 @@ impl Checker<'_> {
     /// An address that is called. It may be a credential, so what is wrong with it is said without it.
     pub(super) fn url(&mut self, path: &str) -> Option<SecretText> {
         let text = self.text(path)?.trim().to_owned();
-        let is_usable = reqwest::Url::parse(&text)
-            .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.host_str().is_some());
-        if !is_usable {
-            self.wrong(path, "it is not an address that can be called; it begins with https:// or http://".to_owned());
+        let url = reqwest::Url::parse(&text).ok();
+        match url.filter(|url| matches!(url.scheme(), "http" | "https") && url.host_str().is_some()) {
+            None => {
+                let reason = "it is not an address that can be called; it begins with https:// or http://";
+                self.wrong(path, reason.to_owned());
+            }
+            Some(url) if self.is_shown(path) && (!url.username().is_empty() || url.password().is_some()) => {
+                let reason = "it holds a user or a password before the host; credentials do not belong into an address, which is \
+                              shown in lists and in the log";
+                self.wrong(path, reason.to_owned());
+            }
+            Some(_) => {}
         }
         Some(SecretText(text))
+    }
+
+    /// Whether the value of a key is seen in lists, in answers and in the log.
+    fn is_shown(&self, path: &str) -> bool {
+        self.merged.entry(path).is_some_and(|entry| !entry.kind.is_secret())
     }
 
     /// A token that goes into a header. A line's end after it, as files have, is none of it.

@@ -6,10 +6,9 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::keys::{
-    self, FILE_VARIABLE, GENERIC, GENERIC_KEYS, KEYS, SOURCE_KEYS, TARGET_KEYS, TARGETS, TOKEN_KEYS, TOKENS,
-    needs_restart,
+    FILE_VARIABLE, GENERIC, GENERIC_KEYS, KEYS, SOURCE_KEYS, TARGET_KEYS, TARGETS, TOKEN_KEYS, TOKENS, needs_restart,
 };
-use super::place::{Places, line_at};
+use super::place::{Places, line_at, reason_of};
 use super::profiles::{self, Choice, OF_NODE, Profile};
 use super::value::{Kind, Value};
 use super::written_secret::WrittenSecret;
@@ -28,8 +27,8 @@ pub enum Origin {
     Default,
     /// Nobody set it but the profile.
     Profile(&'static str),
-    /// A line of the file.
-    File(Option<usize>),
+    /// A file by its path as it was given, and the line.
+    File(String, Option<usize>),
     /// A variable.
     Variable(String),
     /// A flag of the command line.
@@ -41,8 +40,8 @@ impl fmt::Display for Origin {
         match self {
             Self::Default => f.write_str("default"),
             Self::Profile(name) => write!(f, "profile {name}"),
-            Self::File(Some(line)) => write!(f, "configuration file, line {line}"),
-            Self::File(None) => f.write_str("configuration file"),
+            Self::File(name, Some(line)) => write!(f, "{name}, line {line}"),
+            Self::File(name, None) => f.write_str(name),
             Self::Variable(name) => write!(f, "environment, {name}"),
             Self::Flag(name) => write!(f, "command line, {name}"),
         }
@@ -58,6 +57,13 @@ pub struct Problem {
     pub origin: Origin,
     /// What is wrong and what to do.
     pub reason: String,
+}
+
+impl Problem {
+    /// One of a file as a whole.
+    pub fn of_file(origin: Origin, reason: String) -> Self {
+        Self { key: "(file)".to_owned(), origin, reason }
+    }
 }
 
 impl fmt::Display for Problem {
@@ -159,6 +165,12 @@ fn known(targets: &Tables, tokens: &Tables, own: &Tables) -> Vec<Known> {
 /// The section that has a table for each source.
 const WEBHOOKS: &str = "webhooks";
 
+/// The section that has a table for each workflow.
+const WORKFLOWS: &str = "workflows";
+
+/// The sections that have a table for each name, and an example of one.
+const BY_NAME: [(&str, &str); 4] = [(TOKENS, "ci"), (TARGETS, "ops"), (WEBHOOKS, "github"), (WORKFLOWS, "nightly")];
+
 /// A name as variables have it.
 fn upper(name: &str) -> String {
     name.to_uppercase().replace('-', "_")
@@ -173,8 +185,7 @@ fn tables(file: &str, places: &Places, section: &str, with: Option<&str>) -> Tab
     }
     let has = |table: &toml::Table| with.is_none_or(|key| table.contains_key(key));
     let tables = found.into_iter().flatten().filter(|(_, value)| value.as_table().is_some_and(has));
-    let origin = |name: &String| Origin::File(places.line_of(&format!("{section}.{name}")));
-    tables.map(|(name, _)| (name.clone(), origin(name))).collect()
+    tables.map(|(name, _)| (name.clone(), places.origin_of(&format!("{section}.{name}")))).collect()
 }
 
 /// The path of every key, for suggestions and lists.
@@ -193,13 +204,13 @@ fn variables_of(known: &[Known]) -> Vec<String> {
 }
 
 impl Merged {
-    /// Merges the text of a file, the environment and flags. All problems are found at once.
+    /// Merges a file, by its name in errors and its text, with the environment and flags. All problems are found at once.
     pub fn merge(
-        file: &str,
+        (name, file): (&str, &str),
         environment: &BTreeMap<String, String>,
         flags: &[(&'static str, &str, String)],
     ) -> (Self, Vec<Problem>) {
-        let places = Places::of(file);
+        let places = Places::of(name, file);
         let (targets, tokens) = (tables(file, &places, TARGETS, None), tables(file, &places, TOKENS, None));
         let mut sources = tables(file, &places, WEBHOOKS, Some("kind"));
         sources.retain(|name, _| !crate::sources::NAMES.contains(&name.as_str()));
@@ -286,22 +297,22 @@ impl Merged {
             Ok(table) => table,
             Err(error) => {
                 let line = error.span().map(|span| line_at(file, span.start));
-                let reason = error.message().to_owned();
-                reading.problems.push(Problem { key: "(file)".to_owned(), origin: Origin::File(line), reason });
+                let origin = Origin::File(reading.places.name.to_owned(), line);
+                reading.problems.push(Problem::of_file(origin, reason_of(file, &error)));
                 return;
             }
         };
         for (name, value) in table {
             match (name.as_str(), value) {
                 // They are read as what they are, with the files beside this one.
-                ("routes", toml::Value::Array(_)) | ("workflows", toml::Value::Table(_)) => {}
+                ("routes", toml::Value::Array(_)) | (WORKFLOWS, toml::Value::Table(_)) => {}
                 (_, value) => self.read_value(&name, &value, reading),
             }
         }
     }
 
     fn read_value(&mut self, path: &str, value: &toml::Value, reading: &mut Reading<'_>) {
-        let origin = Origin::File(reading.places.line_of(path));
+        let origin = reading.places.origin_of(path);
         let known = reading.known;
         if let Some(key) = known.iter().find(|key| key.path == path && key.kind == Kind::Secrets) {
             match WrittenSecret::list(path, value, reading.places) {
@@ -321,13 +332,7 @@ impl Merged {
                 self.read_value(&format!("{path}.{name}"), value, reading);
             }
         } else {
-            let keys = known.iter().map(|key| key.path.as_str());
-            let sections = keys.clone().filter_map(|key| key.rsplit_once('.').map(|(section, _)| section));
-            let nearest = nearest(path, keys.chain(sections).chain(["routes", "workflows", TARGETS, TOKENS]));
-            let is_source = path.strip_prefix(WEBHOOKS).is_some_and(|rest| rest.matches('.').count() == 1);
-            let own =
-                if is_source { format!("; a source of your own says `kind = \"{GENERIC}\"`") } else { String::new() };
-            let reason = format!("unknown key{nearest}{own}");
+            let reason = no_table(path, value, known).unwrap_or_else(|| unknown(path, known));
             reading.problems.push(Problem { key: path.to_owned(), origin, reason });
         }
     }
@@ -373,7 +378,7 @@ impl Merged {
 fn profile_of(file: &str, places: &Places) -> Option<(String, Origin)> {
     let table = toml::from_str::<toml::Table>(file).ok()?;
     let name = table.get(profiles::KEY)?.as_str()?;
-    Some((name.to_owned(), Origin::File(places.line_of(profiles::KEY))))
+    Some((name.to_owned(), places.origin_of(profiles::KEY)))
 }
 
 /// What is wrong with the name of a profile, with the one that may be meant.
@@ -386,6 +391,31 @@ struct Reading<'a> {
     places: &'a Places<'a>,
     known: &'a [Known],
     problems: &'a mut Vec<Problem>,
+}
+
+/// What to write where a table belongs and something else stands, most often a list of tables (`[[…]]`).
+fn no_table(path: &str, value: &toml::Value, known: &[Known]) -> Option<String> {
+    if value.is_table() {
+        return None;
+    }
+    if let Some((section, name)) = BY_NAME.into_iter().find(|(section, _)| *section == path) {
+        return Some(format!("it has a table for each name, such as `[{section}.{name}]`"));
+    }
+    let is_by_name =
+        path.rsplit_once('.').is_some_and(|(above, _)| BY_NAME.into_iter().any(|(section, _)| section == above));
+    let has_tables = value.as_array().is_some_and(|list| list.iter().any(toml::Value::is_table));
+    let is_table = (is_by_name && has_tables) || known.iter().any(|key| is_below(&key.path, path));
+    is_table.then(|| format!("it is a single table: `[{path}]`"))
+}
+
+/// What is said of a key that there is not.
+fn unknown(path: &str, known: &[Known]) -> String {
+    let keys = known.iter().map(|key| key.path.as_str());
+    let sections = keys.clone().filter_map(|key| key.rsplit_once('.').map(|(section, _)| section));
+    let nearest = nearest(path, keys.chain(sections).chain(["routes", WORKFLOWS, TARGETS, TOKENS]));
+    let is_source = path.strip_prefix(WEBHOOKS).is_some_and(|rest| rest.matches('.').count() == 1);
+    let own = if is_source { format!("; a source of your own says `kind = \"{GENERIC}\"`") } else { String::new() };
+    format!("unknown key{nearest}{own}")
 }
 
 fn is_below(path: &str, section: &str) -> bool {
@@ -421,53 +451,3 @@ fn shown(value: &Value) -> String {
         Value::Secrets(_) => "***".to_owned(),
     }
 }
-
-/// The whole table as a commented file with every default: what `config.toml` holds.
-pub fn sample() -> String {
-    let mut text = String::from(
-        "# pointsman: every key with its default. A key that is unset by default stands as a comment.\n\
-         # Each can be set by the variable beside it; the environment overrides this file.\n\
-         # `pointsman reload` puts changes in force, but those that count after a restart.\n",
-    );
-    let mut section = "";
-    for key in KEYS {
-        let (head, name) = key.path.rsplit_once('.').unwrap_or(("", key.path));
-        if head != section {
-            section = head;
-            text.push_str(&format!("\n[{section}]\n"));
-        }
-        let variable = key.variables.first().map(|name| format!(" ({name})")).unwrap_or_default();
-        let line = if key.default.is_empty() { format!("# {name} =") } else { format!("{name} = {}", key.default) };
-        let when = if needs_restart(key.path) { "; counts after a restart" } else { "" };
-        text.push_str(&format!("# {}{when}{variable}\n{line}\n", key.about));
-    }
-    text.push_str("\n# A source is on when it has a secret. The keys are the same for linear, codegen and claude-code.\n[webhooks.github]\n");
-    for (name, variable, _, about) in keys::SOURCE_KEYS {
-        let variable = variable.replace("{SOURCE}", "GITHUB");
-        let variable = if variable.is_empty() { variable } else { format!(" ({variable})") };
-        text.push_str(&format!("# {about}{variable}\n# {name} =\n"));
-    }
-    text.push_str(SAMPLE_OF_TOKENS);
-    for (name, _, _, about) in TOKEN_KEYS {
-        text.push_str(&format!("# {about}\n# {name} =\n"));
-    }
-    text.push_str(SAMPLE_OF_SOURCES);
-    for (name, _, about) in GENERIC_KEYS {
-        text.push_str(&format!("# {about}\n# {name} =\n"));
-    }
-    text.push_str(SAMPLE_OF_TARGETS);
-    for (name, variable, _, about) in TARGET_KEYS {
-        let variable = variable.replace("{TARGET}", "OPS");
-        let variable = if variable.is_empty() { variable } else { format!(" ({variable})") };
-        text.push_str(&format!("# {about}{variable}\n# {name} =\n"));
-    }
-    text
-}
-
-const SAMPLE_OF_TOKENS: &str = "\n# Tokens of the operator API beside the one above, a table for each; its name stands in the log beside what is done with it.\n\
-     # [admin.tokens.ci]\n";
-const SAMPLE_OF_SOURCES: &str =
-    "\n# A source of your own, by any name; beside these it has the keys of the others.\n# [webhooks.shop]\n";
-
-const SAMPLE_OF_TARGETS: &str = "\n# Where notifications go, a table for each target; its name is what steps write in `targets`.\n\
-     # [integrations.notifications.ops]\n";

@@ -26,6 +26,7 @@ pub mod profiles;
 #[cfg(test)]
 mod profiles_tests;
 mod rate_limits;
+mod sample;
 #[cfg(test)]
 mod secrets_tests;
 pub mod settings;
@@ -33,6 +34,8 @@ pub mod settings;
 mod tests;
 pub mod value;
 pub mod webhooks;
+#[cfg(test)]
+mod webhooks_tests;
 mod written_secret;
 
 use std::collections::BTreeMap;
@@ -43,6 +46,7 @@ use std::sync::Arc;
 
 pub use changes::Change;
 pub use merged::{Merged, Problem};
+pub use sample::sample;
 pub use settings::Settings;
 
 /// The file that is read when none is named and it is there.
@@ -156,12 +160,13 @@ pub fn load(environment: &BTreeMap<String, String>, flags: &Flags, cores: usize)
         None => String::new(),
         Some(path) => std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))?,
     };
-    let (merged, mut problems) = Merged::merge(&text, environment, &flags.values);
+    let name = file.as_deref().unwrap_or(Path::new(DEFAULT_FILE)).display().to_string();
+    let (merged, mut problems) = Merged::merge((&name, &text), environment, &flags.values);
     match Settings::check(&merged, cores, &mut problems) {
         Some(settings) if problems.is_empty() => {
             let mut definitions = definition_files(file.as_deref())?;
-            if let Some(file) = &file {
-                definitions.insert(0, DefinitionFile { name: file.display().to_string(), text });
+            if file.is_some() {
+                definitions.insert(0, DefinitionFile { name, text });
             }
             let (given, passed_on) = (Arc::new(given), passed_on(environment));
             Ok(Loaded { merged, settings, file, definitions, passed_on, given })
@@ -198,5 +203,5 @@ fn is_name(name: &str) -> bool {
 
 fn unreadable(path: &Path, error: &std::io::Error) -> ConfigErrors {
     let reason = format!("cannot be read: {error}");
-    ConfigErrors(vec![Problem { key: path.display().to_string(), origin: merged::Origin::File(None), reason }])
+    ConfigErrors(vec![Problem::of_file(merged::Origin::File(path.display().to_string(), None), reason)])
 }

@@ -21,62 +21,62 @@ fn what_cannot_be_used_is_named_with_its_key_and_line() {
         assert_eq!(problem(&file, &[]), expect, "{lines}");
     };
     let hmac = "scheme = \"hmac\"\nheader = \"x-s\"\n";
-    check("", "webhooks.shop.scheme (configuration file, line 1): it is missing; give standard, hmac or token");
+    check("", "webhooks.shop.scheme (config.toml, line 1): it is missing; give standard, hmac or token");
     check(
         "scheme = \"hmac\"",
-        "webhooks.shop.header (configuration file, line 1): it is missing; give the header that proves a delivery",
+        "webhooks.shop.header (config.toml, line 1): it is missing; give the header that proves a delivery",
     );
     check(
         "scheme = \"hnac\"",
-        "webhooks.shop.scheme (configuration file, line 4): `\"hnac\"`: must be one of standard, hmac, token",
+        "webhooks.shop.scheme (config.toml, line 4): `\"hnac\"`: must be one of standard, hmac, token",
     );
     check(
         &format!("{hmac}event_typ = \"payload.type\""),
-        "webhooks.shop.event_typ (configuration file, line 6): unknown key; did you mean `webhooks.shop.event_type`?",
+        "webhooks.shop.event_typ (config.toml, line 6): unknown key; did you mean `webhooks.shop.event_type`?",
     );
     check(
         &format!("{hmac}event_type = \"payload.type ==\""),
-        "webhooks.shop.event_type (configuration file, line 6): `payload.type ==`: syntax error: unexpected end of \
+        "webhooks.shop.event_type (config.toml, line 6): `payload.type ==`: syntax error: unexpected end of \
          input, expected expression; an expression sees `payload` and `headers['…']`",
     );
     check(
         &format!("{hmac}subject = \"body.type\""),
-        "webhooks.shop.subject (configuration file, line 6): `body.type`: `body.type` is not known here; an expression \
+        "webhooks.shop.subject (config.toml, line 6): `body.type`: `body.type` is not known here; an expression \
          sees `payload` and `headers['…']`",
     );
     check(
         &format!("{hmac}correlation_keys = [\"headers\"]"),
-        "webhooks.shop.correlation_keys (configuration file, line 6): `headers`: write out which header, such as \
+        "webhooks.shop.correlation_keys (config.toml, line 6): `headers`: write out which header, such as \
          `headers['x-event']`",
     );
     for header in ["X-S", "authorization"] {
         check(
             &format!("{hmac}subject = \"headers['{header}']\""),
             &format!(
-                "webhooks.shop (configuration file, line 1): an expression names the header `{header}`, which is what \
+                "webhooks.shop (config.toml, line 1): an expression names the header `{header}`, which is what \
                  proves a delivery"
             ),
         );
     }
     check(
         &format!("{hmac}timestamp = \"headers['x-at']\""),
-        "webhooks.shop.timestamp (configuration file, line 6): headers are not signed; take it from `payload`",
+        "webhooks.shop.timestamp (config.toml, line 6): headers are not signed; take it from `payload`",
     );
     check(
         "scheme = \"token\"\nheader = \"x\"\ntimestamp = \"payload.at\"",
-        "webhooks.shop.timestamp (configuration file, line 6): only an HMAC signs one; leave it out",
+        "webhooks.shop.timestamp (config.toml, line 6): only an HMAC signs one; leave it out",
     );
     check(
         "scheme = \"token\"\nheader = \"x\"\nalgorithm = \"sha1\"",
-        "webhooks.shop.algorithm (configuration file, line 6): the scheme `token` has none; leave it out",
+        "webhooks.shop.algorithm (config.toml, line 6): the scheme `token` has none; leave it out",
     );
     check(
         "scheme = \"standard\"\nheader = \"x-s\"",
-        "webhooks.shop.header (configuration file, line 5): must be webhook-signature or svix-signature",
+        "webhooks.shop.header (config.toml, line 5): must be webhook-signature or svix-signature",
     );
     check(
         "scheme = \"token\"\nheader = \"content-type\"",
-        "webhooks.shop.header (configuration file, line 5): `content-type` cannot be it; give a name such as x-signature",
+        "webhooks.shop.header (config.toml, line 5): `content-type` cannot be it; give a name such as x-signature",
     );
 }
 
@@ -84,7 +84,7 @@ fn what_cannot_be_used_is_named_with_its_key_and_line() {
 fn names_are_told_from_mistakes() {
     assert_eq!(
         problem("[webhooks.githb]\nsecret = \"s\"", &[]),
-        "webhooks.githb (configuration file, line 1): unknown key; did you mean `webhooks.github`?; a source of your own \
+        "webhooks.githb (config.toml, line 1): unknown key; did you mean `webhooks.github`?; a source of your own \
          says `kind = \"generic\"`"
     );
     assert!(problem("[webhooks.github]\nkind = \"generic\"", &[]).starts_with("webhooks.github.kind "));

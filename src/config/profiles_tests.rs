@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::merged::Merged;
 use super::settings::{Backend, Settings};
 use super::tests::{merge, problem};
-use super::{keys, profiles};
+use super::{DEFAULT_FILE, keys, profiles};
 
 const SECRETS: [(&str, &str); 2] =
     [("GITHUB_WEBHOOK_SECRET", "the secret of GitHub"), ("LINEAR_WEBHOOK_SECRET", "the secret of Linear")];
@@ -100,7 +100,7 @@ fn file_environment_and_flags_override_a_profile() {
     let port = |file: &str, more: &[(&'static str, &'static str)], flags: &[(&'static str, &str, String)]| {
         let environment: BTreeMap<String, String> =
             more.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
-        let (merged, problems) = Merged::merge(file, &environment, flags);
+        let (merged, problems) = Merged::merge((DEFAULT_FILE, file), &environment, flags);
         assert_eq!(problems, []);
         merged
             .listing()
@@ -111,7 +111,7 @@ fn file_environment_and_flags_override_a_profile() {
     };
     let expect = |value: &str, origin: &str| (value.to_owned(), origin.to_owned());
     assert_eq!(port("profile = \"production\"", &[], &[]), expect("8080", "profile production"));
-    assert_eq!(port(file, &[], &[]), expect("4000", "configuration file, line 3"));
+    assert_eq!(port(file, &[], &[]), expect("4000", "config.toml, line 3"));
     assert_eq!(port(file, &[("WEBHOOK_PORT", "5000")], &[]), expect("5000", "environment, WEBHOOK_PORT"));
     let flag = [("--port", "server.port", "6000".to_owned())];
     assert_eq!(port(file, &[("WEBHOOK_PORT", "5000")], &flag), expect("6000", "command line, --port"));
@@ -130,16 +130,14 @@ fn our_own_variable_comes_first_then_the_file_then_that_of_node() {
     let node = ("NODE_ENV", "production");
     let file = "profile = \"testing\"";
     check(file, &[node, ("POINTSMAN_PROFILE", "development")], Some(("development", "environment, POINTSMAN_PROFILE")));
-    check(file, &[node], Some(("testing", "configuration file, line 1")));
+    check(file, &[node], Some(("testing", "config.toml, line 1")));
     check("", &[node], Some(("production", "environment, NODE_ENV")));
     check("", &[node, ("POINTSMAN_PROFILE", "")], Some(("production", "environment, NODE_ENV")));
     let settings = check("", &[("NODE_ENV", "staging")], None);
     let warning = "profile (environment, NODE_ENV): `staging` is no profile, so it is not looked at; there are development, testing, production";
     assert_eq!(settings.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(), [warning]);
     // Where ours says it, nobody looks at the other.
-    assert!(
-        check(file, &[("NODE_ENV", "staging")], Some(("testing", "configuration file, line 1"))).warnings.is_empty()
-    );
+    assert!(check(file, &[("NODE_ENV", "staging")], Some(("testing", "config.toml, line 1"))).warnings.is_empty());
 }
 
 #[test]
@@ -160,7 +158,7 @@ fn a_profile_that_there_is_not_is_an_error_that_names_the_nearest() {
     let said = problem("profile = \"prod\"", &[("NODE_ENV", "testing")]);
     assert_eq!(
         said,
-        "profile (configuration file, line 1): `\"prod\"`: must be one of development, testing, production; did you mean `production`?"
+        "profile (config.toml, line 1): `\"prod\"`: must be one of development, testing, production; did you mean `production`?"
     );
     assert!(problem("profile = 7", &[]).contains("give a text in quotes"));
 }

@@ -58,52 +58,52 @@ fn what_is_wrong_with_a_secret_is_said_with_its_line_and_without_it() {
         assert_eq!(found, format!("webhooks.github.secrets[1]{expect}"), "{secrets}");
         assert!(!found.contains("hunter2"), "{found}");
     };
-    let one = "(configuration file, line 4): give exactly one of `value`, `file` and `credential`";
+    let one = "(config.toml, line 4): give exactly one of `value`, `file` and `credential`";
     check("{ value = \"hunter2\", file = \"x\" }", &format!(" {one}"));
     check("{ name = \"x\" }", &format!(" {one}"));
     check(
         "{ value = \"hunter2\",\n until = \"tomorrow\" }",
-        ".until (configuration file, line 5): give a point in time with its zone, such as \"2026-12-01T00:00:00Z\"",
+        ".until (config.toml, line 5): give a point in time with its zone, such as \"2026-12-01T00:00:00Z\"",
     );
     check(
         "{ value = \"hunter2\", until = 2026-12-01 }",
-        ".until (configuration file, line 4): give a point in time with its zone, such as \"2026-12-01T00:00:00Z\"",
+        ".until (config.toml, line 4): give a point in time with its zone, such as \"2026-12-01T00:00:00Z\"",
     );
     check(
         "{ value = \"hunter2\", from = \"2026-12-01T00:00:00Z\", until = \"2026-12-01T00:00:00Z\" }",
-        ".until (configuration file, line 4): it must be later than `from`; the secret would never count",
+        ".until (config.toml, line 4): it must be later than `from`; the secret would never count",
     );
     check(
         "{ value = \"hunter2\", untill = \"2026-12-01T00:00:00Z\" }",
-        ".untill (configuration file, line 4): unknown key; did you mean `until`?",
+        ".untill (config.toml, line 4): unknown key; did you mean `until`?",
     );
-    check("{ value = 7 }", ".value (configuration file, line 4): give a text in quotes");
-    check("{ value = \" \" }", " (configuration file, line 4): it is blank; anybody could sign with it");
-    check("\"\"", " (configuration file, line 4): it is blank; anybody could sign with it");
+    check("{ value = 7 }", ".value (config.toml, line 4): give a text in quotes");
+    check("{ value = \" \" }", " (config.toml, line 4): it is blank; anybody could sign with it");
+    check("\"\"", " (config.toml, line 4): it is blank; anybody could sign with it");
     check(
         "{ name = \"a b\", value = \"hunter2\" }",
-        ".name (configuration file, line 4): a secret's name has letters, digits, `-`, `_` and `.` only, and no more than 40",
+        ".name (config.toml, line 4): a secret's name has letters, digits, `-`, `_` and `.` only, and no more than 40",
     );
     check(
         "{ name = \"secrets[0]\", value = \"hunter2\" }",
-        ".name (configuration file, line 4): a secret's name has letters, digits, `-`, `_` and `.` only, and no more than 40",
+        ".name (config.toml, line 4): a secret's name has letters, digits, `-`, `_` and `.` only, and no more than 40",
     );
     check(
         "{ credential = \"../hunter\" }",
-        ".credential (configuration file, line 4): give the name of a credential, without a path",
+        ".credential (config.toml, line 4): give the name of a credential, without a path",
     );
     check(
         "{ credential = \"hook\" }",
-        ".credential (configuration file, line 4): there are no credentials: CREDENTIALS_DIRECTORY is not set, \
+        ".credential (config.toml, line 4): there are no credentials: CREDENTIALS_DIRECTORY is not set, \
          which systemd does for a service with LoadCredential=",
     );
     check(
         "{ file = \"/no/such/file\" }",
-        ".file (configuration file, line 4): `/no/such/file` cannot be read: No such file or directory (os error 2)",
+        ".file (config.toml, line 4): `/no/such/file` cannot be read: No such file or directory (os error 2)",
     );
     check(
         "7",
-        " (configuration file, line 4): give a list of texts, or of tables such as { name = \"2026-12\", file = \"…\", \
+        " (config.toml, line 4): give a list of texts, or of tables such as { name = \"2026-12\", file = \"…\", \
          until = \"2027-01-01T00:00:00Z\" }",
     );
     let twice = "[webhooks.github]\nsecrets = [{ name = \"a\", value = \"x\" }, { name = \"a\", value = \"y\" }]";
@@ -130,7 +130,7 @@ fn a_file_that_everybody_can_read_is_warned_of() {
         warnings,
         [
             format!(
-                "webhooks.github.secrets[0].file (configuration file, line 3): everybody on this machine can read \
+                "webhooks.github.secrets[0].file (config.toml, line 3): everybody on this machine can read \
                  `{open}`; chmod o-r"
             ),
             format!(

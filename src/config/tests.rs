@@ -1,12 +1,12 @@
 //! What is accepted, what wins, and what is said about mistakes.
 
-use super::merged::{sample, variables};
+use super::merged::variables;
 use super::value::{Kind, Unit};
 use super::*;
 
 pub(super) fn merge(file: &str, environment: &[(&str, &str)]) -> Result<(Merged, Settings), String> {
     let environment = environment.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
-    let (merged, mut problems) = Merged::merge(file, &environment, &[]);
+    let (merged, mut problems) = Merged::merge((DEFAULT_FILE, file), &environment, &[]);
     match Settings::check(&merged, 2, &mut problems) {
         Some(settings) => Ok((merged, settings)),
         None => Err(ConfigErrors(problems).to_string()),
@@ -43,7 +43,7 @@ fn every_variable_reaches_its_key() {
                 Kind::Text | Kind::Secret | Kind::Secrets | Kind::List => "127.0.0.1",
             };
             let environment = [((*variable).to_owned(), text.to_owned())].into();
-            let (merged, problems) = Merged::merge("", &environment, &[]);
+            let (merged, problems) = Merged::merge((DEFAULT_FILE, ""), &environment, &[]);
             assert_eq!(problems, [], "{variable}");
             let origin = &merged.entry(key.path).unwrap().origin;
             assert_eq!(*origin, merged::Origin::Variable((*variable).to_owned()));
@@ -59,7 +59,7 @@ fn the_environment_wins_over_the_file() {
     let file = "[server]\nport = 4000\nread_timeout = \"3s\"";
     let (merged, settings) = merge(file, &[("WEBHOOK_PORT", "5000"), ("PORT", "6000"), ("LOG_LEVEL", "")]).unwrap();
     assert_eq!((settings.listen.port(), settings.read_timeout.as_secs()), (5000, 3));
-    assert_eq!(merged.entry("server.read_timeout").unwrap().origin.to_string(), "configuration file, line 3");
+    assert_eq!(merged.entry("server.read_timeout").unwrap().origin.to_string(), "config.toml, line 3");
     assert_eq!(settings.log_level, "info", "an empty variable is unset");
 }
 
@@ -71,11 +71,7 @@ fn mistakes_are_named_with_place_value_reason_and_remedy() {
         &[("EVENT_QUEUE_MAX_SIZE", "abc")],
         "event_queue.max_size (environment, EVENT_QUEUE_MAX_SIZE): `abc`: not a whole number; give a count such as 10000",
     );
-    check(
-        "[server]\nprot = 1",
-        &[],
-        "server.prot (configuration file, line 2): unknown key; did you mean `server.port`?",
-    );
+    check("[server]\nprot = 1", &[], "server.prot (config.toml, line 2): unknown key; did you mean `server.port`?");
     check(
         "",
         &[("POINTSMAN_DATADIR", "x")],
@@ -84,28 +80,25 @@ fn mistakes_are_named_with_place_value_reason_and_remedy() {
     check(
         "[server]\nread_timeout = 5",
         &[],
-        "server.read_timeout (configuration file, line 2): `5`: give a span of time with its unit, such as \"500ms\", \"5s\", \"10m\", \"2h\" or \"3d\"",
+        "server.read_timeout (config.toml, line 2): `5`: give a span of time with its unit, such as \"500ms\", \"5s\", \"10m\", \"2h\" or \"3d\"",
     );
     check(
         "[webhooks.github]\nenabled = true",
         &[],
-        "webhooks.github.enabled (configuration file, line 2): the source has no secret; set `webhooks.github.secret` or GITHUB_WEBHOOK_SECRET",
+        "webhooks.github.enabled (config.toml, line 2): the source has no secret; set `webhooks.github.secret` or GITHUB_WEBHOOK_SECRET",
     );
     check(
         "[webhooks.github]\nallow_unsigned = true",
         &[],
-        "webhooks.github.allow_unsigned (configuration file, line 2): only on a loopback address; set `server.host` to 127.0.0.1, or give the source a secret",
+        "webhooks.github.allow_unsigned (config.toml, line 2): only on a loopback address; set `server.host` to 127.0.0.1, or give the source a secret",
     );
     check(
         "[webhooks.gitlab]\nsecret = \"x\"",
         &[],
-        "webhooks.gitlab (configuration file, line 1): unknown key; did you mean `webhooks.github`?; a source of your own says `kind = \"generic\"`",
+        "webhooks.gitlab (config.toml, line 1): unknown key; did you mean `webhooks.github`?; a source of your own says `kind = \"generic\"`",
     );
-    check(
-        "server = ",
-        &[],
-        "(file) (configuration file, line 1): string values must be quoted, expected literal string",
-    );
+    check("server = ", &[], "(file) (config.toml, line 1): string values must be quoted, expected literal string");
+    check("[server]\nport = 1\nport = 2", &[], "(file) (config.toml, line 3): duplicate key `port`");
     check(
         "",
         &[("EVENT_STORE_BACKEND", "redis")],
@@ -114,13 +107,35 @@ fn mistakes_are_named_with_place_value_reason_and_remedy() {
     check(
         "[event_store]\nmax_events = 0",
         &[],
-        "event_store.max_events (configuration file, line 2): must be at least 1; leave it unset for no limit",
+        "event_store.max_events (config.toml, line 2): must be at least 1; leave it unset for no limit",
+    );
+    check(
+        "[webhooks.github]\nmax_requests = 0",
+        &[("GITHUB_WEBHOOK_SECRET", "s")],
+        "webhooks.github.max_requests (config.toml, line 2): must be at least 1; leave it unset for no limit",
     );
     check(
         "",
         &[("EVENT_STORE_RETENTION_DAYS", "0")],
         "event_store.retention (environment, EVENT_STORE_RETENTION_DAYS): must be longer than nothing",
     );
+}
+
+#[test]
+fn a_file_is_named_as_it_was_given() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("other.toml");
+    let flags = Flags { file: Some(file.clone()), values: Vec::new() };
+    let load = || load(&BTreeMap::new(), &flags, 2);
+    let said = load().err().unwrap().to_string();
+    assert!(said.contains(&format!("(file) ({}): cannot be read", file.display())), "{said}");
+    std::fs::write(&file, "[server]\nprot = 1").unwrap();
+    let said = load().err().unwrap().to_string();
+    assert!(said.contains(&format!("server.prot ({}, line 2): unknown key", file.display())), "{said}");
+    std::fs::write(&file, "[server]\nport = 1").unwrap();
+    let listing = load().unwrap().merged.listing();
+    let port = listing.into_iter().find(|(key, ..)| key == "server.port").unwrap();
+    assert_eq!((port.1.as_str(), port.2), ("1", format!("{}, line 2", file.display())));
 }
 
 #[test]
@@ -134,7 +149,7 @@ fn named_tokens_have_tables_that_are_listed_without_their_hash() {
     assert_eq!((format!("{:?}", token.known), token.known.hash.written()), ("ci (operate)".to_owned(), hash.clone()));
     let end = token.known.expires.unwrap();
     assert_eq!(token.warning(end.minus(std::time::Duration::from_millis(1))), None);
-    let warning = "admin.tokens.ci.expires (configuration file, line 4): its time was over at 2020-01-01T00:00:00.000Z; this token opens nothing";
+    let warning = "admin.tokens.ci.expires (config.toml, line 4): its time was over at 2020-01-01T00:00:00.000Z; this token opens nothing";
     assert_eq!(token.warning(end).unwrap(), warning);
     assert!(merged.listing().iter().all(|(_, value, _)| !value.contains("abab")));
     assert!(!format!("{settings:?}").contains("abab"));
@@ -148,34 +163,34 @@ fn mistakes_about_tokens_are_named_with_their_place_and_without_their_hash() {
         assert_eq!(said, format!("admin.tokens.ci{expect}"));
     };
     let read = "scopes = [\"read\"]";
-    check(read, ".hash (configuration file, line 1): it is missing; `pointsman tokens new NAME` prints one");
+    check(read, ".hash (config.toml, line 1): it is missing; `pointsman tokens new NAME` prints one");
     check(
         &format!("{read}\nhash = \"psm_hunter2\""),
-        ".hash (configuration file, line 3): this is a token, not its hash; if others could read it here, make another one",
+        ".hash (config.toml, line 3): this is a token, not its hash; if others could read it here, make another one",
     );
     check(
         &format!("{read}\nhash = \"hunter2\""),
-        ".hash (configuration file, line 3): not a hash; give `sha256:` and 64 hexadecimal digits, as `pointsman tokens new` prints them",
+        ".hash (config.toml, line 3): not a hash; give `sha256:` and 64 hexadecimal digits, as `pointsman tokens new` prints them",
     );
-    check(&format!("{read}\nhash = 7"), ".hash (configuration file, line 3): give a text in quotes");
+    check(&format!("{read}\nhash = 7"), ".hash (config.toml, line 3): give a text in quotes");
     let missing = "it is missing or empty; there are read, operate, admin";
-    check(&hash, &format!(".scopes (configuration file, line 1): {missing}"));
-    check(&format!("{hash}\nscopes = []"), &format!(".scopes (configuration file, line 1): {missing}"));
+    check(&hash, &format!(".scopes (config.toml, line 1): {missing}"));
+    check(&format!("{hash}\nscopes = []"), &format!(".scopes (config.toml, line 1): {missing}"));
     check(
         &format!("{hash}\nscopes = [\"reed\", \"read\"]"),
-        ".scopes (configuration file, line 3): there is no scope `reed`; there are read, operate, admin",
+        ".scopes (config.toml, line 3): there is no scope `reed`; there are read, operate, admin",
     );
     check(
         &format!("{hash}\n{read}\nexpires = \"soon\""),
-        ".expires (configuration file, line 4): `soon` is not a time; write it like 2027-01-01T00:00:00Z",
+        ".expires (config.toml, line 4): `soon` is not a time; write it like 2027-01-01T00:00:00Z",
     );
     check(
         &format!("{hash}\n{read}\nscope = 1"),
-        ".scope (configuration file, line 4): unknown key; did you mean `admin.tokens.ci.scopes`?",
+        ".scope (config.toml, line 4): unknown key; did you mean `admin.tokens.ci.scopes`?",
     );
     check(
         &format!("{hash}\n{read}\n[admin.tokens.ci2]\n{hash}\n{read}"),
-        "2.hash (configuration file, line 5): it is that of `ci`; nobody would know who it is",
+        "2.hash (config.toml, line 5): it is that of `ci`; nobody would know who it is",
     );
     let named = |name: &str| problem(&format!("[admin.tokens.{name}]\n{hash}\n{read}"), &[]);
     assert!(named("admin").contains("`admin` is the one of `admin.token`"), "{}", named("admin"));
@@ -209,7 +224,7 @@ fn mistakes_about_targets_are_named_with_their_place() {
     };
     let url = "url = \"https://h/x\"";
     let key = "integrations.notifications.ops";
-    let line = |number: u32| format!("(configuration file, line {number})");
+    let line = |number: u32| format!("(config.toml, line {number})");
     check(url, &[], &format!("{key}.kind {}: it is missing; give slack, discord or webhook", line(1)));
     check(
         &format!("kind = \"discrod\"\n{url}"),
@@ -267,11 +282,32 @@ fn mistakes_about_targets_are_named_with_their_place() {
 }
 
 #[test]
+fn where_a_table_belongs_it_is_said_how_to_write_one() {
+    let check = |file: &str, expect: &str| assert_eq!(problem(file, &[]), expect);
+    let each = |section: &str, name: &str| format!("it has a table for each name, such as `[{section}.{name}]`");
+    for (section, name) in [
+        ("admin.tokens", "ci"),
+        ("integrations.notifications", "ops"),
+        ("webhooks", "github"),
+        ("workflows", "nightly"),
+    ] {
+        let said = format!("{section} (config.toml, line 1): {}", each(section, name));
+        check(&format!("[[{section}]]\nname = \"x\""), &said);
+        check(&format!("{section} = 1"), &said);
+    }
+    for section in ["admin.tokens.ci", "webhooks.shop", "webhooks.github", "server"] {
+        let said = format!("{section} (config.toml, line 1): it is a single table: `[{section}]`");
+        check(&format!("[[{section}]]\nname = \"x\""), &said);
+    }
+    let nameless = problem("[admin.tokens]\nhash = \"x\"", &[]);
+    assert!(nameless.starts_with("admin.tokens.hash (config.toml, line 2): unknown key"), "{nameless}");
+}
+
+#[test]
 fn two_mistakes_are_both_named() {
     let both = problem("[server]\nport = 70000\nhost = \"nowhere\"", &[]);
     assert!(
-        both.contains("server.port (configuration file, line 2)")
-            && both.contains("server.host (configuration file, line 3)"),
+        both.contains("server.port (config.toml, line 2)") && both.contains("server.host (config.toml, line 3)"),
         "{both}"
     );
 }
@@ -284,24 +320,6 @@ fn what_is_kept_is_bounded_by_age_and_only_when_asked_by_number() {
     };
     assert_eq!(kept(&[]), (30, None));
     assert_eq!(kept(&[("EVENT_STORE_RETENTION_DAYS", "7"), ("EVENT_STORE_MAX_EVENTS", "100000")]), (7, Some(100_000)));
-}
-
-#[test]
-fn unsigned_sources_are_for_loopback_only() {
-    let (_, settings) = merge("[server]\nhost = \"127.0.0.1\"\n[webhooks.github]\nallow_unsigned = true", &[]).unwrap();
-    assert!(settings.webhooks[0].allow_unsigned);
-}
-
-#[test]
-fn tolerances_follow_the_provider_unless_set() {
-    let secrets = [("LINEAR_WEBHOOK_SECRET", "s"), ("CODEGEN_WEBHOOK_SECRET", "s")];
-    let seconds = |file: &str, environment: &[(&str, &str)]| {
-        let (_, settings) = merge(file, &[&secrets, environment].concat()).unwrap();
-        settings.webhooks.iter().map(|source| source.timestamp_tolerance.as_secs()).collect::<Vec<_>>()
-    };
-    assert_eq!(seconds("", &[]), [60, 300]);
-    assert_eq!(seconds("", &[("WEBHOOK_VALIDATOR_TIMESTAMP_TOLERANCE", "90")]), [90, 90]);
-    assert_eq!(seconds("[webhooks.linear]\ntimestamp_tolerance = \"2m\"", &[]), [120, 300]);
 }
 
 #[test]
@@ -321,6 +339,20 @@ fn secrets_are_never_shown() {
 }
 
 #[test]
+fn addresses_that_are_shown_hold_no_credentials() {
+    let variables = ["GITHUB_API_URL", "LINEAR_API_URL", "LINEAR_OAUTH_URL", "CODEGEN_API_URL", "CLAUDE_CODE_API_URL"];
+    for variable in variables {
+        for user in ["hunter2", "user:hunter2", ":hunter2"] {
+            let said = problem("", &[(variable, &format!("https://{user}@localhost/x"))]);
+            assert!(said.contains(&format!("environment, {variable}): it holds a user or a password")), "{said}");
+            assert!(!said.contains("hunter2"), "{said}");
+        }
+    }
+    let (merged, _) = merge("", &[("SLACK_WEBHOOK_URL", "https://user:hunter2@h/s")]).unwrap();
+    assert!(merged.listing().iter().all(|(_, value, _)| !value.contains("hunter2")), "one that is hidden may");
+}
+
+#[test]
 fn nothing_may_be_called_or_run_that_is_not_named() {
     let (_, settings) = merge("", &[]).unwrap();
     let generic = settings.integrations.generic;
@@ -333,12 +365,12 @@ fn nothing_may_be_called_or_run_that_is_not_named() {
     let check = |file: &str, expect: &str| assert!(problem(file, &[]).contains(expect), "{}", problem(file, &[]));
     check(
         "[workflow]\ncommands = [\"bin/x\"]",
-        "workflow.commands (configuration file, line 2): `bin/x` is neither a name nor an absolute path",
+        "workflow.commands (config.toml, line 2): `bin/x` is neither a name nor an absolute path",
     );
     check("[workflow]\nallow_private_addresses = [\"home\"]", "`home` is not a network");
     check(
         "[workflow]\nsecrets_dir = \"/no/such/place\"",
-        "workflow.secrets_dir (configuration file, line 2): `/no/such/place` cannot be read",
+        "workflow.secrets_dir (config.toml, line 2): `/no/such/place` cannot be read",
     );
 }
 
@@ -349,8 +381,8 @@ fn the_sample_file_is_the_table() {
         sample(),
         "write it anew: cargo run -- check --print-sample > config.toml"
     );
-    let (from_sample, problems) = Merged::merge(&sample(), &BTreeMap::new(), &[]);
-    let (from_nothing, _) = Merged::merge("", &BTreeMap::new(), &[]);
+    let (from_sample, problems) = Merged::merge((DEFAULT_FILE, &sample()), &BTreeMap::new(), &[]);
+    let (from_nothing, _) = Merged::merge((DEFAULT_FILE, ""), &BTreeMap::new(), &[]);
     assert_eq!(problems, []);
     let values = |merged: &Merged| merged.listing().into_iter().map(|(key, value, _)| (key, value)).collect::<Vec<_>>();
     assert_eq!(values(&from_sample), values(&from_nothing));
@@ -385,13 +417,13 @@ fn an_agent_is_on_this_machine_unless_somebody_answers_for_more() {
         assert_eq!(agent("", here), Ok(Some(here.to_owned())));
     }
     let anywhere = "[integrations.claude_code]\nallow_remote_api = true";
-    for elsewhere in
-        ["http://10.0.0.7:3284", "https://agent.internal", "http://127.0.0.1@evil.example", "http://0.0.0.0:3284"]
-    {
+    for elsewhere in ["http://10.0.0.7:3284", "https://agent.internal", "http://0.0.0.0:3284"] {
         let said = agent("", elsewhere).unwrap_err();
         assert!(said.contains("not on this machine") && said.contains("allow_remote_api"), "{said}");
         assert_eq!(agent(anywhere, elsewhere), Ok(Some(elsewhere.to_owned())));
     }
+    let disguised = agent("", "http://127.0.0.1@evil.example").unwrap_err();
+    assert!(disguised.contains("not on this machine") && disguised.contains("before the host"), "{disguised}");
     assert!(agent(anywhere, "agent:3284").unwrap_err().contains("not an address that can be called"));
     assert!(
         agent("[integrations.claude_code]\npoll_interval = \"0s\"", "").unwrap_err().contains("longer than nothing")

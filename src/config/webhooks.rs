@@ -85,6 +85,8 @@ pub fn in_words(left: Duration) -> String {
 
 /// Largest body when the source says nothing: GitHub sends up to 25 MB.
 const MAX_BODY: u64 = 25 << 20;
+/// What is accepted for compatibility, and has no effect.
+const TIMESTAMP: &str = "validator.timestamp";
 /// Linear asks receivers for a minute (linear.app/developers, "Webhooks").
 const LINEAR_TOLERANCE: Duration = Duration::from_secs(60);
 /// What the libraries of Standard Webhooks use.
@@ -93,6 +95,15 @@ const TOLERANCE: Duration = Duration::from_secs(300);
 const SHORT_SECRET: usize = 16;
 /// Whoever replaces a secret needs some days for it.
 pub const NOTICE: Duration = Duration::from_secs(7 * 86_400);
+
+/// Whether a client that is given this path asks for it as it stands. Clients take segments of dots out (RFC 3986,
+/// section 5.2.4), and proxies such as nginx merge slashes; a single one at the end stays.
+fn is_path(path: &str) -> bool {
+    let Some(segments) = path.strip_prefix('/').filter(|rest| !rest.is_empty()) else { return false };
+    let whole = segments.strip_suffix('/').unwrap_or(segments);
+    whole.split('/').all(|segment| !matches!(segment, "" | "." | ".."))
+        && path.chars().all(|c| c.is_ascii_graphic() && !"{}?#%*\\".contains(c))
+}
 
 impl WebhookSettings {
     /// What is to be said of its secrets, if anything.
@@ -117,6 +128,11 @@ impl WebhookSettings {
 
 impl Checker<'_> {
     pub(super) fn webhooks(&mut self, bind: Option<IpAddr>) -> Vec<WebhookSettings> {
+        if !self.flag(TIMESTAMP) {
+            let reason = "it has no effect: signed timestamps are always checked; how far one may be from now can be widened with \
+                          `webhooks.<source>.timestamp_tolerance`";
+            self.concern(TIMESTAMP, reason.to_owned());
+        }
         let names: Vec<String> = self.source_names().map(str::to_owned).collect();
         let on: Vec<WebhookSettings> = names.iter().filter_map(|name| self.webhook(name, bind)).collect();
         for (index, source) in on.iter().enumerate() {
@@ -127,11 +143,7 @@ impl Checker<'_> {
             let reserved = ["/health", "/metrics", "/api", "/session", "/assets"].iter().any(|taken| {
                 source.path.strip_prefix(taken).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
             });
-            if !source.path.starts_with('/')
-                || source.path.len() < 2
-                || reserved
-                || !source.path.chars().all(|c| c.is_ascii_graphic() && !"{}?#%*\\".contains(c))
-            {
+            if !is_path(&source.path) || reserved {
                 self.wrong(
                     &path,
                     format!("`{}` cannot be used; give a path such as /webhooks/{}", source.path, source.name),
@@ -197,8 +209,17 @@ impl Checker<'_> {
             timestamp_tolerance: given.unwrap_or(tolerance),
             addresses: self.addresses(name, bind),
             allow_unsigned,
-            max_requests: self.merged.entry(&key("max_requests")).map(|_| self.number(&key("max_requests")).max(1)),
+            max_requests: self.max_requests(&key("max_requests")),
         })
+    }
+
+    /// How many verified deliveries are taken, if that is limited.
+    fn max_requests(&mut self, path: &str) -> Option<u32> {
+        self.merged.entry(path)?;
+        if self.count(path) == 0 {
+            self.wrong(path, "must be at least 1; leave it unset for no limit".to_owned());
+        }
+        Some(self.number(path))
     }
 
     /// The secrets of a source. With one that is blank anybody could sign.

@@ -64,7 +64,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn origin(&self, path: &str) -> Origin {
-        Origin::File(self.places.line_of(path))
+        self.places.origin_of(path)
     }
 
     fn wrong(&mut self, path: &str, reason: impl Into<String>) {

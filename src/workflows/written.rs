@@ -8,7 +8,7 @@ use pointsman_actors::workflow::spec::WorkflowSpec;
 use serde::Deserialize;
 
 use crate::config::DefinitionFile;
-use crate::config::place::{Places, Way, line_at};
+use crate::config::place::{Places, Way, line_at, reason_of};
 
 /// What a file may hold. The configuration holds other things as well.
 #[derive(Deserialize)]
@@ -38,7 +38,7 @@ impl Written {
         let read: File = toml::from_str(&file.text).map_err(|error| {
             let line = error.span().map(|span| line_at(&file.text, span.start));
             let line = line.map_or_else(String::new, |line| format!(", line {line}"));
-            vec![format!("{}{line}: {}", file.name, error.message())]
+            vec![format!("{}{line}: {}", file.name, reason_of(&file.text, &error))]
         })?;
         let number = self.files.len();
         self.files.push(file.clone());
@@ -85,7 +85,7 @@ impl Written {
 
     fn place(&self, of: Option<&(usize, bool)>, way: &[Way<'_>], error: &dyn std::fmt::Display) -> String {
         let file = of.and_then(|(number, _)| self.files.get(*number));
-        let line = file.and_then(|file| Places::of(&file.text).line(way));
+        let line = file.and_then(|file| Places::of(&file.name, &file.text).line(way));
         match (file, line) {
             (Some(file), Some(line)) => format!("{}, line {line}: {error}", file.name),
             (Some(file), None) => format!("{}: {error}", file.name),

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use libfuzzer_sys::fuzz_target;
-use pointsman::config::{Merged, Settings};
+use pointsman::config::{DEFAULT_FILE, Merged, Settings};
 
 /// What would have something else read.
 const ELSEWHERE: [&str; 4] = ["file", "credential", "certificate", "_dir"];
@@ -15,7 +15,7 @@ fuzz_target!(|data: &[u8]| {
     if ELSEWHERE.iter().any(|word| text.contains(word)) || text.contains('\\') {
         return;
     }
-    let (merged, mut problems) = Merged::merge(text, &BTreeMap::new(), &[]);
+    let (merged, mut problems) = Merged::merge((DEFAULT_FILE, text), &BTreeMap::new(), &[]);
     let settings = Settings::check(&merged, 2, &mut problems);
     assert!(settings.is_none() || problems.is_empty(), "what is wrong cannot be used");
     assert!(settings.is_some() || !problems.is_empty(), "what cannot be used is wrong for a reason");

@@ -135,7 +135,7 @@ async fn a_configuration_that_cannot_be_used_changes_nothing() {
         ("[server]\nread_timeuot = \"1s\"\n", "line 2): unknown key; did you mean `server.read_timeout`?"),
         (
             "[webhooks.codegen]\nsecrets = [{ value = \"x\" }]\n[server]\ngrace_period = \"soon\"\n",
-            "server.grace_period (configuration file, line 4)",
+            "/config.toml, line 4): ",
         ),
         (&workflow("rest", "soon"), "line 6: workflow `rest`, step `rest`, with.duration"),
         ("[webhooks.codegen]\nallow_unsigned = true\nenabled = 1\n", "webhooks.codegen.enabled"),
@@ -284,6 +284,6 @@ async fn a_signal_and_a_command_reload_the_program() {
     write("[server]\nread_timeout = \"0s\"\n");
     let output = run(directory.path(), &["reload"], &[]);
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success() && said.contains("server.read_timeout (configuration file, line 2)"), "{said}");
+    assert!(!output.status.success() && said.contains("server.read_timeout (config.toml, line 2)"), "{said}");
     assert_eq!(value("server.read_timeout").await, "4s");
 }

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
-use pointsman::config::Merged;
 use pointsman::config::settings::Settings;
+use pointsman::config::{DEFAULT_FILE, Merged};
 use pointsman::integrations::Integrations;
 use pointsman_actors::time::SystemClock;
 use pointsman_sandbox::codegen::{AgentRun, Plan};
@@ -245,7 +245,7 @@ fn seen(world: &World) -> Value {
 
 #[test]
 fn every_action_has_a_story() {
-    let (merged, mut problems) = Merged::merge("", &BTreeMap::new(), &[]);
+    let (merged, mut problems) = Merged::merge((DEFAULT_FILE, ""), &BTreeMap::new(), &[]);
     let settings = Settings::check(&merged, 2, &mut problems).unwrap();
     let integrations = Integrations::new(&settings.integrations, &[], Arc::new(SystemClock::new()));
     let all = pointsman::actions::all(&integrations);
