@@ -203,6 +203,7 @@ pub struct Place {
     begun: AtomicU64,
     ended: AtomicU64,
     is_proven: AtomicBool,
+    is_closed: AtomicBool,
     /// It is a proxy's, which speaks for many.
     is_proxys: bool,
 }
@@ -241,11 +242,19 @@ impl Connections {
         let told = Arc::<Told>::default();
         let (number, displaced) = self.book().enter(peer.map(Network::of), Arc::clone(&told))?;
         if let Some(displaced) = displaced {
-            displaced.is_so.store(true, Ordering::SeqCst);
-            displaced.waker.wake();
+            displaced.tell();
         }
-        let (begun, ended, is_proven) = Default::default();
-        Some(Arc::new(Place { number, connections: Arc::clone(self), told, begun, ended, is_proven, is_proxys }))
+        let (begun, ended, is_proven, is_closed) = Default::default();
+        Some(Arc::new(Place {
+            number,
+            connections: Arc::clone(self),
+            told,
+            begun,
+            ended,
+            is_proven,
+            is_closed,
+            is_proxys,
+        }))
     }
 
     /// How many there may be.
@@ -290,6 +299,21 @@ impl Place {
         !self.is_proven.load(Ordering::Relaxed) && !self.is_proxys
     }
 
+    /// The answer that comes next is the last one.
+    pub fn close(&self) {
+        self.is_closed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the last answer was given, or is about to be.
+    pub fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Relaxed)
+    }
+
+    /// Ends the connection, whatever is still to be read or written on it.
+    pub fn end(&self) {
+        self.told.tell();
+    }
+
     /// Its request waits for its turn: as long as this is held, the connection makes way like one without a request.
     pub fn step_back(&self) -> SteppedBack<'_> {
         self.connections.book().end(self.number);
@@ -306,6 +330,13 @@ impl Place {
     pub fn poll_told(&self, context: &mut Context<'_>) -> Poll<()> {
         self.told.waker.register(context.waker());
         if self.told.is_so.load(Ordering::SeqCst) { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+impl Told {
+    fn tell(&self) {
+        self.is_so.store(true, Ordering::SeqCst);
+        self.waker.wake();
     }
 }
 

@@ -14,10 +14,11 @@ use actix_http::error::DispatchError;
 use actix_http::{HttpService, Protocol};
 use actix_server::ServerBuilder;
 use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
-use actix_web::App;
 use actix_web::body::BoxBody;
 use actix_web::dev::{AppConfig, ServerHandle, ServiceRequest, ServiceResponse};
+use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::middleware::{Next, from_fn};
+use actix_web::{App, HttpResponse};
 use anyhow::Context;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
@@ -109,11 +110,22 @@ pub async fn listen(listening: Listening, shared: Shared) -> anyhow::Result<(Soc
     Ok((address, handle))
 }
 
-/// As long as a request is at work, its connection does not make way.
+/// As long as a request is at work, its connection does not make way. After the last answer there is none any more (RFC 9112, section 9.6),
+/// which actix does not keep with requests that it has read ahead.
 async fn at_work(request: ServiceRequest, next: Next<BoxBody>) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let place = request.conn_data::<Arc<Place>>().cloned();
+    if let Some(place) = place.as_ref().filter(|place| place.is_closed()) {
+        // The last answer is written first. This one never is.
+        tokio::task::yield_now().await;
+        place.end();
+        return Ok(request.into_response(HttpResponse::new(StatusCode::BAD_REQUEST)));
+    }
     let _at_work = place.as_ref().map(Place::begin);
-    next.call(request).await
+    let response = next.call(request).await?;
+    if let Some(place) = place.filter(|_| response.response().head().connection_type() == ConnectionType::Close) {
+        place.close();
+    }
+    Ok(response)
 }
 
 /// The way of a connection from the kernel's queue to HTTP.

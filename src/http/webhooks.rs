@@ -94,7 +94,7 @@ async fn turn_away(request: &HttpRequest, edge: &Edge, inlet: Option<&Inlet>, re
     }
     let mut answer = standing.map_or_else(|| answer::refusal(refusal), |standing| answer::refused(refusal, &standing));
     if place(request).is_some_and(|place| place.is_strange()) {
-        // Whoever proves nothing has one request for each connection: those that he sends at once need not be looked at.
+        // Whoever proves nothing has one request for each connection: those that he has sent ahead are not looked at.
         answer.head_mut().set_connection_type(ConnectionType::Close);
     }
     answer

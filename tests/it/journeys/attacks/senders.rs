@@ -116,7 +116,7 @@ fn smuggling() -> Vec<Row> {
         row("a chunk whose length is none", &chunked(b"zz\r\nx\r\n0\r\n\r\n"), &[], ""),
         row("a chunk whose length no number holds", &chunked(b"ffffffffffffffffff\r\nx\r\n0\r\n\r\n"), &[], ""),
         row("the end of the chunks never comes", &chunked(b"19\r\n{\"ref\""), &[400], ""),
-        row("a second delivery behind the first", &hidden, &[401, 200], ""),
+        row("a second delivery behind the first", &hidden, &[401], "signature_invalid"),
         row("a header that goes on in the next line", &good().with("x-a", "b\r\n c"), &[400], ""),
         row("a blank before the colon", &good().with("x-a ", "b"), &[400], ""),
         row("a name that is none", &good().with("x\u{0}a", "b"), &[400], ""),
@@ -234,9 +234,9 @@ async fn no_request_is_read_as_another_than_it_is() {
     let server = TestServer::start(UNLIMITED).await;
     try_all(&server, smuggling()).await;
     let events = server.get("/api/v1/events").await.body.to_string();
-    assert_eq!(server.events_stored().await, 3, "{events}");
-    // What is there by right: behind a first request that was one, and with a target that names another host.
-    assert!(events.contains("smuggled"), "{events}");
+    // What is there by right: what came with a target that names another host, and what came afterwards.
+    assert_eq!(server.events_stored().await, 2, "{events}");
+    assert!(!events.contains("smuggled"), "{events}");
 }
 
 #[actix::test]
