@@ -1,5 +1,7 @@
 //! How often whom nobody can verify may come, and verified deliveries where somebody limits them; and who it is that comes.
 
+use std::time::Duration;
+
 use pointsman_actors::event::SourceName;
 use pointsman_actors::rate_limiter::adaptive::Adaptive;
 use pointsman_actors::rate_limiter::limits::{Burst, Policy, SlowDown};
@@ -7,6 +9,9 @@ use pointsman_actors::rate_limiter::limits::{Burst, Policy, SlowDown};
 use super::settings::Checker;
 use super::webhooks::WebhookSettings;
 use crate::http::{ForwardedHeader, Proxies};
+
+/// The longest that an answer is put off.
+const LONGEST_DELAY: Duration = Duration::from_secs(60);
 
 impl Checker<'_> {
     /// The limits; absent when they are off.
@@ -58,6 +63,10 @@ impl Checker<'_> {
     }
 
     fn bounds(&mut self) {
+        if self.span("rate_limiter.slow_down_delay") > LONGEST_DELAY {
+            let reason = "at most 1m: nobody waits longer for an answer, and whoever has gone is not noticed";
+            self.wrong("rate_limiter.slow_down_delay", reason.to_owned());
+        }
         for path in [
             "rate_limiter.max_requests",
             "rate_limiter.max_requests_per_source",

@@ -105,6 +105,11 @@ fn mistakes_are_named_with_place_value_reason_and_remedy() {
         "event_store.backend (environment, EVENT_STORE_BACKEND): `redis` is not part of this version; use sled or memory",
     );
     check(
+        "[rate_limiter]\nslow_down_delay = \"61s\"",
+        &[],
+        "rate_limiter.slow_down_delay (config.toml, line 2): at most 1m: nobody waits longer for an answer, and whoever has gone is not noticed",
+    );
+    check(
         "[event_store]\nmax_events = 0",
         &[],
         "event_store.max_events (config.toml, line 2): must be at least 1; leave it unset for no limit",
