@@ -6,7 +6,8 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use minijinja::machinery::{self, CodeGenerator, Instruction, Instructions};
+use minijinja::machinery::{self, CodeGenerator, Instruction, Instructions, Token};
+use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{Environment, ErrorKind, Expression as Compiled, UndefinedBehavior, Value};
 
@@ -20,8 +21,21 @@ static LANGUAGE: LazyLock<Environment<'static>> = LazyLock::new(|| {
     // `facts.head_order.updated_at` of an event without a head is undefined, hence false, not an error.
     language.set_undefined_behavior(UndefinedBehavior::Chainable);
     language.set_fuel(Some(FUEL));
+    language.add_filter("times", times);
     language
 });
+
+/// A number, so many times. `*` of the language repeats texts and lists as well, up to a hundred million times in one instruction.
+fn times(number: &Value, factor: &Value) -> Result<Value, minijinja::Error> {
+    let wrong = |reason| minijinja::Error::new(ErrorKind::InvalidOperation, reason);
+    let whole = |value: &Value| i64::try_from(value.clone()).ok().filter(|_| value.is_integer());
+    if let Some((number, factor)) = whole(number).zip(whole(factor)) {
+        return number.checked_mul(factor).map(Value::from).ok_or_else(|| wrong("the number is too large"));
+    }
+    let float = |value: &Value| f64::try_from(value.clone()).ok().filter(|_| value.is_number());
+    let (number, factor) = float(number).zip(float(factor)).ok_or_else(|| wrong("`times` is for numbers"))?;
+    Ok(Value::from(number * factor))
+}
 
 /// A compiled expression.
 pub struct Expression {
@@ -47,6 +61,7 @@ impl Expression {
     /// with a dot what an object has (`facts.title`).
     pub fn compile(text: &str, allowed: &dyn Fn(&str) -> bool) -> Result<Self, ExpressionError> {
         let wrong = |reason: String| ExpressionError { text: text.to_owned(), reason };
+        repeats(text, true).map_or(Ok(()), |repeats| Err(wrong(repeats)))?;
         let compiled = LANGUAGE.compile_expression_owned(text.to_owned()).map_err(|error| wrong(describe(&error)))?;
         let parsed = machinery::parse_expr(text).map_err(|error| wrong(describe(&error)))?;
         let mut generator = CodeGenerator::new("", text);
@@ -121,6 +136,7 @@ impl Template {
             return Expression::compile(expression.trim(), allowed).map(|expression| Self(Form::Value(expression)));
         }
         let wrong = |reason: String| ExpressionError { text: text.to_owned(), reason };
+        repeats(text, false).map_or(Ok(()), |repeats| Err(wrong(repeats)))?;
         let compiled = LANGUAGE.template_from_str(text).map_err(|error| wrong(describe(&error)))?;
         let parts = machinery::get_compiled_template(&compiled);
         let mut parts = parts.blocks.values().chain([&parts.instructions]);
@@ -171,6 +187,13 @@ fn unknown_helper(instructions: &Instructions<'_>) -> Option<String> {
     })
 }
 
+/// Looked at before anything is compiled: constants are repeated as soon as they are.
+fn repeats(text: &str, is_expression: bool) -> Option<String> {
+    let mut tokens = machinery::tokenize(text, is_expression, SyntaxConfig::default());
+    let is_there = tokens.any(|token| matches!(token, Ok((Token::Mul, _))));
+    is_there.then(|| "there is no `*`, which repeats texts and lists; write `number | times(60)`".to_owned())
+}
+
 fn is<T>(result: &Result<T, minijinja::Error>, kind: ErrorKind) -> bool {
     result.as_ref().is_err_and(|error| error.kind() == kind)
 }
@@ -197,6 +220,22 @@ mod tests {
         assert_eq!(evaluate("facts.title"), serde_json::json!("x"));
         assert_eq!(evaluate("payload"), serde_json::Value::Null);
         assert_eq!(evaluate("payload.deep.down"), serde_json::Value::Null);
+    }
+
+    #[test]
+    fn numbers_are_multiplied_and_nothing_else_is() {
+        let variables = context!(facts => context!(title => "x", number => 7));
+        let evaluate = |text| Expression::compile(text, &facts).unwrap().evaluate_to_json(&variables);
+        assert_eq!(evaluate("facts.number | times(60)"), Ok(serde_json::json!(420)));
+        assert_eq!(evaluate("facts.number | times(0.5)"), Ok(serde_json::json!(3.5)));
+        for wrong in [
+            "facts.title | times(3)",
+            "[1] | times(3)",
+            "facts.number | times('3')",
+            "facts.number | times(9223372036854775807)",
+        ] {
+            assert!(evaluate(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]
@@ -236,6 +275,12 @@ mod tests {
         assert!(wrong("facts.title.startswith('x')").contains("values have no method `startswith`"));
         let template = Template::compile("{% if true %}{{ facts.title | uper }}{% endif %}", &facts);
         assert!(template.unwrap_err().to_string().contains("there is no filter `uper`"));
+        for repeats in ["3 * [1]", "facts.number * 60", "'x' * facts.number", "facts.title | default(facts.number * 2)"]
+        {
+            assert!(wrong(repeats).contains("there is no `*`"), "{repeats}");
+        }
+        let template = Template::compile("{% for x in 3 * [1] %}{{ x }}{% endfor %}", &facts);
+        assert!(template.unwrap_err().to_string().contains("there is no `*`"));
         for fine in ["facts.title | upper", "facts.title is startingwith 'x'", "range(3) | list", "facts.number is odd"]
         {
             let known = |name: &str| facts(name) || name == "range";

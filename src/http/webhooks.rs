@@ -162,7 +162,9 @@ async fn turn(request: &HttpRequest, edge: &Edge) -> Result<Turn, Refusal> {
 /// Whoever has sent this has signed it.
 fn prove(request: &HttpRequest, edge: &Edge) {
     let is_news = place(request).is_none_or(|place| place.prove());
-    if let Some((limits, sender)) = edge.shared.tree.rate_limits.as_ref().zip(edge.sender(request)).filter(|_| is_news)
+    if is_news
+        && let Some(limits) = &edge.shared.tree.rate_limits
+        && let Some(sender) = edge.sender(request)
     {
         limits.proved(sender, edge.shared.clock.now());
     }

@@ -27,7 +27,7 @@ enum Flood {
 const CONNECTIONS: usize = 200;
 /// Addresses of a flood from many.
 const MANY: usize = 2_000;
-/// Requests that are written at once. Nobody waits for the answers.
+/// Requests that are written at once. Nobody waits for the answers; half of the connections are written on until they are closed.
 const AT_ONCE: usize = 8;
 /// A body of a size that webhooks have.
 const BODY: usize = 4 << 10;
@@ -71,8 +71,8 @@ impl Offered {
     fn report(&self, seconds: f64) -> String {
         let (requests, connections) = (self.requests.load(Ordering::Relaxed), self.connections.load(Ordering::Relaxed));
         let back = self.bytes_back.load(Ordering::Relaxed) >> 10;
-        let rate = requests as f64 / seconds;
-        format!("offered {rate:.0} requests/s on {connections} connections, {back} KiB of answers read")
+        let (rate, opened) = (requests as f64 / seconds, connections as f64 / seconds);
+        format!("offered {rate:.0} requests/s on {opened:.0} connections/s, {back} KiB of answers read")
     }
 }
 
@@ -147,7 +147,7 @@ fn pour(
                 while !ends.load(Ordering::Relaxed) {
                     let from = if addresses == 1 { OWN } else { source(turn % addresses) };
                     // A connection that is closed is followed by another one from elsewhere.
-                    let _ = pour_on(server, from, &burst, &offered, &ends).await;
+                    let _ = pour_on(server, from, &burst, (&offered, number % 2 == 0), &ends).await;
                     turn += CONNECTIONS;
                 }
             }));
@@ -159,11 +159,12 @@ fn pour(
     })
 }
 
+/// Sends on a connection until it is closed: on and on, or one burst, so that the next connection comes as soon as can be.
 async fn pour_on(
     server: SocketAddr,
     from: [u8; 4],
     burst: &[u8],
-    offered: &Offered,
+    (offered, goes_on): (&Offered, bool),
     ends: &AtomicBool,
 ) -> anyhow::Result<()> {
     let socket = TcpSocket::new_v4()?;
@@ -180,6 +181,9 @@ async fn pour_on(
     let write = async {
         while !ends.load(Ordering::Relaxed) && forth.write_all(burst).await.is_ok() {
             offered.requests.fetch_add(AT_ONCE as u64, Ordering::Relaxed);
+            if !goes_on {
+                return std::future::pending().await;
+            }
         }
     };
     tokio::select! {
