@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 use tokio_rustls::server::TlsStream;
 
 use super::connections::Place;
@@ -21,8 +21,16 @@ pub struct Guarded {
     io: TcpStream,
     place: Arc<Place>,
     head_timeout: Duration,
-    /// When the head of the request after so many must be there.
-    head: Option<(u64, Pin<Box<Sleep>>)>,
+    /// The head that must be there in time.
+    head: Option<Head>,
+    /// Goes off when an earlier head had to be there, or this one.
+    timer: Pin<Box<Sleep>>,
+}
+
+/// The head of the request after so many.
+struct Head {
+    after: u64,
+    until: Instant,
 }
 
 /// A connection, with TLS or without.
@@ -36,7 +44,9 @@ pub enum Stream {
 impl Guarded {
     /// A socket whose first request must be there after `first`, and each head that follows `head_timeout` after its first byte.
     pub fn new(io: TcpStream, place: Arc<Place>, first: Duration, head_timeout: Duration) -> Self {
-        Self { io, place, head_timeout, head: Some((0, Box::pin(sleep(first)))) }
+        let timer = Box::pin(sleep(first));
+        let head = Some(Head { after: 0, until: timer.deadline() });
+        Self { io, place, head_timeout, head, timer }
     }
 
     fn told(&self, context: &mut Context<'_>) -> io::Result<()> {
@@ -46,19 +56,29 @@ impl Guarded {
     /// A byte has come: when none of a request had, its head must be there in time.
     fn begin_head(&mut self) {
         let Some(after) = self.place.waits_after() else { return };
-        if self.head.as_ref().is_none_or(|(waited_after, _)| *waited_after != after) {
-            self.head = Some((after, Box::pin(sleep(self.head_timeout))));
+        if self.head.as_ref().is_none_or(|head| head.after != after) {
+            self.head = Some(Head { after, until: Instant::now() + self.head_timeout });
         }
     }
 
     /// Nothing has come: an error when a head should have.
     fn wait(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Some((after, timer)) = &mut self.head else { return Poll::Pending };
-        if self.place.waits_after() != Some(*after) {
+        let Some(Head { after, until }) = self.head else { return Poll::Pending };
+        if self.place.waits_after() != Some(after) {
             self.head = None;
             return Poll::Pending;
         }
-        timer.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
+        if self.timer.deadline() > until {
+            self.timer.as_mut().reset(until);
+        }
+        // It is set to a later head only when it goes off: almost all heads are there long before.
+        while self.timer.as_mut().poll(context).is_ready() {
+            if until <= Instant::now() {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            self.timer.as_mut().reset(until);
+        }
+        Poll::Pending
     }
 }
 

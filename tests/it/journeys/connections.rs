@@ -106,7 +106,8 @@ async fn where_all_are_at_work_another_one_is_refused_and_counted() {
     let server = TestServer::start("[server]\nmax_connections_per_address = 1").await;
     let mut at_work = connect(&server, [0, 2]).await;
     at_work.write_all(&delivery("1", "{}", 1)).await.unwrap();
-    until("it is at work", async || connections(&server).await["waiting"] == 0).await;
+    let is_at_work = async || named(&connections(&server).await, &["open", "waiting"]) == [&json!(2), &json!(0)];
+    until("it is at work", is_at_work).await;
     assert_eq!(rest(&mut connect(&server, [0, 2]).await).await, "");
     assert_eq!(connections(&server).await["refused"], json!(1));
     at_work.write_all(b"}").await.unwrap();
