@@ -189,8 +189,9 @@ fn unknown_helper(instructions: &Instructions<'_>) -> Option<String> {
 
 /// Looked at before anything is compiled: constants are repeated as soon as they are.
 fn repeats(text: &str, is_expression: bool) -> Option<String> {
-    let mut tokens = machinery::tokenize(text, is_expression, SyntaxConfig::default());
-    let is_there = tokens.any(|token| matches!(token, Ok((Token::Mul, _))));
+    let tokens = machinery::tokenize(text, is_expression, SyntaxConfig::default());
+    // What is no token is one again and again; the compiler says what is wrong with it.
+    let is_there = tokens.map_while(Result::ok).any(|(token, _)| matches!(token, Token::Mul));
     is_there.then(|| "there is no `*`, which repeats texts and lists; write `number | times(60)`".to_owned())
 }
 
@@ -278,6 +279,9 @@ mod tests {
         for repeats in ["3 * [1]", "facts.number * 60", "'x' * facts.number", "facts.title | default(facts.number * 2)"]
         {
             assert!(wrong(repeats).contains("there is no `*`"), "{repeats}");
+        }
+        for torn in ["'facts", "facts.title == \u{1}", "3 * 'x"] {
+            assert!(wrong(torn).starts_with('`'), "{torn}");
         }
         let template = Template::compile("{% for x in 3 * [1] %}{{ x }}{% endfor %}", &facts);
         assert!(template.unwrap_err().to_string().contains("there is no `*`"));
