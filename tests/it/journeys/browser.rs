@@ -67,6 +67,11 @@ impl Browser {
         .await;
     }
 
+    /// Ends it; its driver would leave it behind.
+    async fn close(self) {
+        self.page.clone().close().await.unwrap();
+    }
+
     /// What a script on the page that is shown comes to.
     async fn script(&self, script: &str) -> Value {
         self.page.execute(script, Vec::new()).await.unwrap()
@@ -75,8 +80,7 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // It ends its browser, which it would leave behind when it is killed.
-        let _ = Command::new("kill").arg(self.driver.id().to_string()).status();
+        let _ = self.driver.kill();
         let _ = self.driver.wait();
     }
 }
@@ -120,6 +124,7 @@ async fn an_operator_signs_in_sees_what_others_have_written_as_text_and_signs_ou
     browser.says("label", "Token").await;
     browser.page.goto(&server.url("/")).await.unwrap();
     browser.says("label", "Token").await;
+    browser.close().await;
 }
 
 #[actix::test]
@@ -166,4 +171,5 @@ async fn a_page_of_another_site_cannot_use_the_session_nor_show_the_page() {
         browser.page.goto(&server.url("/")).await.unwrap();
         browser.says("#who", "admin").await;
     }
+    browser.close().await;
 }
