@@ -49,8 +49,7 @@ pub(super) async fn audited(
     request.extensions_mut().insert(operator.clone());
     // Its handler reads it once more.
     request.set_payload(Payload::Stream { payload: Box::pin(stream::once(future::ready(Ok(body)))) });
-    let trail = Arc::clone(&edge.shared.trail);
-    let Some(id) = written(web::block(move || trail.asked(deed)).await) else {
+    let Some(id) = asked(edge, deed).await else {
         let message = "it cannot be written down who asks for this, so it was not done; is the disk full?";
         let refused = answer::error(StatusCode::SERVICE_UNAVAILABLE, "audit_unavailable", message);
         return Ok(auth::refuse(request, &refused));
@@ -67,20 +66,20 @@ pub(super) async fn audited(
         error = outcome.error,
         "an operator said so"
     );
-    let trail = Arc::clone(&edge.shared.trail);
-    written(web::block(move || trail.answered(id, outcome)).await);
+    answered(edge, id, outcome).await;
     Ok(response)
 }
 
-/// Writes down that an operator signs in or out; whether that could be written.
-pub(super) async fn noted(edge: &Edge, operator: &Operator, from: Option<IpAddr>, request: &HttpRequest) -> bool {
-    let (at, action) = (edge.shared.clock.now(), action(request));
-    tracing::info!(target: TARGET, operator = &*operator.name, from = shown(from), action, "an operator said so");
-    let deed = Deed { at, operator: operator.name.to_string(), from, action, body: Value::Null };
+/// Writes down what somebody asks for; gives its number, if it could be written.
+pub(super) async fn asked(edge: &Edge, deed: Deed) -> Option<u64> {
     let trail = Arc::clone(&edge.shared.trail);
-    let outcome = Outcome { at, status: StatusCode::OK.as_u16(), error: None };
-    let note = move || trail.asked(deed).and_then(|id| trail.answered(id, outcome));
-    written(web::block(note).await).is_some()
+    written(web::block(move || trail.asked(deed)).await)
+}
+
+/// Writes down what became of it.
+pub(super) async fn answered(edge: &Edge, id: u64, outcome: Outcome) {
+    let trail = Arc::clone(&edge.shared.trail);
+    written(web::block(move || trail.answered(id, outcome)).await);
 }
 
 fn written<T>(result: Result<std::io::Result<T>, actix_web::error::BlockingError>) -> Option<T> {

@@ -21,9 +21,10 @@ use serde_json::json;
 use super::answer::{self, ApiError};
 use super::forwarded::is_from_here;
 use super::{Edge, audit, auth};
+use crate::access::audit::{Deed, Outcome};
 use crate::access::session::{Fresh, LONGEST};
 use crate::access::token::{TokenHash, random_bits};
-use crate::access::{Refused, Scope};
+use crate::access::{Operator, Refused, Scope};
 
 /// The name of the cookie.
 const COOKIE: &str = "pointsman_session";
@@ -108,16 +109,34 @@ pub async fn begin(request: HttpRequest, payload: Payload, edge: Data<Edge>) -> 
         Ok(operator) => operator,
         Err(refused) => return not_signed_in(&edge, refused, from, &request),
     };
-    if !audit::noted(&edge, &operator, from, &request).await {
+    let Some(id) = audit::asked(&edge, deed(&edge, &operator, from, &request)).await else {
         return sign_in_page(StatusCode::SERVICE_UNAVAILABLE, "It cannot be written down that you sign in.");
-    }
-    if let Err(refused) = locked().sign_in(token, from, &fresh, now) {
-        return not_signed_in(&edge, refused, from, &request);
-    }
+    };
+    let signed_in = locked().sign_in(token, from, &fresh, now);
+    let page = match signed_in {
+        Ok(_) => signed_in_page(&request, fresh),
+        Err(refused) => not_signed_in(&edge, refused, from, &request),
+    };
+    audit::answered(&edge, id, outcome(&edge, page.status())).await;
+    page
+}
+
+fn signed_in_page(request: &HttpRequest, fresh: Fresh) -> HttpResponse {
     let cookie = Cookie::build(COOKIE, fresh.cookie).http_only(true).same_site(SameSite::Strict).path("/");
     let max_age = i64::try_from(LONGEST.as_secs()).unwrap_or(i64::MAX);
-    let cookie = cookie.secure(!is_plain(&request)).max_age(actix_web::cookie::time::Duration::seconds(max_age));
+    let cookie = cookie.secure(!is_plain(request)).max_age(actix_web::cookie::time::Duration::seconds(max_age));
     HttpResponse::SeeOther().insert_header((LOCATION, "/")).cookie(cookie.finish()).finish()
+}
+
+/// That somebody signs in or out, as it stands in the trail.
+fn deed(edge: &Edge, operator: &Operator, from: Option<IpAddr>, request: &HttpRequest) -> Deed {
+    let (at, operator, action) = (edge.shared.clock.now(), operator.name.to_string(), audit::action(request));
+    tracing::info!(target: audit::TARGET, operator, from = audit::shown(from), action, "an operator said so");
+    Deed { at, operator, from, action, body: serde_json::Value::Null }
+}
+
+fn outcome(edge: &Edge, status: StatusCode) -> Outcome {
+    Outcome { at: edge.shared.clock.now(), status: status.as_u16(), error: None }
 }
 
 fn not_signed_in(edge: &Edge, refused: Refused, from: Option<IpAddr>, request: &HttpRequest) -> HttpResponse {
@@ -152,7 +171,9 @@ pub async fn end(request: HttpRequest, edge: Data<Edge>) -> Result<HttpResponse,
     let is_out = locked().sign_out(&cookie, auth::word(&request), now);
     let Some(operator) = operator.ok().filter(|_| is_out) else { return Err(auth::no_word()) };
     // Whoever goes is let go, also when that cannot be written down.
-    audit::noted(&edge, &operator, edge.sender(&request), &request).await;
+    if let Some(id) = audit::asked(&edge, deed(&edge, &operator, edge.sender(&request), &request)).await {
+        audit::answered(&edge, id, outcome(&edge, StatusCode::OK)).await;
+    }
     let mut gone = Cookie::build(COOKIE, "").http_only(true).same_site(SameSite::Strict).path("/").finish();
     gone.make_removal();
     Ok(HttpResponse::Ok().cookie(gone).json(json!({ "success": true })))
